@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands: make demo, make test. Both set up what is missing, in a virtual environment here.
+
+ROS ?= kilted
+PYTHON ?= python3
+MODEL ?= demo
+VENV := .venv$(if $(filter-out kilted,$(ROS)),-$(ROS))
+PY := $(VENV)/bin/python
+REQUIREMENTS := requirements/base.txt requirements/dev.txt requirements/ros-$(ROS).txt
+READY := $(VENV)/ready
+
+# The ROS of the wheels and a sourced one do not mix: here, the wheels are used.
+ifneq ($(ROS_DISTRO)$(AMENT_PREFIX_PATH),)
+$(info ROS $(ROS_DISTRO) is sourced in this shell; it is left aside, $(VENV) has its own ROS.)
+endif
+unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION PYTHONHOME
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: help setup demo test lint format train eval clean
+
+help:
+	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
+	@echo 'make test    run all the tests (ROS=jazzy: with the other distribution)'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make format  let ruff format'
+	@echo 'make eval    accuracy of the demo model and of the edge filter on unseen rooms'
+	@echo 'make train   train the demo model (hours; resumes where it was)'
+	@echo 'make clean   remove what make has made, but not the environments'
+
+setup: $(READY)
+
+$(READY): $(REQUIREMENTS) setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), expected Python 3.10 to 3.13;" \
+	    'name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@echo 'Setting up $(VENV) with ROS 2 $(ROS) and torch: a few minutes, once.'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo 'Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@$(PY) -m pip install --disable-pip-version-check $(REQUIREMENTS:%=-r %) \
+	  && $(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . || { \
+	  echo 'The set-up has failed: the last lines above name the package. Is the network there, or' \
+	    'a proxy to be set (https_proxy)? Run make again: what was downloaded is kept.' >&2; exit 1; }
+	@touch $@
+
+demo: $(READY)
+	$(PY) -m scenes.demo --model $(MODEL)
+
+test: $(READY)
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(READY)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+train: $(READY)
+	$(PY) -m scenes.train
+
+eval: $(READY)
+	$(PY) -m scenes.evaluate
+
+clean:
+	rm -rf out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn any ROS 2 camera into a metric depth camera with Depth Anything V2."""
+
+__version__ = '0.1.0'

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sensor_msgs/CameraInfo says, as plain numbers, and ROI, binning and stride on them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from depth_pcd_ros.errors import FrameError
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+class CameraError(FrameError):
+    """Why the numbers of a camera cannot be used, or do not belong to an image."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The numbers of one CameraInfo, for the full resolution unless `roi` or binning say otherwise.
+
+    Nothing is checked here: what is wrong is told, as a `CameraError`, when a camera is made of it.
+    Source: https://docs.ros.org/en/rolling/p/sensor_msgs/msg/CameraInfo.html.
+    """
+
+    width: int  # [px]
+    height: int  # [px]
+    k: tuple[float, ...]  # 3x3, row-major: the raw image [px]
+    distortion_model: str = ''
+    d: tuple[float, ...] = ()
+    r: tuple[float, ...] = IDENTITY  # 3x3, row-major: rectified from raw
+    p: tuple[float, ...] = (0.0,) * 12  # 3x4, row-major: the rectified image [px]
+    binning_x: int = 0  # 0 is 1
+    binning_y: int = 0  # 0 is 1
+    roi: tuple[int, int, int, int] = (0, 0, 0, 0)  # x_offset, y_offset, width, height [px]
+    do_rectify: bool = False  # of the ROI; carried along, see `reduced`
+
+    def reduced(self) -> Calibration:
+        """The same camera at the size of its images: ROI and binning applied to K and P.
+
+        c' = (c - offset) / binning and f' = f / binning, as in image_geometry's
+        PinholeCameraModel, the reference for CameraInfo: no half pixel is added for the centre of
+        a binned pixel, and P is moved by the raw ROI whatever `do_rectify` says.
+
+        Raises:
+            CameraError: `bad_camera_size`, `bad_calibration` (a non-finite number), `bad_roi`,
+                `bad_binning`.
+        """
+        self._check_finite()
+        if self.width <= 0 or self.height <= 0:
+            raise CameraError(
+                'bad_camera_size', f'CameraInfo has no size: {self.width}x{self.height}'
+            )
+        x, y, width, height = self._window()
+        binning_x, binning_y = max(self.binning_x, 1), max(self.binning_y, 1)
+        if width % binning_x or height % binning_y:
+            raise CameraError(
+                'bad_binning',
+                f'binning {binning_x}x{binning_y} does not divide the image of {width}x{height}',
+            )
+        return replace(
+            self,
+            width=width // binning_x,
+            height=height // binning_y,
+            k=_shifted_scaled(self.k, (x, y), (binning_x, binning_y)),
+            p=_shifted_scaled(self.p, (x, y), (binning_x, binning_y)),
+            binning_x=0,
+            binning_y=0,
+            roi=(0, 0, 0, 0),
+            do_rectify=False,
+        )
+
+    def strided(self, n: int) -> Calibration:
+        """The camera of every n-th pixel (0, n, 2n, ...) in both directions; see `Camera.strided`.
+
+        K and P are scaled, because readers of depth/camera_info use them as they are.
+
+        Raises:
+            CameraError: as `reduced`.
+            ValueError: n below 1.
+        """
+        check_stride(n)
+        image = self.reduced()
+        return replace(
+            image,
+            width=-(-image.width // n),
+            height=-(-image.height // n),
+            k=_shifted_scaled(image.k, (0, 0), (n, n)),
+            p=_shifted_scaled(image.p, (0, 0), (n, n)),
+        )
+
+    def rectified(self) -> Calibration:
+        """The camera of the rectified image: K is P's left 3x3 (K where P is all zero), D is zero.
+
+        Raises:
+            CameraError: as `reduced`.
+        """
+        image = self.reduced()
+        k = image.k
+        p = image.p if any(image.p) else (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)
+        return replace(
+            image,
+            distortion_model='plumb_bob',
+            d=(0.0,) * 5,
+            k=(*p[0:3], *p[4:7], *p[8:11]),
+            r=IDENTITY,
+            p=p,
+        )
+
+    def without_distortion(self) -> Calibration:
+        """The same numbers as if the lens were ideal, whatever its model."""
+        return replace(self, distortion_model='', d=())
+
+    def _check_finite(self) -> None:
+        for name in ('k', 'd', 'r', 'p'):
+            numbers = getattr(self, name)
+            if not all(map(math.isfinite, numbers)):
+                raise CameraError(
+                    'bad_calibration', f'{name.upper()} is not finite: {list(numbers)}'
+                )
+
+    def _window(self) -> tuple[int, int, int, int]:
+        """The ROI as x_offset, y_offset, width, height in full-resolution pixels; zero is all."""
+        if not any(self.roi):
+            return 0, 0, self.width, self.height
+        x, y, width, height = self.roi
+        if (
+            min(x, y) < 0
+            or min(width, height) <= 0
+            or x + width > self.width
+            or y + height > self.height
+        ):
+            raise CameraError(
+                'bad_roi',
+                f'ROI {width}x{height} at ({x}, {y}) is empty or outside the sensor of '
+                f'{self.width}x{self.height}',
+            )
+        return self.roi
+
+
+def check_stride(n: int) -> None:
+    """Refuse a stride below 1 with a ValueError."""
+    if n < 1:
+        raise ValueError(f'stride is {n}, must be 1 or more')
+
+
+def _shifted_scaled(
+    matrix: tuple[float, ...], offset: tuple[int, int], divisor: tuple[int, int]
+) -> tuple[float, ...]:
+    """K or P of the image that starts at `offset` and has every `divisor`-th pixel."""
+    m = np.array(matrix).reshape(3, -1)  # (3, 3) or (3, 4)
+    if m.any():  # all zero means not calibrated and stays so
+        m[:2, 2] -= offset
+        m[:2] /= np.array(divisor).reshape(2, 1)
+    return tuple(m.ravel().tolist())

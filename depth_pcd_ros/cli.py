@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: depth-pcd fetch, depth-pcd replay."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from depth_pcd_ros import __version__
+from depth_pcd_ros.checkpoints import MODELS, CheckpointError, resolve
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    try:
+        checkpoint = resolve(args.model)
+    except CheckpointError as err:
+        print(f'depth-pcd fetch: {err}', file=sys.stderr)
+        return 1
+    print(checkpoint.path)
+    print(checkpoint.licence_note, file=sys.stderr)
+    return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    import rclpy  # only this command needs ROS
+    from rclpy.executors import ExternalShutdownException
+
+    from depth_pcd_ros.ros.replay import Replayer, ReplayError
+
+    rclpy.init()
+    node = rclpy.create_node('depth_pcd_replay')
+    try:
+        replayer = Replayer(node, args.recording, args.topics or ())
+        lonely = replayer.wait_for_subscribers(args.wait)
+        if lonely:
+            print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
+        while True:
+            replayer.play(rate=args.rate, clock=args.clock)
+            if not args.loop or not rclpy.ok():
+                break
+        replayer.close()
+    except ReplayError as err:
+        print(f'depth-pcd replay: {err}', file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='depth-pcd', description='Metric point clouds from any camera.'
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    fetch = commands.add_parser(
+        'fetch', help='download a model, print its path on stdout and its licence on stderr'
+    )
+    fetch.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    fetch.set_defaults(run=_fetch)
+
+    replay = commands.add_parser(
+        'replay', help='publish a rosbag2 recording on its topics, at its own pace'
+    )
+    replay.add_argument('recording', type=Path, help='folder of the recording, mcap or sqlite3')
+    replay.add_argument('--rate', type=_positive, default=1.0, help='factor on the pace')
+    replay.add_argument('--loop', action='store_true', help='start again at the end, for ever')
+    replay.add_argument('--clock', action='store_true', help="publish the recording's time")
+    replay.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these topics')
+    replay.add_argument(
+        '--wait',
+        type=float,
+        default=10.0,
+        metavar='SECONDS',
+        help='how long the first message waits until every topic has a subscriber (10)',
+    )
+    replay.set_defaults(run=_replay)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0')
+    return value
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs the network: one interface, chosen by device. torch is imported when it is needed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
+
+
+class EngineError(ValueError):
+    """An engine cannot be made as asked; the message says what is possible."""
+
+
+class Engine(Protocol):
+    """A network on a device.
+
+    Attributes:
+        model: name or path of the model, as asked for.
+        device: where it runs: `cpu`, `cuda:0`, ...
+        precision: `fp32`, `fp16` or `bf16`.
+        max_depth: depth at which the output ends [m].
+        input_size: short side of the picture at the network [px].
+        focal_train: focal length of the training data at the network, for the short side 518
+            [px]; None where unknown.
+    """
+
+    model: str
+    device: str
+    precision: str
+    max_depth: float
+    input_size: int
+    focal_train: float | None
+
+    def infer(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Estimate the depth of a picture; from one thread at a time, whichever that is.
+
+        Args:
+            rgb: (H, W, 3) uint8, RGB, any strides.
+
+        Returns:
+            (H, W) float32, depth along z [m], finite; the caller's own.
+
+        Raises:
+            ValueError: `rgb` has another shape or type.
+            FrameError: the network gives no depth for this picture.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the memory; the engine cannot be used any more. May be called again."""
+        ...
+
+
+def create(
+    model: str,
+    max_depth: float = 0.0,
+    input_size: int = 0,
+    device: str = 'auto',
+    precision: str = 'auto',
+) -> Engine:
+    """Load a model on a device, downloading its checkpoint if need be.
+
+    Args:
+        model: see `depth_pcd_ros.checkpoints.resolve`.
+        max_depth: depth at which the output ends [m]; 0: the model's own.
+        input_size: short side of the picture at the network [px], a multiple of 14; 0: the
+            model's own.
+        device: `auto` (CUDA where there is one, else the CPU), `cuda`, `cuda:N` or `cpu`.
+        precision: `auto` (`fp16` on CUDA, `fp32` on the CPU), `fp32`, `fp16` or `bf16`.
+
+    Raises:
+        EngineError: a device, precision or input size that there is not.
+        CheckpointError: see `depth_pcd_ros.checkpoints.resolve` and `depth_anything.load`.
+    """
+    if device.partition(':')[0] == 'openvino':
+        raise EngineError(f'device is {device!r}: OpenVINO is not supported yet, use cuda or cpu')
+    from depth_pcd_ros.engine.torch_engine import TorchEngine
+
+    return TorchEngine(model, max_depth, input_size, device, precision)

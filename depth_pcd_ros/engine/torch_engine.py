@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network in torch, on CUDA or on the CPU."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from depth_pcd_ros import checkpoints, demo_network, depth_anything
+from depth_pcd_ros.engine import PRECISIONS, EngineError
+from depth_pcd_ros.errors import FrameError
+
+# ImageNet's, which DINOv2 was trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+
+# The cost of attention grows with the square of the long side. No camera is wider than this, and
+# a broken picture of, say, 2 x 4000 pixels would stall the node for hours.
+MAX_ASPECT = 20
+
+
+class TorchEngine:
+    """Runs a network frame by frame. See `depth_pcd_ros.engine.Engine` and `create`."""
+
+    def __init__(
+        self,
+        model: str,
+        max_depth: float = 0.0,
+        input_size: int = 0,
+        device: str = 'auto',
+        precision: str = 'auto',
+    ) -> None:
+        self.model = model
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        if input_size:
+            check_input_size(input_size)
+
+        checkpoint = checkpoints.resolve(model, max_depth)
+        self.focal_train = checkpoint.focal_train
+        network: torch.nn.Module
+        if checkpoint.kind == 'demo':
+            network = demo_network.load(checkpoint.path)
+        else:
+            network = depth_anything.load(checkpoint.path, checkpoint.max_depth)
+        self.max_depth = float(network.max_depth)
+        self.input_size = input_size or int(network.input_size)
+        self._dtype = DTYPES[self.precision]
+        self._network: torch.nn.Module | None = network.to(self.device, self._dtype)
+
+    def infer(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Estimate the depth of a picture; see `Engine.infer`.
+
+        Raises:
+            FrameError: `aspect_ratio` for a picture more than 20 times as long as wide,
+                `network_not_finite` where the network gives NaN.
+        """
+        if self._network is None:
+            raise RuntimeError('the engine is closed')
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+            raise ValueError(f'rgb is {rgb.shape} {rgb.dtype}, expected (H, W, 3) uint8')
+        height, width = rgb.shape[:2]
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            raise FrameError(
+                'aspect_ratio',
+                f'the image is {width}x{height} px, expected sides of at most {MAX_ASPECT}:1',
+            )
+        x = preprocess(rgb, network_size(height, width, self.input_size))
+        with torch.inference_mode():  # per thread, so here and not once
+            depth = self._network(torch.from_numpy(x).to(self.device, self._dtype)).float()
+            size = (height, width)
+            depth = F.interpolate(depth[:, None], size, mode='bilinear', align_corners=True)
+            result: npt.NDArray[np.float32] = depth[0, 0].cpu().numpy()
+        if not np.isfinite(result).all():
+            raise FrameError(
+                'network_not_finite',
+                f'the network gives NaN at {self.precision}; fp32 may help, or the weights are bad',
+            )
+        return result
+
+    def close(self) -> None:
+        """Free the memory of the network."""
+        self._network = None
+        if self.device.startswith('cuda'):
+            torch.cuda.empty_cache()
+
+
+def network_size(height: int, width: int, input_size: int) -> tuple[int, int]:
+    """Return the height and width [px] at which a picture enters the network.
+
+    The official rule: scaled to a short side of `input_size`, each side rounded to a multiple of
+    14, halves to even. (Its lower bound never acts where `input_size` is a multiple of 14.)
+
+    Raises:
+        EngineError: `input_size` is not a positive multiple of 14.
+    """
+    check_input_size(input_size)
+    scale = max(input_size / height, input_size / width)
+    patch = depth_anything.PATCH
+    return round(scale * height / patch) * patch, round(scale * width / patch) * patch
+
+
+def check_input_size(input_size: int) -> None:
+    """Raise EngineError unless `input_size` is a positive multiple of 14."""
+    if input_size <= 0 or input_size % depth_anything.PATCH:
+        raise EngineError(f'input_size is {input_size} px, expected a positive multiple of 14')
+
+
+def preprocess(rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Resize (cubic, in floating point, as the official code does) and normalise a picture.
+
+    Args:
+        rgb: (H, W, 3) uint8, RGB.
+        size: height and width at the network [px].
+
+    Returns:
+        (1, 3, *size) float32.
+    """
+    # In float64, as the official code: float32 moves the sampling points of large pictures enough
+    # to change the depth by a millimetre.
+    resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
+    normalised = (resized - MEAN) / STD
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None], np.float32)
+
+
+def _device(name: str) -> str:
+    if name == 'auto':
+        return 'cuda:0' if torch.cuda.is_available() else 'cpu'
+    if name == 'cpu':
+        return name
+    match = re.fullmatch(r'cuda(?::(\d+))?', name)
+    if not match:
+        raise EngineError(f'device is {name!r}, expected auto, cpu, cuda or cuda:N')
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(match[1] or 0)
+    if index >= count:
+        raise EngineError(f'device is {name!r}, but torch {torch.__version__} sees {count} of CUDA')
+    return f'cuda:{index}'
+
+
+def _precision(name: str, device: str) -> str:
+    if name not in PRECISIONS:
+        raise EngineError(f'precision is {name!r}, expected one of {", ".join(PRECISIONS)}')
+    if name == 'auto':
+        return 'fp16' if device.startswith('cuda') else 'fp32'
+    return name

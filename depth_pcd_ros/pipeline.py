@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a picture and its calibration to filtered metric depth and points. No ROS, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros import filters
+from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.camera import Camera, Rectification
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.unproject import pack_points
+
+if TYPE_CHECKING:
+    from depth_pcd_ros.engine import Engine
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The result for one picture, all of one size and matching pixel for pixel.
+
+    Attributes:
+        rgb: the colours, (H, W, 3) uint8; rectified where that was asked for.
+        depth: depth along z [m], (H, W) float32, NaN where invalid.
+        camera: the camera model of these pixels.
+        calibration: the numbers of a CameraInfo that describes these pixels.
+        network_time: what the network took [s].
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    camera: Camera
+    calibration: Calibration
+    network_time: float
+
+
+class Pipeline:
+    """Runs the stages in order; `settings` may be replaced between two frames."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+
+    @property
+    def max_range(self) -> float:
+        """The depth up to which a point is valid [m]."""
+        settings = self.settings
+        return settings.max_range or self.engine.max_depth * settings.depth_scale
+
+    def process(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Frame:
+        """Compute the filtered metric depth of one picture.
+
+        Args:
+            rgb: (H, W, 3) uint8, RGB.
+            calibration: the numbers of the picture's CameraInfo.
+
+        Raises:
+            FrameError: the picture does not fit the calibration, the calibration is not usable,
+                or the network failed on the picture.
+        """
+        settings = self.settings  # one snapshot: the owner may replace it meanwhile
+        camera = Camera.from_calibration(calibration, rectified=settings.rectified)
+        camera.check_image_size(rgb.shape[1], rgb.shape[0])
+
+        if settings.distortion == 'rectify' and not settings.rectified:
+            rectification = Rectification.from_calibration(calibration)
+            rgb = rectification.rectify(rgb)
+            camera, calibration = rectification.camera, calibration.rectified()
+            seen = rectification.seen
+        else:
+            if settings.distortion == 'ignore':
+                camera = camera.without_distortion()
+            seen = camera.seen
+
+        start = time.perf_counter()
+        depth = self.engine.infer(rgb)
+        network_time = time.perf_counter() - start
+        scale = settings.depth_scale * self._focal_correction(camera)
+        if scale != 1.0:
+            depth = cv2.multiply(depth, scale)
+
+        keep = filters.in_range(depth, settings.min_depth, self.max_range)
+        if seen is not None:
+            keep &= seen
+        if settings.edge_filter:
+            keep &= filters.not_flying(depth, camera, settings.edge_filter)
+        depth = filters.invalidate(depth, keep)
+
+        n = settings.stride
+        if n > 1:
+            rgb, depth = rgb[::n, ::n], depth[::n, ::n]
+            camera, calibration = camera.strided(n), calibration.strided(n)
+        return Frame(rgb, depth, camera, calibration, network_time)
+
+    def points(self, frame: Frame) -> npt.NDArray[np.float32]:
+        """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.
+
+        Returns:
+            (H, W, 4) float32 with NaN where invalid; or (N, 4), valid points only, where
+            `organized` is false or `voxel_size` is set. (…, 3) for `cloud_fields: xyz`.
+        """
+        settings = self.settings
+        rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
+        points = pack_points(frame.depth, frame.camera.rays, rgb)
+        if settings.organized and not settings.voxel_size:
+            return points
+        points = points[np.isfinite(frame.depth)]
+        return filters.voxel_means(points, settings.voxel_size) if settings.voxel_size else points
+
+    def _focal_correction(self, camera: Camera) -> float:
+        """Ratio of the focal length at the network to that of its training data, or 1."""
+        if not self.settings.focal_correction or self.engine.focal_train is None:
+            return 1.0
+        short_side = min(camera.width, camera.height)
+        focal_net = camera.fy * self.engine.input_size / short_side
+        return float(focal_net / self.engine.focal_train)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture that tells whether a cloud is right: photo, inverse depth, cloud from elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.colorize import colorize
+
+BACKGROUND = 24  # grey level behind the cloud
+
+
+def preview(
+    rgb: npt.NDArray[np.uint8],
+    depth: npt.NDArray[np.float32],
+    points: npt.NDArray[np.float32],
+    *,
+    focal: float,
+    near: float,
+    far: float,
+) -> npt.NDArray[np.uint8]:
+    """Put the photo, its inverse depth and the cloud from another viewpoint side by side.
+
+    Args:
+        rgb: (H, W, 3) uint8, RGB.
+        depth: depth along z [m], (H, W) float32, NaN where invalid.
+        points: x, y, z [m] and the packed colour, (..., 4) float32.
+        focal: focal length of the picture [px].
+        near: depth of the warm end of the colours [m].
+        far: depth of the cold end [m].
+
+    Returns:
+        (H, 3 W, 3) uint8, BGR as cv2 writes it.
+    """
+    height, width = depth.shape
+    photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
+    cloud = render_cloud(points, width, height, focal)
+    return np.hstack([photo, colorize(depth, near, far), cloud])
+
+
+def render_cloud(
+    points: npt.NDArray[np.float32],
+    width: int,
+    height: int,
+    focal: float,
+    *,
+    yaw: float = -25.0,
+    pitch: float = 20.0,
+) -> npt.NDArray[np.uint8]:
+    """Draw a cloud as seen by a camera that has moved around its middle, to the side and up.
+
+    Args:
+        points: x, y, z [m] in an optical frame and the packed colour, (..., 4) float32.
+        width: of the picture [px].
+        height: of the picture [px].
+        focal: focal length [px].
+        yaw: how far the camera goes around the middle, to the right [deg].
+        pitch: how far it goes up and looks down [deg].
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+    """
+    points = points.reshape(-1, 4)
+    points = points[np.isfinite(points[:, :3]).all(axis=1)]
+    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    if not len(points):
+        return picture
+    middle = np.median(points[:, :3], axis=0)
+    xyz = (points[:, :3] - middle) @ _rotation(yaw, pitch).T  # Nx3
+    xyz[:, 2] += 1.3 * np.linalg.norm(middle)  # from a little farther than the camera was
+    ahead = xyz[:, 2] > 0.1
+    xyz, packed = xyz[ahead], points[ahead, 3]
+    u = np.rint(focal * xyz[:, 0] / xyz[:, 2] + width / 2).astype(int)
+    v = np.rint(focal * xyz[:, 1] / xyz[:, 2] + height / 2).astype(int)
+    far_to_near = np.argsort(-xyz[:, 2], kind='stable')
+    colours = np.ascontiguousarray(packed).view(np.uint8).reshape(-1, 4)[:, :3]  # b g r
+    for du, dv in ((0, 0), (1, 0), (0, 1), (1, 1)):  # a point covers 2x2 pixels
+        inside = (u + du >= 0) & (u + du < width) & (v + dv >= 0) & (v + dv < height)
+        order = far_to_near[inside[far_to_near]]
+        picture[v[order] + dv, u[order] + du] = colours[order]
+    return picture
+
+
+def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float64]:
+    """Rotation by `yaw` about y (down), then by `pitch` about x (right) [deg]."""
+    a, b = math.radians(yaw), math.radians(pitch)
+    about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])
+    return about_x @ about_y

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the calibration of an image among the CameraInfo messages received."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import NamedTuple
+
+from depth_pcd_ros.calibration import Calibration, CameraError
+from depth_pcd_ros.errors import FrameError
+
+# As many as images may be on their way between a camera and the worker.
+KEPT = 64
+
+
+class _Entry(NamedTuple):
+    stamp_ns: int
+    frame_id: str
+    calibration: Calibration
+    image_size: tuple[int, int] | None  # None: unusable, to be told of when it is used
+
+
+class CameraInfos:
+    """The last few calibrations; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._entries: collections.deque[_Entry] = collections.deque(maxlen=KEPT)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, stamp_ns: int, frame_id: str, calibration: Calibration) -> None:
+        """Remember a calibration as the newest."""
+        try:
+            image = calibration.reduced()
+            size = (image.width, image.height)
+        except CameraError:
+            size = None
+        with self._lock:
+            self._entries.append(_Entry(stamp_ns, frame_id, calibration, size))
+
+    def find(self, stamp_ns: int, frame_id: str, width: int, height: int) -> Calibration:
+        """Return the calibration of an image's own stamp, else the newest one that fits it.
+
+        The one of its own stamp is right where every image has another (a zoom lens) and the
+        images wait behind a slow network. One that is unusable whatever the image counts as
+        fitting, so that the reason is told.
+
+        Raises:
+            FrameError: none fits; the message compares the image with the newest one.
+        """
+        with self._lock:
+            newest_first = list(reversed(self._entries))
+        if not newest_first:
+            raise FrameError('no_camera_info', 'no CameraInfo yet')
+        of_frame = [entry for entry in newest_first if entry.frame_id == frame_id]
+        if not of_frame:
+            raise FrameError(
+                'frame_id_mismatch',
+                f'image in frame {frame_id!r} but CameraInfo in frame {newest_first[0].frame_id!r}',
+            )
+        fitting = [entry for entry in of_frame if entry.image_size in ((width, height), None)]
+        if not fitting:
+            found_width, found_height = of_frame[0].image_size or (0, 0)
+            raise FrameError(
+                'size_mismatch',
+                f'image {width}x{height} but CameraInfo {found_width}x{found_height}',
+            )
+        own = (entry for entry in fitting if entry.stamp_ns == stamp_ns)
+        return next(own, fitting[0]).calibration

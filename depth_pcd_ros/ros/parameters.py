@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings as ROS parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from depth_pcd_ros.settings import OPTIONS, Option, Settings, SettingsError
+
+
+def declare_settings(node: Node) -> Settings:
+    """Declare every setting as a parameter of the node and return their values.
+
+    Raises:
+        SettingsError: a value given by the user is not allowed or has the wrong type.
+    """
+    values = {}
+    for field in dataclasses.fields(Settings):
+        try:
+            parameter = node.declare_parameter(
+                field.name, field.default, descriptor(OPTIONS[field.name])
+            )
+        except ParameterException as err:
+            raise SettingsError(
+                f'parameter {field.name} is not a {type(field.default).__name__} '
+                f'{OPTIONS[field.name].allowed()}: {err}'
+            ) from err
+        values[field.name] = parameter.value
+    return Settings(**values)
+
+
+def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
+    """Return the settings with the parameters among them changed; others are passed over.
+
+    Raises:
+        SettingsError: a value is not allowed.
+    """
+    return settings.replace({p.name: p.value for p in parameters if p.name in OPTIONS})
+
+
+def refused(err: SettingsError) -> SetParametersResult:
+    """Tell the caller of a parameter service why nothing has changed."""
+    return SetParametersResult(successful=False, reason=str(err))
+
+
+def unknown_overrides(node: Node) -> list[str]:
+    """Name the parameters that a user has set and that the node does not have: typing errors."""
+    # rclpy has no public way to the overrides; the attribute is the same from Humble to Kilted
+    overrides = node._parameter_overrides
+    return [
+        name
+        for name in overrides
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
+    ]
+
+
+def descriptor(option: Option) -> ParameterDescriptor:
+    """Describe a setting as `ros2 param describe` shows it."""
+    described = ParameterDescriptor(
+        description=option.description + (f' [{option.unit}]' if option.unit else ''),
+        additional_constraints=option.allowed() if option.choices else '',
+        read_only=not option.live,
+    )
+    if isinstance(option.minimum, float) and option.maximum is not None:
+        described.floating_point_range = [
+            FloatingPointRange(from_value=option.minimum, to_value=float(option.maximum))
+        ]
+    elif option.minimum is not None and option.maximum is not None:
+        described.integer_range = [
+            IntegerRange(from_value=int(option.minimum), to_value=int(option.maximum), step=1)
+        ]
+    return described

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publish a rosbag2 recording at its own pace, where there is no `ros2 bag play`."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.typesys import Stores, get_typestore
+from rosgraph_msgs.msg import Clock
+from tqdm import tqdm
+
+CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
+# Messages that may be on their way to a slow subscriber.
+DEPTH = 100
+ACK_TIMEOUT = 10.0  # [s]
+
+
+class ReplayError(ValueError):
+    """A recording cannot be replayed as asked; the message says why."""
+
+
+class Replayer:
+    """Publishes the messages of a recording, as they were serialized, on their topics.
+
+    Topics whose message package is not installed are left out, with a warning.
+
+    Args:
+        node: publishes; it need not be spinning.
+        recording: folder (or file) of a rosbag2 recording, mcap or sqlite3.
+        topics: the topics to publish, all if empty.
+
+    Raises:
+        ReplayError: no such recording, not a recording, or none of the topics in it.
+    """
+
+    def __init__(self, node: Node, recording: Path, topics: Collection[str] = ()) -> None:
+        self._node = node
+        if not recording.exists():
+            raise ReplayError(f'there is no recording {recording}')
+        try:
+            self._reader = AnyReader(
+                [recording], default_typestore=get_typestore(Stores.ROS2_HUMBLE)
+            )
+            self._reader.open()
+        except (AnyReaderError, OSError) as err:
+            raise ReplayError(f'{recording} cannot be read as a rosbag2 recording: {err}') from err
+        if not self._reader.is2:
+            raise ReplayError(
+                f'{recording} is a ROS 1 recording; convert it with rosbags-convert first'
+            )
+        known = {connection.topic for connection in self._reader.connections}
+        missing = sorted(set(topics) - known)
+        if missing:
+            raise ReplayError(
+                f'no topic {", ".join(missing)} in {recording}, which has {", ".join(sorted(known))}'
+            )
+        self._publishers = {}
+        for connection in self._reader.connections:
+            if not topics or connection.topic in topics:
+                self._offer(connection)
+
+    @property
+    def publishers(self) -> dict[str, Publisher]:
+        """The publisher of each topic."""
+        return self._publishers
+
+    def wait_for_subscribers(self, timeout: float) -> list[str]:
+        """Wait until every topic has a subscriber, at most `timeout` seconds.
+
+        Returns:
+            The topics without one.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            lonely = [
+                topic
+                for topic, publisher in self._publishers.items()
+                if not publisher.get_subscription_count()
+            ]
+            if not lonely or time.monotonic() >= end or not self._node.context.ok():
+                return lonely
+            time.sleep(0.05)
+
+    def play(
+        self,
+        *,
+        rate: float = 1.0,
+        clock: bool = False,
+        on_publish: Callable[[str, bytes], None] | None = None,
+    ) -> int:
+        """Publish every message once.
+
+        Args:
+            rate: factor on the pace.
+            clock: publish the recording's time on /clock.
+            on_publish: called with the topic and the serialized message before each publishing.
+
+        Returns:
+            The number of messages published; fewer than recorded only if ROS was shut down.
+        """
+        clock_publisher = self._node.create_publisher(Clock, '/clock', 10) if clock else None
+        connections = [c for c in self._reader.connections if c.topic in self._publishers]
+        total = sum(connection.msgcount for connection in connections)
+        count = 0
+        start, first_ns = time.monotonic(), None
+        with tqdm(total=total, unit='msg', desc='replay', mininterval=1.0) as progress:
+            for connection, stamp_ns, data in self._reader.messages(connections):
+                first_ns = stamp_ns if first_ns is None else first_ns
+                due = start + (stamp_ns - first_ns) * 1e-9 / rate
+                while True:
+                    wait = due - time.monotonic()
+                    if clock_publisher is not None:
+                        now_ns = stamp_ns - int(max(wait, 0.0) * rate * 1e9)
+                        clock_publisher.publish(Clock(clock=Time(nanoseconds=now_ns).to_msg()))
+                    if wait <= 0 or not self._node.context.ok():
+                        break
+                    time.sleep(min(wait, CLOCK_PERIOD))
+                if not self._node.context.ok():
+                    break
+                data = bytes(data)
+                if on_publish is not None:
+                    on_publish(connection.topic, data)
+                self._publishers[connection.topic].publish(data)
+                count += 1
+                progress.update()
+        for publisher in self._publishers.values():
+            if self._node.context.ok():
+                publisher.wait_for_all_acked(Duration(seconds=ACK_TIMEOUT))
+        return count
+
+    def close(self) -> None:
+        """Close the recording."""
+        self._reader.close()
+
+    def _offer(self, connection: Connection) -> None:
+        if connection.topic in self._publishers:
+            return
+        msg_type = message_class(connection.msgtype)
+        if msg_type is None:
+            self._node.get_logger().warning(
+                f'{connection.topic} is left out: {connection.msgtype} is not installed'
+            )
+            return
+        recorded = getattr(connection.ext, 'offered_qos_profiles', [])
+        best_effort = any(qos.reliability.name == 'BEST_EFFORT' for qos in recorded)
+        reliability = ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE
+        self._publishers[connection.topic] = self._node.create_publisher(
+            msg_type, connection.topic, QoSProfile(depth=DEPTH, reliability=reliability)
+        )
+
+
+def message_class(name: str) -> type[Any] | None:
+    """Import the class of a message type such as `sensor_msgs/msg/Image`, None if not there."""
+    package, _, message = name.split('/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), message, None)
+    except ImportError:
+        return None

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has happened to the frames: counts, and rates and delays of the last seconds."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import statistics
+import threading
+
+WINDOW = 10.0  # [s] that rates and delays look back
+LOG_PERIOD = 30.0  # [s] between two log lines of one cause
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One published frame; times are monotonic seconds.
+
+    Attributes:
+        time: when it was published.
+        latency: from arrival to published [s].
+        stamp_age: from the image's stamp to published, by the node's clock [s].
+        network_time: spent in the network [s].
+        valid_fraction: pixels with a valid depth, 0 to 1.
+    """
+
+    time: float
+    latency: float
+    stamp_age: float
+    network_time: float
+    valid_fraction: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The state at one moment; delays are [s] over the last seconds, NaN without a frame."""
+
+    received: int
+    published: int
+    superseded: int
+    unwanted: int
+    dropped: dict[str, int]
+    seconds_since_image: float | None
+    failure: str  # why the latest frame was dropped, '' if it was published
+    input_rate: float  # [Hz]
+    output_rate: float  # [Hz]
+    latency_p50: float
+    latency_p99: float
+    stamp_age_p50: float
+    stamp_age_p99: float
+    network_time: float
+    valid_fraction: float
+
+
+class Statistics:
+    """Counts frames; safe to use from several threads. `now` is monotonic time [s]."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._received = 0
+        self._published = 0
+        self._superseded = 0
+        self._unwanted = 0
+        self._dropped: collections.Counter[str] = collections.Counter()
+        self._logged: dict[str, float] = {}
+        self._failure = ''
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=2000)
+        self._recent: collections.deque[Published] = collections.deque(maxlen=2000)
+
+    def received(self, now: float) -> None:
+        """Count an image that has arrived."""
+        with self._lock:
+            self._received += 1
+            self._arrivals.append(now)
+
+    def superseded(self) -> None:
+        """Count an image that a newer one has replaced."""
+        with self._lock:
+            self._superseded += 1
+
+    def unwanted(self) -> None:
+        """Count an image that was not worked on because nobody subscribes to a result."""
+        with self._lock:
+            self._unwanted += 1
+            self._failure = ''
+
+    def dropped(self, cause: str, message: str, now: float) -> int:
+        """Count an image that gave no cloud.
+
+        Returns:
+            How often this cause has occurred if it is time to log it, which it is the first time
+            and then every `LOG_PERIOD`; else 0.
+        """
+        with self._lock:
+            self._dropped[cause] += 1
+            self._failure = message
+            if now - self._logged.get(cause, -LOG_PERIOD) < LOG_PERIOD:
+                return 0
+            self._logged[cause] = now
+            return self._dropped[cause]
+
+    def published(self, frame: Published) -> None:
+        """Count a published frame."""
+        with self._lock:
+            self._published += 1
+            self._failure = ''
+            self._recent.append(frame)
+
+    def summary(self, now: float) -> Summary:
+        """Sum up, with rates and delays of the last `WINDOW` seconds."""
+        with self._lock:
+            arrivals = [time for time in self._arrivals if now - time <= WINDOW]
+            recent = [frame for frame in self._recent if now - frame.time <= WINDOW]
+            latencies = [frame.latency for frame in recent]
+            stamp_ages = [frame.stamp_age for frame in recent]
+            return Summary(
+                received=self._received,
+                published=self._published,
+                superseded=self._superseded,
+                unwanted=self._unwanted,
+                dropped=dict(self._dropped),
+                seconds_since_image=now - self._arrivals[-1] if self._arrivals else None,
+                failure=self._failure,
+                input_rate=_rate(arrivals),
+                output_rate=_rate([frame.time for frame in recent]),
+                latency_p50=_quantile(latencies, 0.50),
+                latency_p99=_quantile(latencies, 0.99),
+                stamp_age_p50=_quantile(stamp_ages, 0.50),
+                stamp_age_p99=_quantile(stamp_ages, 0.99),
+                network_time=_quantile([frame.network_time for frame in recent], 0.50),
+                valid_fraction=recent[-1].valid_fraction if recent else float('nan'),
+            )
+
+
+def _rate(times: list[float]) -> float:
+    """Events a second between the first and the last of `times` [Hz]."""
+    if len(times) < 2 or times[-1] <= times[0]:
+        return 0.0
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _quantile(values: list[float], q: float) -> float:
+    if not values:
+        return float('nan')
+    ordered = sorted(values)
+    if q == 0.5:
+        return statistics.median(ordered)
+    return ordered[min(int(q * len(ordered)), len(ordered) - 1)]

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+package_name = 'depth_pcd_ros'
+share = f'share/{package_name}'
+
+
+def files(folder: str) -> list[str]:
+    return [str(path) for path in sorted(Path(folder).glob('*')) if path.is_file()]
+
+
+setup(
+    name=package_name,
+    version='0.1.0',
+    packages=find_packages(include=[package_name, f'{package_name}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
+        (share, ['package.xml']),
+        *((f'{share}/{folder}', files(folder)) for folder in ('config', 'launch', 'models')),
+    ],
+    python_requires='>=3.10',
+    # Ranges for users; requirements/ pins the set-up.
+    install_requires=[
+        'setuptools',
+        'numpy>=1.21',
+        'torch>=2.0',
+        'safetensors>=0.4',
+        'huggingface_hub>=0.20',
+        'rosbags>=0.10',
+        'tqdm',
+        'PyYAML',
+    ],
+    zip_safe=True,
+    maintainer='depth_pcd_ros maintainers',
+    maintainer_email='maintainers@users.noreply.r-seed-cf599e61.example',
+    description='Turns any camera into a metric depth camera, with Depth Anything V2.',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'depth_pcd_node = depth_pcd_ros.ros.node:main',
+            'depth-pcd = depth_pcd_ros.cli:main',
+        ],
+    },
+)
