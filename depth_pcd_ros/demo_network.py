@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundled demo model: a small convolutional encoder and decoder, trained on the rooms of `scenes/`.
+"""The network of the bundled demo model, trained on the rooms of `scenes/`.
 
-The distance of what stands on the floor follows from its row in the picture, so the network sees two
-coordinate channels beside the colours. Plain 3x3 convolutions with batch norm are what a CPU runs fastest.
+A small convolutional encoder and decoder. The distance of what stands on the floor follows from its
+row in the picture, so the network sees two coordinate channels beside the colours. Plain 3x3
+convolutions with batch norm are what a CPU runs fastest.
 """
 
 import math
@@ -57,7 +58,9 @@ class _Merge(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(N, C, h', w'), (N, F, h, w) -> (N, F, h, w)."""
-        return self.mix(fine + _resize(self.reduce(coarse), fine.shape[-2], fine.shape[-1]))
+        fine = fine + _resize(self.reduce(coarse), fine.shape[-2], fine.shape[-1])
+        mixed: Tensor = self.mix(fine)
+        return mixed
 
 
 def _resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -87,7 +90,7 @@ class DemoNetwork(nn.Module):
         self.head = nn.Conv2d(STEM, 1, 3, 1, 1)
 
     def coordinates(self, like: Tensor) -> Tensor:
-        """(1, 2, h, w): column and row of each pixel of a batch, from -1 to 1 across the picture."""
+        """(1, 2, h, w): column and row of each pixel, from -1 to 1 across the picture."""
         height, width = like.shape[-2:]
         key = (height, width, like.device, like.dtype)
         if key not in self._coordinates:
@@ -126,7 +129,7 @@ def load(path: str | Path) -> DemoNetwork:
     if not path.is_file():
         raise CheckpointError(f'there is no file {path}')
     try:
-        with safe_open(path, 'pt') as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, 'pt') as file:
             name = (file.metadata() or {}).get('network')
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as err:

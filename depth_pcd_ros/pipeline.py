@@ -7,7 +7,6 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -83,7 +82,7 @@ class Pipeline:
         network_time = time.perf_counter() - start
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
-            depth = cv2.multiply(depth, scale)
+            depth *= np.float32(scale)
 
         keep = filters.in_range(depth, settings.min_depth, self.max_range)
         if seen is not None:

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_VERTEX = np.dtype(
-    [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('red', 'u1'), ('green', 'u1'), ('blue', 'u1')]
-)
-_PLY_TYPES = {'<f4': 'float', '|u1': 'uchar'}
+_POSITION, _COLOUR = ('x', 'y', 'z'), ('red', 'green', 'blue')
+_VERTEX = np.dtype([(name, '<f4') for name in _POSITION] + [(name, 'u1') for name in _COLOUR])
 
 
 def write_ply(path: Path, points: npt.NDArray[np.float32]) -> int:
@@ -29,15 +27,16 @@ def write_ply(path: Path, points: npt.NDArray[np.float32]) -> int:
     points = points[np.isfinite(points[:, :3]).all(axis=1)]
     colours = np.ascontiguousarray(points[:, 3]).view(np.uint8).reshape(-1, 4)  # b g r 0
     vertices = np.empty(len(points), _VERTEX)
-    for i, name in enumerate('xyz'):
+    for i, name in enumerate(_POSITION):
         vertices[name] = points[:, i]
-    for i, name in enumerate(('blue', 'green', 'red')):
-        vertices[name] = colours[:, i]
+    for i, name in enumerate(_COLOUR):
+        vertices[name] = colours[:, 2 - i]
     header = [
         'ply',
         'format binary_little_endian 1.0',
         f'element vertex {len(vertices)}',
-        *(f'property {_PLY_TYPES[kind]} {name}' for name, kind in _VERTEX.descr),
+        *(f'property float {name}' for name in _POSITION),
+        *(f'property uchar {name}' for name in _COLOUR),
         'end_header',
     ]
     half = path.with_name(path.name + '.part')

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Furnished rooms with exact depth: what the demo recording and the demo network are made from.
 
-A seed gives a `rooms.Room` (`rooms.make_room`) and a camera in it (`views.make_view`); `render.render`
-gives the photo and the depth along z, and `render.distance_to_surface` judges any 3-D point. On top of
-these, `recording` writes the demo recording, `train` the demo network, and `evaluate` measures it.
+A seed gives a room (`furniture.make_room`) and a camera in it (`views.make_view`); `render.render`
+gives the photo and the depth along z, and `render.distance_to_surface` judges any 3-D point. On top
+of these, `recording` writes the demo recording, `train` the demo network, and `evaluate` measures
+it. Needs no ROS.
 
 The seeds of the four uses are disjoint, and are given here only.
 """

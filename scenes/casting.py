@@ -15,9 +15,9 @@ from scenes.textures import albedo
 
 @njit(cache=True, fastmath=True, inline='always')
 def _hit(kind, s, ox, oy, oz, dx, dy, dz, nearest):
-    """Distance along the ray to a primitive (inf: missed or beyond `nearest`) and the face it meets."""
+    """Distance along the ray to a primitive (inf: not before `nearest`), and the face it meets."""
     px, py, pz = ox - s[0], oy - s[1], oz - s[2]
-    if kind == BOX:  #: slabs, in its own frame
+    if kind == BOX:  # slabs, in its own frame
         c, q = s[6], s[7]
         px, py = c * px + q * py, c * py - q * px
         dx, dy = c * dx + q * dy, c * dy - q * dx
@@ -78,9 +78,9 @@ def _blocked(lit, kinds, shapes, bounds, order, x, y, z, lx, ly, lz):
 @njit(cache=True, fastmath=True)
 def _wall(size, ox, oy, oz, dx, dy, dz):
     """Distance along a ray inside the room to its shell, and the axis of the plane it meets."""
-    tx = ((size[0] if dx > 0 else 0.0) - ox) / (dx if dx != 0.0 else 1e-12)
-    ty = ((size[1] if dy > 0 else 0.0) - oy) / (dy if dy != 0.0 else 1e-12)
-    tz = ((size[2] if dz > 0 else 0.0) - oz) / (dz if dz != 0.0 else 1e-12)
+    tx = ((size[0] if dx > 0 else 0.0) - ox) / (dx if dx != 0.0 else -1e-12)
+    ty = ((size[1] if dy > 0 else 0.0) - oy) / (dy if dy != 0.0 else -1e-12)
+    tz = ((size[2] if dz > 0 else 0.0) - oz) / (dz if dz != 0.0 else -1e-12)
     if tz < tx and tz < ty:
         return tz, 2
     return (tx, 0) if tx < ty else (ty, 1)
@@ -88,8 +88,8 @@ def _wall(size, ox, oy, oz, dx, dy, dz):
 
 @njit(cache=True, parallel=True, fastmath=True)
 def cast(
-    width, height, camera, position, turn, size, kinds, shapes, bounds, spans, materials_of, materials,
-    lights, ambient, samples, pixel, rgb, depth,
+    width, height, camera, position, turn, size, kinds, shapes, bounds, spans, materials_of,
+    materials, lights, ambient, samples, pixel, rgb, depth,
 ):  # fmt: skip
     """Fill rgb (H, W, 3), linear, and depth (H, W); without colour where rgb is empty."""
     fx, fy, cx, cy = camera
@@ -198,7 +198,7 @@ def cast(
 
 @njit(cache=True, parallel=True)
 def nearest_surface(points, size, kinds, shapes):
-    """Distances (N,) of points (N, 3) to the room's shell and every primitive's surface; NaN of NaN."""
+    """Distances (N,) of points (N, 3) to the nearest of shell and primitives; NaN of NaN."""
     distances = np.empty(len(points))
     for n in prange(len(points)):
         x, y, z = points[n]
@@ -222,7 +222,7 @@ def nearest_surface(points, size, kinds, shapes):
 
 @njit(cache=True, inline='always')
 def _box_distance(x, y, z, hx, hy, hz):
-    """Signed distance of a point to a box of half sizes around the origin (Quilez, see `render`)."""
+    """Signed distance of a point to a box around the origin (Quilez, see `scenes.render`)."""
     x, y, z = abs(x) - hx, abs(y) - hy, abs(z) - hz
     ox, oy, oz = max(x, 0.0), max(y, 0.0), max(z, 0.0)
     return math.sqrt(ox * ox + oy * oy + oz * oz) + min(max(x, y, z), 0.0)

@@ -98,7 +98,6 @@ def isolate() -> None:
     """Keep the demo's topics on this machine and apart from those of other programs."""
     profile = str(ROOT / 'config' / 'fastdds.xml')
     os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', profile)
-    os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', profile)
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
 

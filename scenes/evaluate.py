@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a model on rooms that no model was trained on: `python -m scenes.evaluate`.
 
-The pictures go through the engine that the node uses, and its depth is compared as it is, in metres: no
-median scaling. Figures are means over pictures of the means over pixels.
+The pictures go through the engine that the node uses, and its depth is compared as it is, in
+metres, without median scaling. Figures are means over pictures of the means over pixels.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def on_rooms(network: engine.Engine, count: int) -> Metrics:
 
 
 def on_frame(network: engine.Engine, folder: Path) -> Metrics:
-    """Metrics on an RGB-D frame: rgb.png, depth.png (16 bit) and intrinsics.json with depth_scale."""
+    """Metrics on an RGB-D frame: rgb.png, depth.png and intrinsics.json with `depth_scale`."""
     rgb = cv2.imread(str(folder / 'rgb.png'), cv2.IMREAD_COLOR)
     depth = cv2.imread(str(folder / 'depth.png'), cv2.IMREAD_UNCHANGED)
     if rgb is None or depth is None:

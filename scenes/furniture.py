@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pieces of furniture at their usual sizes [m], and the rooms that they fill: `make_room`.
 
-A piece is a function of the builder: it finds a free spot, and adds its primitives there. In its frame,
-x runs along its front, y from its back to its front, and (0, 0) is the middle of its footprint.
+A piece is a function of the builder: it finds a free spot, and adds its primitives there. In its
+frame, x runs along its front, y from back to front, and (0, 0) is the middle of its footprint.
 """
 
 import numpy as np
 
 from scenes import textures
-from scenes.rooms import Room, _Builder
+from scenes.rooms import Builder, Room
 
 
-def cupboard(b: _Builder) -> None:
+def cupboard(b: Builder) -> None:
     """A cupboard of a person's height, or a sideboard."""
     tall = b.rng.random() < 0.5
     w, d = b.rng.uniform(0.8, 1.6), b.rng.uniform(0.4, 0.6)
@@ -22,7 +22,7 @@ def cupboard(b: _Builder) -> None:
         b.box((-w / 2, -d / 2, 0), (w / 2, d / 2, h), mat)
 
 
-def shelf(b: _Builder) -> None:
+def shelf(b: Builder) -> None:
     """A bookshelf."""
     w, d, h = b.rng.uniform(0.8, 1.2), 0.3, b.rng.uniform(1.75, 2.0)
     if not b.place(w, d, True):
@@ -42,7 +42,7 @@ def shelf(b: _Builder) -> None:
             b.box((-x + 0.03, -y, z + 0.03), (right, y - 0.06, z + 0.25), books)
 
 
-def table(b: _Builder) -> None:
+def table(b: Builder) -> None:
     """A table or desk with four legs, and perhaps a thing on it."""
     w, d, h = b.rng.uniform(1.2, 1.8), b.rng.uniform(0.7, 0.9), b.rng.uniform(0.72, 0.76)
     if not b.place(w, d, b.rng.random() < 0.6):
@@ -58,7 +58,7 @@ def table(b: _Builder) -> None:
         b.box((-0.1, -0.06, h), (0.1, 0.06, h + 0.1), screen)
 
 
-def chair(b: _Builder) -> None:
+def chair(b: Builder) -> None:
     """A chair with four legs and a back."""
     if not b.place(0.45, 0.45, False):
         return
@@ -70,7 +70,7 @@ def chair(b: _Builder) -> None:
             b.box((x, y, 0), (x + 0.04, y + 0.04, 0.42), mat)
 
 
-def sofa(b: _Builder) -> None:
+def sofa(b: Builder) -> None:
     """A sofa with a back and two arms."""
     w = b.rng.uniform(1.6, 2.1)
     if not b.place(w, 0.88, True):
@@ -82,7 +82,7 @@ def sofa(b: _Builder) -> None:
         b.box((x, -0.44, 0.42), (x + 0.18, 0.44, 0.62), mat)
 
 
-def bed(b: _Builder) -> None:
+def bed(b: Builder) -> None:
     """A bed with a pillow end."""
     w = b.rng.uniform(0.9, 1.6)
     if not b.place(w, 2.0, True):
@@ -92,7 +92,7 @@ def bed(b: _Builder) -> None:
     b.box((-w / 2, -1.0, 0.3), (w / 2, -0.96, 0.95), b.wood())
 
 
-def crate(b: _Builder) -> None:
+def crate(b: Builder) -> None:
     """A cardboard box, perhaps with a smaller one on it."""
     w, d, h = b.rng.uniform(0.3, 0.6, 3)
     if not b.place(w, d, b.rng.random() < 0.3):
@@ -105,7 +105,7 @@ def crate(b: _Builder) -> None:
         b.box((-w / 3, -d / 3, h), (w / 3, d / 3, h + b.rng.uniform(0.15, 0.3)), mat)
 
 
-def round_thing(b: _Builder) -> None:
+def round_thing(b: Builder) -> None:
     """A bin, a stool, a football, a gym ball, a plant or a floor lamp."""
     which = b.rng.integers(6)
     if not b.place(0.65, 0.65, b.rng.random() < 0.3):
@@ -133,7 +133,7 @@ def round_thing(b: _Builder) -> None:
         b.cylinder(0.18, 1.4, 1.65, b.paint(textures.PLAIN, np.array([0.9, 0.8, 0.6])))
 
 
-def column(b: _Builder) -> None:
+def column(b: Builder) -> None:
     """A column from the floor to the ceiling."""
     radius = b.rng.uniform(0.15, 0.25)
     if b.place(2 * radius, 2 * radius, False):
@@ -141,7 +141,7 @@ def column(b: _Builder) -> None:
         b.cylinder(radius, 0, b.size[2], b.paint(textures.PLASTER, colour, grain=0.2))
 
 
-def rug(b: _Builder) -> None:
+def rug(b: Builder) -> None:
     """A rug of 1 cm on the floor."""
     w, d = b.rng.uniform(1.2, 1.6), b.rng.uniform(1.7, 2.4)
     x, y = b.rng.uniform(1.3, np.maximum(b.size[:2] - 1.3, 1.4))
@@ -151,7 +151,7 @@ def rug(b: _Builder) -> None:
     b.box((-w / 2, -d / 2, 0), (w / 2, d / 2, 0.01), mat)
 
 
-def door(b: _Builder) -> None:
+def door(b: Builder) -> None:
     """A door with its frame."""
     w, h = b.rng.uniform(0.8, 0.9), b.rng.uniform(2.0, 2.1)
     if b.place(w + 0.16, 0.1, True):
@@ -169,7 +169,7 @@ def door(b: _Builder) -> None:
         )
 
 
-def wall_thing(b: _Builder) -> None:
+def wall_thing(b: Builder) -> None:
     """A picture, a window or a radiator."""
     which = b.rng.integers(3)
     if which == 0:
@@ -190,7 +190,7 @@ def wall_thing(b: _Builder) -> None:
         b.box((-0.5, -0.05, 0.12), (0.5, 0.05, 0.72), b.paint(textures.STRIPES, white, grain=0.05))
 
 
-def _surfaces(b: _Builder) -> None:
+def _surfaces(b: Builder) -> None:
     """Floor, ceiling, walls and skirting board, in the order of rooms.FLOOR to rooms.SKIRTING."""
     floor = (textures.TILES, textures.BOARDS, textures.CARPET)[b.rng.integers(3)]
     if floor == textures.BOARDS:
@@ -215,7 +215,7 @@ def make_room(seed: int) -> Room:
     """The furnished room of a seed, 4 to 9 m long."""
     rng = np.random.default_rng([seed, 1])
     size = np.array([rng.uniform(4, 7), rng.uniform(4.5, 9), rng.uniform(2.4, 2.8)])
-    b = _Builder(rng, size)
+    b = Builder(rng, size)
     _surfaces(b)
     for _ in range(rng.integers(1, 4)):
         door(b)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo recording, a drive through an unseen room: `python -m scenes.recording OUT_DIR`.
 
-A rosbag2 folder (mcap) with the photo, its CameraInfo and the true depth of every frame. The same seed gives
-the same recording, byte for byte.
+A rosbag2 folder (mcap) with the photo, its CameraInfo and the true depth of every frame. The same
+seed gives the same recording.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ray casting of a room: photo, exact depth along z, and distances to the nearest surface.
 
-Every ray is intersected analytically; light is Lambert's law from each lamp, with shadow rays, and an
-ambient part. The depth is that of the ray through the pixel's centre: no rasterisation, no interpolation.
+Every ray is intersected analytically; light is Lambert's law from each lamp, with shadow rays, and
+an ambient part. The depth is that of the ray through the pixel's centre: no rasterisation, no
+interpolation.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from scenes.rooms import Room
 
 @dataclass(frozen=True)
 class View:
-    """A camera in a room: pixel (u, v) sees along ((u - cx) / fx, (v - cy) / fy, 1), z forward, y down."""
+    """A camera in a room; pixel (u, v) sees along ((u - cx) / fx, (v - cy) / fy, 1)."""
 
     width: int
     height: int
@@ -96,9 +97,10 @@ def render_depth(room: Room, view: View) -> np.ndarray:
 def render(room: Room, view: View, samples: int = 1) -> Rendering:
     """Photo and depth of a view, with samples x samples colours a pixel.
 
-    The photo is exposed for its mean and gamma-coded (2.2), and has the view's exposure change, tint
-    and noise. The textures' grain is that of a 640 px wide camera's pixel, whatever the view's size, so that
-    a small view looks like a large one that was scaled down without smoothing (cv2.INTER_CUBIC).
+    The photo is exposed for its mean and gamma-coded (2.2), and has the view's exposure change,
+    tint and noise. Textures are resolved as by a camera of 640 columns, whatever the view's size,
+    so that a small view looks like a large one scaled down by cv2.INTER_CUBIC, which does not
+    smooth.
     """
     rgb = np.zeros((view.height, view.width, 3), np.float32)
     depth = np.empty((view.height, view.width), np.float32)
@@ -114,7 +116,7 @@ def render(room: Room, view: View, samples: int = 1) -> Rendering:
 
 
 def distance_to_surface(room: Room, view: View, points: np.ndarray) -> np.ndarray:
-    """Distance (...,) [m], unsigned, of points (..., 3) [m] of the camera frame to the nearest surface.
+    """Unsigned distance (...,) [m] of points (..., 3) [m], camera frame, to the nearest surface.
 
     Surfaces are the room's floor, ceiling and walls, and every primitive's; signed distances after
     Inigo Quilez, "Distance functions", https://iquilezles.org/articles/distfunctions/.

@@ -33,7 +33,7 @@ class Room:
     footprints: np.ndarray  # (F, 4) m: x0, y0, x1, y1 of what stands on the floor
 
 
-class _Builder:
+class Builder:
     """Collects the primitives of a room; `place` finds a free spot for a piece of furniture."""
 
     def __init__(self, rng: np.random.Generator, size: np.ndarray) -> None:
@@ -97,7 +97,7 @@ class _Builder:
         self.add(SPHERE, (0, 0, height), (radius, radius, radius), mat)
 
     def on_wall(self, width: float) -> None:
-        """Stand at a random place of a random wall, facing the room: x along the wall, y away from it."""
+        """Go to a random place of a random wall: x runs along the wall, y into the room."""
         wall = self.rng.integers(4)
         length = self.size[wall % 2]
         at = self.rng.uniform(width / 2 + 0.05, max(length - width / 2 - 0.05, width / 2 + 0.06))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Procedural textures of known grain, evaluated at a surface point in metres.
 
-The grain is that of real things (tiles of 0.3 m, boards of 0.12 m, bricks of 0.25 m by 0.075 m), because
-it is one of the cues from which a distance can be read. Patterns fade to their mean where they are finer
-than a pixel's footprint, as in a photo.
+The grain is that of real things (tiles of 0.3 m, boards of 0.12 m, bricks of 0.25 m by 0.075 m),
+because it is one of the cues from which a distance can be read. Patterns fade to their mean where
+they are finer than a pixel's footprint, as in a photo.
 """
 
 import math
@@ -13,7 +13,7 @@ from numba import njit
 
 PLAIN, PLASTER, TILES, BOARDS, BRICKS, CARPET, CHECKS, STRIPES, WOOD, PANELS, BOOKS = range(11)
 
-# A material is a row of float32: kind, grain [m], seed, colour 1 (rgb), colour 2 (rgb), linear light.
+# A material is a row of float32: kind, grain [m], seed, two colours (rgb, linear light).
 MATERIAL_SIZE = 9
 
 
@@ -56,7 +56,7 @@ def _noise(u, v, seed):
 
 @njit(cache=True, inline='always')
 def _line(offset, width, footprint):
-    """Coverage of a line of a width [m] at a distance from its middle, seen with a footprint [m]."""
+    """How much of a pixel of a footprint [m], off a line's middle, a line of a width [m] covers."""
     seen = max(width, footprint)
     return width / seen if abs(offset) < 0.5 * seen else 0.0
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the demo network on rendered rooms: `python -m scenes.train`.
 
-Reproducible from its seed, and resumed from its last checkpoint when started again with the same folder. Each
-validation that is the best so far exports the averaged weights (EMA) for `depth_pcd_ros.demo_network.load`.
+Reproducible from its seed, and resumed from its last checkpoint when started again with the same
+folder. Each validation that is the best so far exports the averaged weights (EMA) for
+`depth_pcd_ros.demo_network.load`. A CPU that is shared does better with OMP_WAIT_POLICY=PASSIVE.
 """
 
 import argparse
@@ -23,10 +24,11 @@ from tqdm import tqdm
 from depth_pcd_ros.demo_network import INPUT_SIZE, NAME, DemoNetwork
 from scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from scenes.metrics import Metrics, compare, mean
-from scenes.pool import HEIGHT, WIDTH, make_pool
+from scenes.pool import HEIGHT, WIDTH, Pool
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet
 STD = np.array([0.229, 0.224, 0.225], np.float32)
+HELD_OUT = 100  # pictures to validate on
 NET_WIDTH, NET_HEIGHT = INPUT_SIZE * WIDTH // HEIGHT, INPUT_SIZE
 
 
@@ -47,13 +49,13 @@ def predict(network: DemoNetwork, rgb: np.ndarray) -> np.ndarray:
         )[0, 0].numpy()
 
 
-def batch_of(pool: tuple, rng: np.random.Generator, count: int, scale: float) -> tuple:
-    """A random batch: pictures (N, 3, h, w), normalised, and the logarithm (N, h, w) of their depths."""
-    rgb, depth = pool
+def batch_of(pool: Pool, rng: np.random.Generator, count: int, scale: float) -> tuple:
+    """A random batch: pictures (N, 3, h, w), normalised, and log depths (N, h, w)."""
     size = (round(NET_WIDTH * scale), round(NET_HEIGHT * scale))
     inputs, targets = [], []
-    for i in np.sort(rng.integers(0, len(rgb), count)):
-        picture, truth = photometric(rgb[i], rng), depth[i].astype(np.float32)
+    for i in np.sort(rng.integers(0, len(pool), count)):
+        rgb, depth = pool[i]
+        picture, truth = photometric(rgb, rng), depth.astype(np.float32)
         if scale != 1:
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
             truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
@@ -80,7 +82,7 @@ def photometric(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def loss_of(log_depth: Tensor, truth: Tensor) -> Tensor:
-    """L1 of the logarithm, and of its differences over 1, 2 and 8 pixels, which sharpens the edges."""
+    """L1 of the log depth, and of its differences over 1, 2 and 8 pixels, for sharp edges."""
     error = log_depth - truth
     loss = error.abs().mean()
     for step in (1, 2, 8):
@@ -109,12 +111,10 @@ def average_into(ema: nn.Module, network: nn.Module, step: int) -> None:
                 target.copy_(value)
 
 
-def validate(network: DemoNetwork, pool: tuple) -> Metrics:
+def validate(network: DemoNetwork, held_out: Pool) -> Metrics:
     """Metrics on the held-out pictures, at their own size."""
     network.eval()
-    return mean(
-        [compare(predict(network, r), t.astype(np.float32)) for r, t in zip(*pool, strict=True)]
-    )
+    return mean([compare(predict(network, rgb), t.astype(np.float32)) for rgb, t in held_out])
 
 
 def export(network: nn.Module, path: Path, step: int, figures: Metrics) -> None:
@@ -143,8 +143,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument('--export', type=Path, default=Path('models/demo.safetensors'))
     parser.add_argument('--views', type=int, default=24000, help='rendered pictures to train on')
-    parser.add_argument('--steps', type=int, default=8000)
-    parser.add_argument('--coarse-steps', type=int, default=4000, help='first steps, at 3/4 size')
+    parser.add_argument('--steps', type=int, default=5500)
+    parser.add_argument('--coarse-steps', type=int, default=2250, help='first steps, at 3/4 size')
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--rate', type=float, default=2e-3, help='peak learning rate')
     parser.add_argument('--seed', type=int, default=0)
@@ -156,12 +156,9 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Render, train, validate, export."""
     args = parse()
-    pool = make_pool(
-        args.folder / 'pool', list(TRAIN_SEEDS[: args.views]), NET_WIDTH, NET_HEIGHT, args.workers
-    )
-    held_out = make_pool(
-        args.folder / 'held_out', list(VALIDATION_SEEDS[:100]), WIDTH, HEIGHT, args.workers
-    )
+    folder, workers = args.folder / 'pool', args.workers
+    pool = Pool(folder, TRAIN_SEEDS[: args.views], NET_WIDTH, NET_HEIGHT, workers)
+    held_out = Pool(folder, VALIDATION_SEEDS[:HELD_OUT], WIDTH, HEIGHT, workers)
     torch.manual_seed(args.seed)
     network = DemoNetwork().to(memory_format=torch.channels_last)
     ema = copy.deepcopy(network)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cameras as a small robot carries them, placed in a room with free floor ahead.
 
-Height and pitch stay in a narrow band, so that the row in which a thing meets the floor tells its distance:
-without that a picture does not determine a metric depth.
+Height and pitch stay in a narrow band, so that the row in which a thing meets the floor tells its
+distance: without that, a picture does not determine a metric depth.
 """
 
 import numpy as np
@@ -44,11 +44,13 @@ def random_camera(rng: np.random.Generator, width: int, height: int) -> dict:
 
 
 def make_view(room: Room, seed: int, width: int = 640, height: int = 480) -> View:
-    """A random view of a room: the first of 40 poses that has free floor ahead, or the best of them."""
+    """A random view of a room: of up to 40 poses, one with free floor ahead, or the best."""
     rng = np.random.default_rng([seed, 2])
     camera = random_camera(rng, width, height)
     best, best_score = None, -1.0
-    for _ in range(40):
+    for attempt in range(1000):
+        if attempt >= 40 and best is not None:
+            break
         at = rng.uniform(0.35, room.size[:2] - 0.35)
         toward = room.size[:2] * rng.uniform(0.1, 0.9, 2) - at
         if np.hypot(*toward) < 2.0 or not clear(room, at, 0.2):
@@ -75,7 +77,7 @@ def clear(room: Room, at: np.ndarray, margin: float) -> bool:
 
 
 def floor_share(room: Room, view: View) -> float:
-    """Share of the lower third that is floor; 0 with anything nearer than 0.9 m or a blocked view."""
+    """Share of the lower third that is floor; 0 with a thing before 0.9 m or a blocked view."""
     small = view.resized(16, 12)
     depth = render_depth(room, small)
     if depth.min() < 0.9 or np.median(depth[3:8]) < 1.8:

@@ -90,13 +90,22 @@ def cv2_unproject(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     if camera.distortion_model == 'equidistant':
         try:
             rays = cv2.fisheye.undistortPoints(pixels, K, D, criteria=criteria)
-        except TypeError:  # OpenCV before 4.5.5 has no criteria
+        except (TypeError, cv2.error):  # OpenCV before 4.6 takes no criteria
             rays = cv2.fisheye.undistortPoints(pixels, K, D)
     elif hasattr(cv2, 'undistortPointsIter'):  # OpenCV 4
         rays = cv2.undistortPointsIter(pixels, K, D, None, None, criteria)
     else:
         rays = cv2.undistortPoints(pixels, K, D, criteria=criteria)
     return rays.reshape(-1, 2)
+
+
+def radius_of_slope(d: tuple[float, ...], slope: float) -> float:
+    """Return the ideal radius up to which the distorted one grows faster than this."""
+    k1, k2, _, _, k3, k4, k5, k6 = (*d, *(0.0,) * 4)[:8]
+    r = np.linspace(0.0, 3.0, 3001)
+    factor = (1 + k1 * r**2 + k2 * r**4 + k3 * r**6) / (1 + k4 * r**2 + k5 * r**4 + k6 * r**6)
+    slow = np.diff(r * factor) < slope * np.diff(r)
+    return r[np.argmax(slow)] if slow.any() else 3.0
 
 
 def test_ideal_by_hand():
@@ -149,13 +158,16 @@ def test_rays_equal_those_of_opencv(name):
     with np.errstate(all='ignore'):
         residual = np.abs(cv2_project(camera, with_z(reference)) - pixels).max(axis=-1)
     rays = camera.rays[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
-    # OpenCV's answers beyond the fold of the polynomial re-project, too: not ours.
-    compared = (residual < 1e-7) & np.isfinite(rays[:, 0])
-    assert compared.mean() > {'equidistant 180': 0.6, 'k1 alone': 0.6}.get(name, 0.8)
+    converged = residual < 1e-7
+    seen = np.isfinite(rays[:, 0])
+    compared = converged & seen
+    assert compared.mean() > (0.6 if name in ('k1 alone', 'equidistant 180') else 0.8)
     scale = np.maximum(1.0, np.abs(reference[compared]))  # float32 at nearly 90 degrees
     assert np.abs((rays[compared] - reference[compared]) / scale).max() < 1e-4
-    if name != 'k1 alone':
-        assert not (residual < 1e-7)[np.isnan(rays[:, 0])].any()
+    # What OpenCV finds where we find nothing is beyond the fold of the polynomial.
+    beyond = np.hypot(*reference[converged & ~seen].T)
+    fisheye = camera.distortion_model == 'equidistant'
+    assert (beyond > (1e6 if fisheye else 0.99 * radius_of_slope(camera.d, 0.0))).all()
 
 
 @distorted_cameras
@@ -211,20 +223,24 @@ def test_no_ray_beyond_the_fold_of_the_polynomial():
 @given(
     d=st.tuples(
         *[st.floats(-b, b) for b in (0.7, 0.4, 0.01, 0.01, 0.2, 0.6, 0.2, 0.1)],
-        *[st.floats(-0.02, 0.02)] * 4,
+        *[st.floats(-0.002, 0.002)] * 4,
         *[st.floats(-0.1, 0.1)] * 2,
     ),
     length=st.sampled_from([5, 8, 12, 14]),
 )
 def test_any_lens_is_inverted(d, length):
-    """Every point that a lens can see is found again from its pixel."""
+    """Every ray is found again from its pixel, and every pixel from its ray or it has none."""
     camera = Camera(640, 480, 400.0, 400.0, 320.0, 240.0, 'rational_polynomial', d[:length])
     x, y = np.meshgrid(np.linspace(-1.5, 1.5, 41), np.linspace(-1.5, 1.5, 41))
-    rays = np.stack([x, y], axis=-1)
-    pixels = camera.project(with_z(rays))
-    seen = np.isfinite(pixels[..., 0])
-    assert seen[20, 20]
-    np.testing.assert_allclose(camera.unproject(pixels)[seen], rays[seen], atol=1e-3)
+    # Where the radius hardly grows, the small terms decide where the image is folded.
+    rays = np.stack([x, y], axis=-1)[np.hypot(x, y) < radius_of_slope(d[:length], 0.3)]
+    np.testing.assert_allclose(camera.unproject(camera.project(with_z(rays))), rays, atol=1e-6)
+
+    pixels = all_pixels(camera, 16)
+    back = camera.project(with_z(camera.unproject(pixels)))
+    seen = np.isfinite(back[..., 0])
+    assert seen[15, 20]
+    np.testing.assert_allclose(back[seen], pixels[seen], atol=0.01)
 
 
 @cameras
@@ -412,7 +428,7 @@ def test_rectification_of_a_window():
     whole, part = Rectification.from_calibration(full), Rectification.from_calibration(window)
     assert part.camera == Camera(160, 120, 190.0, 190.0, 115.0, 77.5)
     seen = np.full((120, 160), True) if part.seen is None else part.seen == 255
-    assert seen.mean() > 0.9
+    assert seen.mean() > 0.7
     expected_u = (whole.source_u[80:320:2, 100:420:2] - 100.0) / 2.0
     expected_v = (whole.source_v[80:320:2, 100:420:2] - 80.0) / 2.0
     np.testing.assert_allclose(part.source_u[seen], expected_u[seen], atol=1e-3)

@@ -39,6 +39,26 @@ def made_up_weights(encoder, seed):
     return {key: torch.from_numpy(value) for key, value in weights.items()}
 
 
+def built(encoder, max_depth, weights):
+    """Make a network around weights, without the time for initial values."""
+    with torch.device('meta'):
+        network = DepthAnythingV2(encoder, max_depth)
+    network.load_state_dict(weights, assign=True)
+    return network.eval()
+
+
+@pytest.fixture(scope='module')
+def weights():
+    """Made-up weights of a ViT-S."""
+    return made_up_weights('vits', 3)
+
+
+@pytest.fixture(scope='module')
+def network(weights):
+    """A ViT-S with these weights."""
+    return built('vits', 20.0, weights)
+
+
 @pytest.fixture
 def state():
     """A state dict of a ViT-S that takes a few kilobytes on disk: all its values are one zero."""
@@ -62,9 +82,7 @@ def test_larger_sizes_give_official_depth(case):
         golden[f'{name}_{case}']
         for name in ('encoder', 'seed', 'max_depth', 'rgb', 'net_hw', 'depth')
     )
-    with torch.device('meta'):
-        network = DepthAnythingV2(str(encoder), float(max_depth)).eval()
-    network.load_state_dict(made_up_weights(str(encoder), int(seed)), assign=True)
+    network = built(str(encoder), float(max_depth), made_up_weights(str(encoder), int(seed)))
     with torch.inference_mode():
         depth = network(torch.from_numpy(preprocess(rgb, tuple(net_hw))))
     assert depth.shape == (1, *net_hw)
@@ -72,11 +90,9 @@ def test_larger_sizes_give_official_depth(case):
     np.testing.assert_allclose(depth[0, 0].numpy(), expected, rtol=0, atol=1e-3)
 
 
-def test_a_batch_is_its_pictures():
+def test_a_batch_is_its_pictures(network):
     """Two pictures at once give what each gives alone."""
-    torch.manual_seed(0)
-    network = DepthAnythingV2('vits', 20.0).eval()
-    pictures = torch.randn(2, 3, 42, 56)
+    pictures = torch.randn(2, 3, 42, 56, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         both = network(pictures)
         alone = torch.cat([network(picture[None]) for picture in pictures])
@@ -84,16 +100,15 @@ def test_a_batch_is_its_pictures():
     torch.testing.assert_close(both, alone, rtol=0, atol=1e-4)
 
 
-def test_a_size_off_the_patches_is_refused():
+def test_a_size_off_the_patches_is_refused(network):
     """14 does not divide 43."""
     with pytest.raises(ValueError, match='43x56 px, expected multiples of 14'):
-        DepthAnythingV2('vits', 20.0)(torch.zeros(1, 3, 43, 56))
+        network(torch.zeros(1, 3, 43, 56))
 
 
-def test_position_embeddings_are_computed_once_per_size_and_not_hoarded():
+def test_position_embeddings_are_computed_once_per_size_and_not_hoarded(weights):
     """The same tensor comes back; many sizes do not pile up; new weights are not missed."""
-    encoder = DepthAnythingV2('vits', 20.0).pretrained
-    torch.nn.init.normal_(encoder.pos_embed)
+    encoder = built('vits', 20.0, weights).pretrained
     first = encoder.positions((18, 24))
     assert encoder.positions((18, 24)) is first
     assert encoder.positions((37, 37)) is encoder.pos_embed
@@ -101,15 +116,13 @@ def test_position_embeddings_are_computed_once_per_size_and_not_hoarded():
         assert encoder.positions((rows, 24)).shape == (1, 1 + rows * 24, 384)
     assert len(encoder._positions) == encoder.CACHED_SIZES
 
-    kept = encoder.positions((18, 24))
-    weights = encoder.state_dict()
-    encoder.load_state_dict(weights | {'pos_embed': 2 * weights['pos_embed']})
-    torch.testing.assert_close(encoder.positions((18, 24)), 2 * kept)
+    before, state = encoder.positions((18, 24)), encoder.state_dict()
+    encoder.load_state_dict(state | {'pos_embed': 2 * state['pos_embed']}, assign=True)
+    torch.testing.assert_close(encoder.positions((18, 24)), 2 * before)
 
 
-def test_loads_what_was_saved(tmp_path):
+def test_loads_what_was_saved(tmp_path, weights):
     """Every weight of a .pth, a pre-2020 .pth, a .safetensors and a half-precision file."""
-    weights = made_up_weights('vits', 3)
     torch.save(weights, tmp_path / NAME)
     torch.save(weights, tmp_path / f'old_{NAME}', _use_new_zipfile_serialization=False)
     save_file(weights, tmp_path / 'our_metric_vkitti.safetensors')
@@ -206,6 +219,7 @@ class Code:
         self.path = path
 
     def __reduce__(self):
+        """Ask for a call."""
         return os.mkdir, (str(self.path),)
 
 

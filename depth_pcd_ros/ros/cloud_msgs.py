@@ -60,5 +60,5 @@ def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
     """Copy an array's bytes once, into what a message's uint8[] field takes without a check."""
     data = array.array('B')
     if values.size:
-        data.frombytes(memoryview(np.ascontiguousarray(values)).cast('B'))
+        data.frombytes(np.ascontiguousarray(values).data.cast('B'))
     return data

@@ -19,13 +19,15 @@ def judge(
     image: AdaptiveSubscription,
     camera_info: AdaptiveSubscription,
     has_camera_info: bool,
+    active_for: float,
 ) -> tuple[bytes, str]:
-    """Return the level and the sentence for an active node's state."""
+    """Return the level and the sentence for a node that has been active for some seconds."""
     silence = summary.seconds_since_image
     if silence is None or silence > SILENT_AFTER:
+        if active_for < SILENT_AFTER:
+            return DiagnosticStatus.OK, 'waiting for images'
         since = 'no image yet' if silence is None else f'no image for {silence:.1f} s'
-        level = DiagnosticStatus.STALE if silence is None else DiagnosticStatus.ERROR
-        return level, f'{since} on {image.topic_name}: {_who_publishes(image)}'
+        return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {_who_publishes(image)}'
     if not has_camera_info:
         return (
             DiagnosticStatus.ERROR,

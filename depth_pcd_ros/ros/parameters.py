@@ -6,12 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -33,7 +28,7 @@ def declare_settings(node: Node) -> Settings:
             )
         except ParameterException as err:
             raise SettingsError(
-                f'parameter {field.name} is not a {type(field.default).__name__} '
+                f'parameter {field.name} must be a {type(field.default).__name__}, '
                 f'{OPTIONS[field.name].allowed()}: {err}'
             ) from err
         values[field.name] = parameter.value
@@ -47,11 +42,6 @@ def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
         SettingsError: a value is not allowed.
     """
     return settings.replace({p.name: p.value for p in parameters if p.name in OPTIONS})
-
-
-def refused(err: SettingsError) -> SetParametersResult:
-    """Tell the caller of a parameter service why nothing has changed."""
-    return SetParametersResult(successful=False, reason=str(err))
 
 
 def unknown_overrides(node: Node) -> list[str]:

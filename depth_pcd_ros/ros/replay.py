@@ -63,9 +63,10 @@ class Replayer:
         missing = sorted(set(topics) - known)
         if missing:
             raise ReplayError(
-                f'no topic {", ".join(missing)} in {recording}, which has {", ".join(sorted(known))}'
+                f'no topic {", ".join(missing)} in {recording}, '
+                f'which has {", ".join(sorted(known))}'
             )
-        self._publishers = {}
+        self._publishers: dict[str, Publisher] = {}
         for connection in self._reader.connections:
             if not topics or connection.topic in topics:
                 self._offer(connection)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that turns image messages into results, so that the executor always answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from rclpy.publisher import Publisher
+from rclpy.time import Time
+
+from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.frame_queue import FrameQueue
+from depth_pcd_ros.pipeline import Frame, Pipeline
+from depth_pcd_ros.ros import image_msgs
+from depth_pcd_ros.ros.camera_infos import CameraInfos
+from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.statistics import Published, Statistics
+
+# What may wait for the network with `frames: all`.
+MAX_WAITING_BYTES = 2**30
+
+
+class Arrival(NamedTuple):
+    """An image message and when it arrived, in monotonic seconds."""
+
+    msg: Any
+    time: float
+
+
+class Worker:
+    """Works on one frame after another in a thread of its own, until it is stopped.
+
+    Args:
+        pipeline: what is done to a frame.
+        publishers: by topic; a topic without a subscriber is not computed.
+        statistics: what happens to each frame is counted here.
+        logger: says why a frame was dropped, each cause once and then now and then.
+        now: the node's clock [ns], for the age of a stamp.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        publishers: Mapping[str, Publisher],
+        statistics: Statistics,
+        logger: Any,
+        now: Callable[[], int],
+    ) -> None:
+        self.camera_infos = CameraInfos()
+        self._pipeline = pipeline
+        self._publishers = publishers
+        self._statistics = statistics
+        self._logger = logger
+        self._now = now
+        self._keep_all = pipeline.settings.frames == 'all'
+        self._queue: FrameQueue[Arrival] = FrameQueue(
+            keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
+        )
+        self._thread = threading.Thread(target=self._work, name='depth', daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is still there: it may need a while to end after `stop`."""
+        return self._thread.is_alive()
+
+    def stop(self, patience: float) -> None:
+        """Drop what waits and end, waiting at most `patience` seconds for the frame in work."""
+        self._queue.close()
+        self._thread.join(patience)
+
+    def take_camera_info(self, msg: Any) -> None:
+        """Remember a CameraInfo; with the first one the work begins."""
+        self.camera_infos.add(
+            Time.from_msg(msg.header.stamp).nanoseconds,
+            msg.header.frame_id,
+            image_msgs.calibration_from_msg(msg),
+        )
+        self._queue.open()
+
+    def take_image(self, msg: Any) -> None:
+        """Take an Image or CompressedImage to be worked on."""
+        arrival = Arrival(msg, time.monotonic())
+        self._statistics.received(arrival.time)
+        lost = self._queue.put(arrival, len(msg.data))
+        if lost is None:
+            return
+        if self._keep_all:
+            waiting = f'{MAX_WAITING_BYTES >> 20} MiB of images wait for the network'
+            self._drop(FrameError('queue_full', f'{waiting}: play the recording more slowly'))
+        else:
+            self._statistics.superseded()
+
+    def _work(self) -> None:
+        while (arrival := self._queue.get()) is not None:
+            try:
+                self._process(arrival)
+            except FrameError as err:
+                self._drop(err)
+            except Exception as err:  # whatever one frame does, the next one is tried
+                self._logger.debug(traceback.format_exc())
+                self._drop(FrameError('internal_error', f'{type(err).__name__}: {err}'))
+
+    def _process(self, arrival: Arrival) -> None:
+        """Convert, compute and publish one frame."""
+        wanted = {
+            t for t, publisher in self._publishers.items() if publisher.get_subscription_count()
+        }
+        if not wanted:
+            self._statistics.unwanted()
+            return
+        header = arrival.msg.header
+        stamp_ns = Time.from_msg(header.stamp).nanoseconds
+        rgb = image_msgs.rgb_from_msg(arrival.msg)
+        height, width = rgb.shape[:2]
+        calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
+        frame = self._pipeline.process(rgb, calibration)
+        for topic in wanted:
+            self._publishers[topic].publish(self._result(topic, frame, header))
+        now = time.monotonic()
+        self._statistics.published(
+            Published(
+                time=now,
+                latency=now - arrival.time,
+                stamp_age=(self._now() - stamp_ns) * 1e-9,
+                network_time=frame.network_time,
+                valid_fraction=float(np.isfinite(frame.depth).mean()),
+            )
+        )
+
+    def _result(self, topic: str, frame: Frame, header: Any) -> Any:
+        """Make the message of one topic."""
+        settings = self._pipeline.settings
+        if topic == 'points':
+            return cloud_msg(self._pipeline.points(frame), header)
+        if topic == 'depth/image':
+            return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header)
+        if topic == 'depth/camera_info':
+            return image_msgs.camera_info_msg(frame.calibration, header)
+        color = colorize(frame.depth, settings.min_depth, self._pipeline.max_range)
+        return image_msgs.bgr_image_msg(color, header)
+
+    def _drop(self, err: FrameError) -> None:
+        count = self._statistics.dropped(err.cause, str(err), time.monotonic())
+        if count:
+            times = f' ({count} times so far)' if count > 1 else ''
+            self._logger.error(f'frame dropped, {err.cause}: {err}{times}')

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests; test/ros/ needs ROS 2, the rest does not."""
