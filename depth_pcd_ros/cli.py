@@ -44,7 +44,7 @@ def _replay(args: argparse.Namespace) -> int:
     try:
         replayer = Replayer(node, args.recording, args.topics or ())
         lonely = replayer.wait_for_subscribers(args.wait)
-        if lonely:
+        if len(lonely) == len(replayer.publishers):
             print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
         while True:
             replayer.play(rate=args.rate, clock=args.clock)
@@ -86,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         '--wait',
         type=float,
-        default=10.0,
+        default=30.0,
         metavar='SECONDS',
-        help='how long the first message waits until every topic has a subscriber (10)',
+        help='how long the first message waits for subscribers (default: 30)',
     )
     replay.set_defaults(run=_replay)
     return parser

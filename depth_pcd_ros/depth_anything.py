@@ -7,16 +7,14 @@ in arXiv:2406.09414 and in the metric_depth/ part of github.com/DepthAnything/De
 
 from __future__ import annotations
 
-import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depth_pcd_ros import state_dict
 from depth_pcd_ros.checkpoints import CheckpointError, metric_max_depth
 
 __all__ = ['ENCODERS', 'PATCH', 'CheckpointError', 'DepthAnythingV2', 'load']
@@ -232,11 +230,10 @@ class _Head(nn.Module):
         rows, columns = grid
         layers = []
         for i, tokens in enumerate(taps):
-            image = tokens.transpose(1, 2).reshape(
-                len(tokens), -1, *grid
-            )  # (N, width, rows, columns)
-            image = self.resize_layers[i](self.projects[i](image))
-            layers.append(self.scratch[f'layer{i + 1}_rn'](image))
+            # to a picture of patches, (N, width, rows, columns)
+            patches = tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+            layer = self.resize_layers[i](self.projects[i](patches))
+            layers.append(self.scratch[f'layer{i + 1}_rn'](layer))
         sizes = [(8 * rows, 8 * columns), *(layer.shape[2:] for layer in layers[:3])]
         x: Tensor | None = None
         for i in (3, 2, 1, 0):
@@ -261,43 +258,12 @@ def load(path: str | Path, max_depth: float = 0.0) -> DepthAnythingV2:
             the `ENCODERS`, or neither the name nor `max_depth` tells that the depth is metric.
     """
     path = Path(path)
-    state = _read(path)
+    state = state_dict.read(path)
     with torch.device('meta'):  # no time and memory for initial values
         network = DepthAnythingV2(_encoder_of(state, path), metric_max_depth(path, max_depth))
-    _check(state, network.state_dict(), path)
+    state_dict.check_fit(state, network.state_dict(), path)
     network.to_empty(device='cpu').load_state_dict(state)
     return network.eval().requires_grad_(False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        found = 'is a directory' if path.is_dir() else 'does not exist'
-        raise CheckpointError(f'{path} {found}, expected a .pth or .safetensors file')
-    try:
-        if path.suffix == '.safetensors':
-            return load_file(path)
-        # Files of torch before 1.6 are not zip archives and cannot be mapped into memory.
-        mmap = zipfile.is_zipfile(path)
-        state = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
-    except Exception as err:  # a damaged file makes torch's reader raise errors of any class
-        # Not torch's own message: it suggests weights_only=False, which nobody should follow.
-        if code := re.search(r'GLOBAL (\S+)', str(err)):
-            raise CheckpointError(
-                f'{path} is refused: it asks for {code[1]}, which is code; expected only tensors'
-            ) from err
-        raise CheckpointError(
-            f'{path} cannot be read as a checkpoint; it is damaged, cut short or something else '
-            f'({path.stat().st_size} bytes, {type(err).__name__})'
-        ) from err
-    if not isinstance(state, dict):
-        raise CheckpointError(f'{path} holds a {type(state).__name__}, expected a dict of tensors')
-    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        raise CheckpointError(
-            f'{path} holds {_some(others)} that are not tensors; of a training checkpoint, save '
-            'the state dict of the model alone'
-        )
-    return state
 
 
 def _encoder_of(state: dict[str, Tensor], path: Path) -> str:
@@ -305,7 +271,7 @@ def _encoder_of(state: dict[str, Tensor], path: Path) -> str:
     key = 'pretrained.pos_embed'
     if key not in state:
         raise CheckpointError(
-            f'{path} is not a Depth Anything V2 checkpoint: it has {_some(list(state))}, '
+            f'{path} is not a Depth Anything V2 checkpoint: it has {state_dict.some(list(state))}, '
             f'expected {key} among them'
         )
     width = state[key].shape[-1] if state[key].ndim else 0
@@ -315,30 +281,3 @@ def _encoder_of(state: dict[str, Tensor], path: Path) -> str:
             + ', '.join(f'{known} ({name})' for known, name in widths.items())
         )
     return widths[width]
-
-
-def _check(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
-    problems = []
-    if missing := [key for key in expected if key not in found]:
-        problems.append(f'lacks {_some(missing)}')
-    if extra := [key for key in found if key not in expected]:
-        problems.append(f'has {_some(extra)} too many')
-    shapes = [
-        f'{key} {tuple(found[key].shape)} instead of {tuple(value.shape)}'
-        for key, value in expected.items()
-        if key in found and found[key].shape != value.shape
-    ]
-    if shapes:
-        problems.append(f'has other shapes in {_some(shapes)}')
-    if types := [
-        f'{key} {value.dtype}' for key, value in found.items() if not value.is_floating_point()
-    ]:
-        problems.append(f'has other than floating-point numbers in {_some(types)}')
-    if problems:
-        raise CheckpointError(f'{path} does not fit: it {"; it ".join(problems)}')
-
-
-def _some(keys: list[str]) -> str:
-    dots = ', ...' if len(keys) > 3 else ''
-    noun = 'key' if len(keys) == 1 else 'keys'
-    return f'{len(keys)} {noun} ({", ".join(map(str, keys[:3]))}{dots})'

@@ -20,8 +20,9 @@ from depth_pcd_ros.calibration import CameraError
 
 Array = npt.NDArray[Any]  # float64
 
-# Rays steeper than this, within 1e-6 rad of 90 degrees, count as having no z = 1 representation.
-MAX_RADIUS = 1e6
+# Rays steeper than this (89.94 degrees) count as having no z = 1 representation: float32, which
+# clouds are made of, resolves no finer than 1e-4 there.
+MAX_RADIUS = 1e3
 # Residual of an inverse, on z = 1: 1e-5 px at a focal length of 10 000 px.
 TOLERANCE = 1e-9
 MAX_ITERATIONS = 20

@@ -154,9 +154,8 @@ def _rgb_from_planes(
     luma = _view(raw, np.dtype(np.uint8), (height, width), (step, 1))
     chroma = _view(raw[height * step :], np.dtype(np.uint8), (height, width, 2), (2 * step, 2, 1))
     # OpenCV has no nv24: each pixel becomes a UYVY pair of itself, of which one is kept.
-    pairs = np.empty((height, width, 2, 2), np.uint8)
-    pairs[..., 0] = chroma
-    pairs[..., 1] = luma[..., None]
+    pairs = np.empty((height, width, 4), np.uint8)
+    cv2.mixChannels([luma, chroma], [pairs], [1, 0, 0, 1, 2, 2, 0, 3])
     rgb = cv2.cvtColor(pairs.reshape(height, 2 * width, 2), cv2.COLOR_YUV2RGB_UYVY)
     return np.ascontiguousarray(rgb[:, ::2], np.uint8)
 

@@ -193,7 +193,7 @@ def _check(name: str, value: Any, option: Option) -> None:
     # A bool is an int to Python, not to a person.
     if type(value) is not type(default):
         kind = type(default).__name__
-        raise SettingsError(f'{name} is {value!r} ({type(value).__name__}), expected a {kind}')
+        raise SettingsError(f'{name} is {value!r} ({type(value).__name__}), expected {kind}')
     if option.choices and value not in option.choices:
         raise SettingsError(f'{name} is {value!r}, expected {option.allowed()}')
     if option.minimum is None or option.maximum is None:

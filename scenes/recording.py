@@ -121,7 +121,8 @@ def messages(room: Room, view: View, nanoseconds: int) -> dict[str, object]:
 
 def write(out: Path, room: Room, views: list[View], rate: float) -> None:
     """Render the views and write them as a rosbag2 folder, which must not exist yet."""
-    writer = Writer(out, version=9, storage_plugin=StoragePlugin.MCAP)
+    # Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
+    writer = Writer(out, version=8, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     with writer:
         types = {IMAGE: 'Image', CAMERA_INFO: 'CameraInfo', TRUTH: 'Image'}

@@ -24,6 +24,7 @@ CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
 # Messages that may be on their way to a slow subscriber.
 DEPTH = 100
 ACK_TIMEOUT = 10.0  # [s]
+SETTLED = 1.0  # [s] without another topic gaining its first subscriber
 
 
 class ReplayError(ValueError):
@@ -77,19 +78,23 @@ class Replayer:
         return self._publishers
 
     def wait_for_subscribers(self, timeout: float) -> list[str]:
-        """Wait until every topic has a subscriber, at most `timeout` seconds.
+        """Wait until every topic has a subscriber, or until some have and no more join.
+
+        Args:
+            timeout: how long to wait at most [s].
 
         Returns:
             The topics without one.
         """
-        end = time.monotonic() + timeout
+        start = changed = time.monotonic()
+        before = sorted(self._publishers)
         while True:
-            lonely = [
-                topic
-                for topic, publisher in self._publishers.items()
-                if not publisher.get_subscription_count()
-            ]
-            if not lonely or time.monotonic() >= end or not self._node.context.ok():
+            lonely = sorted(t for t, p in self._publishers.items() if not p.get_subscription_count())
+            now = time.monotonic()
+            if lonely != before:
+                before, changed = lonely, now
+            settled = len(lonely) < len(self._publishers) and now - changed >= SETTLED
+            if not lonely or settled or now - start >= timeout or not self._node.context.ok():
                 return lonely
             time.sleep(0.05)
 
