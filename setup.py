@@ -25,7 +25,7 @@ setup(
     install_requires=[
         'setuptools',
         'numpy>=1.21',
-        'torch>=2.0',
+        'torch>=2.6',
         'safetensors>=0.4',
         'huggingface_hub>=0.20',
         'rosbags>=0.10',

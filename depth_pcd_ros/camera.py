@@ -239,7 +239,8 @@ class Rectification:
 # A zoom lens has another camera for every frame, so only a few are kept.
 @functools.lru_cache(maxsize=4)
 def _rays(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
-    rays = np.empty((camera.height, camera.width, 2), np.float32)
+    # one plane for x and one for y, as cv2 multiplies them fastest
+    rays = np.empty((2, camera.height, camera.width), np.float32).transpose(1, 2, 0)
     if camera.distorts:
         for rows in _blocks(camera):
             rays[rows] = camera.unproject(_pixels(camera, rows))

@@ -45,6 +45,7 @@ class Pipeline:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
+        self._points = np.empty(0, np.float32)  # written over for each frame
 
     @property
     def max_range(self) -> float:
@@ -102,14 +103,21 @@ class Pipeline:
 
         Returns:
             (H, W, 4) float32 with NaN where invalid; or (N, 4), valid points only, where
-            `organized` is false or `voxel_size` is set. (…, 3) for `cloud_fields: xyz`.
+            `organized` is false or `voxel_size` is set. (..., 3) for `cloud_fields: xyz`. It is
+            overwritten by the next call.
         """
         settings = self.settings
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
-        points = pack_points(frame.depth, frame.camera.rays, rgb)
+        fields = 3 if rgb is None else 4
+        size = frame.depth.size * fields
+        if self._points.size < size:
+            self._points = np.empty(size, np.float32)
+        out = self._points[:size].reshape(*frame.depth.shape, fields)
+        points = pack_points(frame.depth, frame.camera.rays, rgb, out)
         if settings.organized and not settings.voxel_size:
             return points
-        points = points[np.isfinite(frame.depth)]
+        valid = np.flatnonzero(np.isfinite(frame.depth))
+        points = points.reshape(-1, fields).take(valid, axis=0)
         return filters.voxel_means(points, settings.voxel_size) if settings.voxel_size else points
 
     def _focal_correction(self, camera: Camera) -> float:

@@ -37,15 +37,16 @@ def pack_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         (H, W) float32, to be copied but never calculated with.
     """
-    packed = np.zeros((*rgb.shape[:2], 4), np.uint8)  # HxWx4, b g r 0
-    cv2.mixChannels([rgb], [packed], [2, 0, 1, 1, 0, 2])
-    return packed.view('<f4')[..., 0]
+    packed = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA).view('<u4')[..., 0]  # b g r 255
+    np.bitwise_and(packed, 0x00FFFFFF, out=packed)
+    return packed.view('<f4')
 
 
 def pack_points(
     depth: npt.NDArray[np.float32],
     rays: npt.NDArray[np.float32],
     rgb: npt.NDArray[np.uint8] | None = None,
+    out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Unproject and interleave in one pass over the picture.
 
@@ -53,13 +54,17 @@ def pack_points(
         depth: depth along z [m], (H, W) float32, NaN where invalid.
         rays: (x / z, y / z) of each pixel, (H, W, 2) float32, NaN where there is none.
         rgb: colours, (H, W, 3) uint8, or None for a cloud without.
+        out: where to put the points; new memory of a cloud's size costs more than the points.
 
     Returns:
         x, y, z [m] and, with `rgb`, the packed colour: (H, W, 4) or (H, W, 3) float32. x, y and z
         are NaN where the depth or the ray is.
     """
     height, width = depth.shape
-    points = np.empty((height, width, 3 if rgb is None else 4), np.float32)
+    shape = (height, width, 3 if rgb is None else 4)
+    points = np.empty(shape, np.float32) if out is None else out
+    if points.shape != shape:
+        raise ValueError(f'out is {points.shape}, expected {shape}')
     for top in range(0, height, BLOCK_ROWS):
         rows = slice(top, top + BLOCK_ROWS)
         z = depth[rows]

@@ -162,12 +162,11 @@ def test_rays_equal_those_of_opencv(name):
     seen = np.isfinite(rays[:, 0])
     compared = converged & seen
     assert compared.mean() > (0.6 if name in ('k1 alone', 'equidistant 180') else 0.8)
-    scale = np.maximum(1.0, np.abs(reference[compared]))  # float32 at nearly 90 degrees
-    assert np.abs((rays[compared] - reference[compared]) / scale).max() < 1e-4
-    # What OpenCV finds where we find nothing is beyond the fold of the polynomial.
+    assert np.abs(rays[compared] - reference[compared]).max() < 1e-4
+    # What OpenCV finds where we find nothing is beyond the fold of the polynomial, or at 90 degrees.
     beyond = np.hypot(*reference[converged & ~seen].T)
     fisheye = camera.distortion_model == 'equidistant'
-    assert (beyond > (1e6 if fisheye else 0.99 * radius_of_slope(camera.d, 0.0))).all()
+    assert (beyond > (999.0 if fisheye else 0.99 * radius_of_slope(camera.d, 0.0))).all()
 
 
 @distorted_cameras

@@ -4,12 +4,13 @@
 import itertools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
 import scenes
-from scenes import metrics, recording
+from scenes import evaluate, metrics, recording
 from scenes.furniture import make_room
 from scenes.pool import Pool, picture
 from scenes.render import View, distance_to_surface, render, render_depth
@@ -282,3 +283,28 @@ def test_drive_is_smooth_and_touches_nothing():
         assert np.degrees(np.arccos((np.trace(turned) - 1) / 2)) < 4
     for view in views:
         assert distance_to_surface(room, view, np.zeros(3)) > 0.3
+
+
+class _TwoMetres:
+    """Stands for an engine, so that the expected figures are known: everything is 2 m away."""
+
+    def infer(self, rgb: np.ndarray) -> np.ndarray:
+        """Depth of a picture whose first pixel is red."""
+        np.testing.assert_array_equal(rgb[0, 0], [255, 0, 0])
+        return np.full(rgb.shape[:2], 2, np.float32)
+
+
+def test_evaluation_reads_a_real_frame(tmp_path):
+    """Colours in the right order, depth in units of its scale, and 0 is unknown."""
+    rgb = np.zeros((4, 6, 3), np.uint8)
+    rgb[..., 2] = 255  # red, for OpenCV
+    depth = np.full((4, 6), 5000, np.uint16)  # 1 m
+    depth[:, :3] = 0
+    cv2.imwrite(str(tmp_path / 'rgb.png'), rgb)
+    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
+    (tmp_path / 'intrinsics.json').write_text('{"fx": 5, "depth_scale": 5000.0}')
+    found = evaluate.on_frame(_TwoMetres(), tmp_path)
+    assert found == metrics.Metrics(abs_rel=1.0, delta1=0.0, rmse=1.0)
+    (tmp_path / 'rgb.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'rgb\.png and depth\.png are needed'):
+        evaluate.on_frame(_TwoMetres(), tmp_path)

@@ -22,7 +22,9 @@ FIELDS = {
 }
 
 
-def cloud_msg(points: npt.NDArray[np.float32], header: Header) -> PointCloud2:
+def cloud_msg(
+    points: npt.NDArray[np.float32], header: Header, data: array.array[int] | None = None
+) -> PointCloud2:
     """Make a PointCloud2 of float32 points.
 
     Args:
@@ -30,6 +32,7 @@ def cloud_msg(points: npt.NDArray[np.float32], header: Header) -> PointCloud2:
             gives an organized cloud, in which points may be NaN; (N, 3 or 4) an unorganized one,
             whose points are all valid.
         header: stamp and frame_id of the cloud.
+        data: of an earlier message, published and no longer needed, to be written over.
 
     Raises:
         ValueError: `points` has another shape or type.
@@ -52,13 +55,20 @@ def cloud_msg(points: npt.NDArray[np.float32], header: Header) -> PointCloud2:
         row_step=point_step * width,
         is_dense=not organized,
     )
-    msg.data = byte_array(points)  # as a keyword it would be copied once more
+    # as a keyword it would be copied once more, and anything but an array checked byte by byte
+    msg.data = _filled(array.array('B') if data is None else data, points)
     return msg
 
 
-def byte_array(values: npt.NDArray[Any]) -> array.array[int]:
-    """Copy an array's bytes once, into what a message's uint8[] field takes without a check."""
-    data = array.array('B')
-    if values.size:
-        data.frombytes(np.ascontiguousarray(values).data.cast('B'))
+def _filled(data: array.array[int], values: npt.NDArray[Any]) -> array.array[int]:
+    """Write the bytes of an array over `data`, which grows or shrinks where it stands."""
+    if not values.size:
+        del data[:]
+        return data
+    new = np.ascontiguousarray(values).data.cast('B')
+    del data[len(new) :]
+    kept = len(data)
+    with memoryview(data) as old:
+        old[:] = new[:kept]
+    data.frombytes(new[kept:])
     return data

@@ -89,7 +89,9 @@ class Replayer:
         start = changed = time.monotonic()
         before = sorted(self._publishers)
         while True:
-            lonely = sorted(t for t, p in self._publishers.items() if not p.get_subscription_count())
+            lonely = sorted(
+                t for t, p in self._publishers.items() if not p.get_subscription_count()
+            )
             now = time.monotonic()
             if lonely != before:
                 before, changed = lonely, now

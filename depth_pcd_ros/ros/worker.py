@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import threading
 import time
 import traceback
@@ -58,6 +59,7 @@ class Worker:
         self._statistics = statistics
         self._logger = logger
         self._now = now
+        self._cloud_data: array.array[int] = array.array('B')  # of the last cloud published
         self._keep_all = pipeline.settings.frames == 'all'
         self._queue: FrameQueue[Arrival] = FrameQueue(
             keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
@@ -138,7 +140,7 @@ class Worker:
         """Make the message of one topic."""
         settings = self._pipeline.settings
         if topic == 'points':
-            return cloud_msg(self._pipeline.points(frame), header)
+            return cloud_msg(self._pipeline.points(frame), header, self._cloud_data)
         if topic == 'depth/image':
             return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header)
         if topic == 'depth/camera_info':

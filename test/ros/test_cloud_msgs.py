@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clouds as whole messages, written out by hand, and as sensor_msgs_py reads them."""
+
+import array
+import struct
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+
+HEADER = Header(frame_id='camera_optical_frame')
+HEADER.stamp.sec, HEADER.stamp.nanosec = 12, 34
+
+
+def fields(names):
+    """FLOAT32 fields one after the other."""
+    return [
+        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, name in enumerate(names)
+    ]
+
+
+def test_organized_cloud():
+    """Rows of the picture are rows of the cloud; NaN is allowed, so it is not dense."""
+    points = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    points[1, 2, :3] = np.nan
+    expected = PointCloud2(
+        header=HEADER,
+        height=2,
+        width=3,
+        fields=fields(['x', 'y', 'z', 'rgb']),
+        is_bigendian=False,
+        point_step=16,
+        row_step=48,
+        data=array.array('B', struct.pack('<24f', *points.ravel().tolist())),
+        is_dense=False,
+    )
+    assert cloud_msg(points, HEADER) == expected
+
+
+def test_unorganized_cloud_without_colour():
+    """A list of valid points is one dense row."""
+    points = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32)
+    expected = PointCloud2(
+        header=HEADER,
+        height=1,
+        width=2,
+        fields=fields(['x', 'y', 'z']),
+        is_bigendian=False,
+        point_step=12,
+        row_step=24,
+        data=array.array('B', struct.pack('<6f', 1, 2, 3, 4, 5, 6)),
+        is_dense=True,
+    )
+    assert cloud_msg(points, HEADER) == expected
+
+
+def test_cloud_without_a_point():
+    """No valid point is a cloud of width 0."""
+    msg = cloud_msg(np.empty((0, 4), np.float32), HEADER)
+    assert (msg.height, msg.width, msg.row_step, len(msg.data)) == (1, 0, 0, 0)
+
+
+def test_data_of_an_earlier_message_is_written_over():
+    """Whatever its size was, the buffer holds the new points and nothing else."""
+    data = array.array('B')
+    for count in (5, 2, 0, 7):
+        points = np.random.default_rng(count).random((count, 4), np.float32)
+        msg = cloud_msg(points, HEADER, data)
+        assert msg.data.tobytes() == points.tobytes()
+
+
+@pytest.mark.parametrize(
+    'points', [np.zeros((2, 2), np.float32), np.zeros((2, 4)), np.zeros(4, np.float32)]
+)
+def test_other_shapes_are_refused(points):
+    """The shape and type found are in the message of the error."""
+    with pytest.raises(ValueError, match=r'points are .*, expected \(H, W, 3 or 4\)'):
+        cloud_msg(points, HEADER)
+
+
+def test_sensor_msgs_py_reads_it():
+    """Where sensor_msgs_py is installed, it finds the same points."""
+    point_cloud2 = pytest.importorskip('sensor_msgs_py.point_cloud2')
+    points = np.random.default_rng(0).random((3, 4, 4), np.float32)
+    read = point_cloud2.read_points(cloud_msg(points, HEADER), field_names=('x', 'y', 'z'))
+    expected = points[..., :3].reshape(-1, 3)
+    np.testing.assert_array_equal(np.column_stack([read[n] for n in 'xyz']), expected)
