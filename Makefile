@@ -63,6 +63,7 @@ train: $(READY)
 
 eval: $(READY)
 	$(PY) -m scenes.evaluate
+	$(PY) -m scenes.edges
 
 clean:
 	rm -rf out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

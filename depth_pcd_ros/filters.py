@@ -28,6 +28,10 @@ class _Step(NamedTuple):
     inner: tuple[slice, ...]
 
 
+# Bits for one coordinate of a cube in the key that cubes are sorted by.
+_KEY_BITS = 21
+_NO_KEY = np.iinfo(np.int64).max
+
 _ALL, _BEFORE, _AFTER, _INNER = slice(None), slice(-1), slice(1, None), slice(1, -1)
 _ALONG_U = _Step((_ALL, _BEFORE), (_ALL, _AFTER), (_ALL, _INNER))
 _ALONG_V = _Step((_BEFORE, _ALL), (_AFTER, _ALL), (_INNER, _ALL))
@@ -80,32 +84,57 @@ def invalidate(depth: Depth, keep: Mask) -> Depth:
     return depth
 
 
-def voxel_means(points: npt.NDArray[np.float32], size: float) -> npt.NDArray[np.float32]:
-    """Merge the points of each cube of a fixed grid into their mean.
+def voxel_means(
+    depth: Depth,
+    rays: npt.NDArray[np.float32],
+    rgb: npt.NDArray[np.uint8] | None,
+    size: float,
+) -> npt.NDArray[np.float32]:
+    """Unproject, and merge the points in each cube of a fixed grid into their mean.
+
+    The cubes are centred at the multiples of `size`. Neighbouring pixels mostly share a cube, so
+    the runs of pixels that do are summed first and only the sums are sorted by cube.
 
     Args:
-        points: x, y, z [m] and possibly a packed colour, (N, 3 or 4) float32, all finite.
+        depth: depth along z [m], (H, W) float32, NaN where invalid.
+        rays: (x / z, y / z) of each pixel, (H, W, 2) float32.
+        rgb: colours, (H, W, 3) uint8, or None for a cloud without.
         size: edge of the cubes [m].
 
     Returns:
-        (M, 3 or 4) float32, M <= N, one mean of position and colour for each cube with points.
+        x, y, z [m] and, with `rgb`, the packed colour, (N, 4) or (N, 3) float32: one point for
+        each cube with at least one valid pixel, all finite.
     """
-    cells = np.floor(points[:, :3] / np.float32(size)).astype(np.int64)  # Nx3
-    cells -= cells.min(axis=0, initial=0)
-    shape = cells.max(axis=0, initial=0) + 1
-    flat = np.ravel_multi_index((cells[:, 0], cells[:, 1], cells[:, 2]), tuple(shape))
-    _, voxel, count = np.unique(flat, return_inverse=True, return_counts=True)
-    voxel = voxel.reshape(-1)  # its shape differs between NumPy versions
+    xyz = [cv2.multiply(rays[..., i], depth).ravel() for i in range(2)] + [depth.ravel()]
+    key = np.zeros(depth.size, np.int64)
+    for values in xyz:
+        key <<= _KEY_BITS
+        key += cv2.multiply(values, 1.0 / size, dtype=cv2.CV_32S).ravel()  # rounds
+    key[np.isnan(xyz[2])] = _NO_KEY
 
-    def mean(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        return np.bincount(voxel, values, len(count)) / count
+    runs = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    run_keys = key[runs]
+    order = np.argsort(run_keys, kind='stable')
+    order = order[run_keys[order] != _NO_KEY]
+    sorted_keys = run_keys[order]
+    cubes = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
+    if not len(order):
+        return np.empty((0, 3 if rgb is None else 4), np.float32)
 
-    means = [mean(points[:, i]) for i in range(3)]
-    if points.shape[1] == 3:
-        return np.column_stack(means).astype(np.float32)
-    colours = points[:, 3].copy().view(np.uint8).reshape(-1, 4)  # b g r 0
-    packed = np.column_stack([np.rint(mean(colours[:, i])) for i in range(4)]).astype(np.uint8)
-    return np.column_stack([*means, packed.view('<f4')[:, 0]]).astype(np.float32)
+    def total(run_sums: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return np.add.reduceat(run_sums[order].astype(np.float64), cubes)
+
+    count = total(np.diff(runs, append=depth.size))
+    means = [total(np.add.reduceat(values, runs)) / count for values in xyz]
+    if rgb is not None:
+        r, g, b = (
+            np.rint(total(np.add.reduceat(rgb[..., i].ravel(), runs, dtype=np.uint32)) / count)
+            for i in range(3)
+        )
+        bits = (r * 65536 + g * 256 + b).astype('<u4')
+        means.append(bits.view('<f4'))
+    # each column by itself: float64 would not keep the bits of a colour
+    return np.stack([column.astype(np.float32) for column in means], axis=1)
 
 
 @functools.lru_cache(maxsize=4)

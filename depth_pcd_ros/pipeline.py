@@ -49,7 +49,7 @@ class Pipeline:
 
     @property
     def max_range(self) -> float:
-        """The depth up to which a point is valid [m]."""
+        """The depth up to which points are valid at the present settings [m]."""
         settings = self.settings
         return settings.max_range or self.engine.max_depth * settings.depth_scale
 
@@ -65,18 +65,15 @@ class Pipeline:
                 or the network failed on the picture.
         """
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        camera = Camera.from_calibration(calibration, rectified=settings.rectified)
+        used = calibration.without_distortion() if settings.distortion == 'ignore' else calibration
+        camera = Camera.from_calibration(used, rectified=settings.rectified)
         camera.check_image_size(rgb.shape[1], rgb.shape[0])
-
+        seen = camera.seen
         if settings.distortion == 'rectify' and not settings.rectified:
             rectification = Rectification.from_calibration(calibration)
             rgb = rectification.rectify(rgb)
             camera, calibration = rectification.camera, calibration.rectified()
             seen = rectification.seen
-        else:
-            if settings.distortion == 'ignore':
-                camera = camera.without_distortion()
-            seen = camera.seen
 
         start = time.perf_counter()
         depth = self.engine.infer(rgb)
@@ -85,7 +82,8 @@ class Pipeline:
         if scale != 1.0:
             depth *= np.float32(scale)
 
-        keep = filters.in_range(depth, settings.min_depth, self.max_range)
+        max_range = settings.max_range or self.engine.max_depth * scale
+        keep = filters.in_range(depth, settings.min_depth, max_range)
         if seen is not None:
             keep &= seen
         if settings.edge_filter:
@@ -108,17 +106,17 @@ class Pipeline:
         """
         settings = self.settings
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
+        if settings.voxel_size:
+            return filters.voxel_means(frame.depth, frame.camera.rays, rgb, settings.voxel_size)
         fields = 3 if rgb is None else 4
         size = frame.depth.size * fields
         if self._points.size < size:
             self._points = np.empty(size, np.float32)
         out = self._points[:size].reshape(*frame.depth.shape, fields)
         points = pack_points(frame.depth, frame.camera.rays, rgb, out)
-        if settings.organized and not settings.voxel_size:
+        if settings.organized:
             return points
-        valid = np.flatnonzero(np.isfinite(frame.depth))
-        points = points.reshape(-1, fields).take(valid, axis=0)
-        return filters.voxel_means(points, settings.voxel_size) if settings.voxel_size else points
+        return points.reshape(-1, fields).take(np.flatnonzero(np.isfinite(frame.depth)), axis=0)
 
     def _focal_correction(self, camera: Camera) -> float:
         """Ratio of the focal length at the network to that of its training data, or 1."""

@@ -5,6 +5,7 @@ The node runs in a process of its own; this one replays and records.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -163,10 +164,8 @@ def replay_and_record(folder: Path, node: subprocess.Popen[bytes]) -> tuple[Mess
     executor.add_node(recorder)
 
     def spin() -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     spinner = threading.Thread(target=spin, name='recorder')
     spinner.start()
@@ -298,10 +297,9 @@ def versions() -> dict[str, str]:
     names = ('depth_pcd_ros', 'torch', 'numpy', 'opencv-python-headless', 'rosbags')
     found = {'python': platform.python_version()}
     for name in (*names, 'ros-rclpy'):
-        try:
+        # ROS and OpenCV may come from the system
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass  # ROS and OpenCV may come from the system
     return found
 
 

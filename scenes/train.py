@@ -12,6 +12,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ from scenes.pool import HEIGHT, WIDTH, Pool
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 HELD_OUT = 100  # pictures to validate on
+Pictures = Sequence[tuple[np.ndarray, np.ndarray]]  # of (H, W, 3) uint8 and (H, W) m
 NET_WIDTH, NET_HEIGHT = INPUT_SIZE * WIDTH // HEIGHT, INPUT_SIZE
 
 
@@ -49,7 +51,7 @@ def predict(network: DemoNetwork, rgb: np.ndarray) -> np.ndarray:
         )[0, 0].numpy()
 
 
-def batch_of(pool: Pool, rng: np.random.Generator, count: int, scale: float) -> tuple:
+def batch_of(pool: Pictures, rng: np.random.Generator, count: int, scale: float) -> tuple:
     """A random batch: pictures (N, 3, h, w), normalised, and log depths (N, h, w)."""
     size = (round(NET_WIDTH * scale), round(NET_HEIGHT * scale))
     inputs, targets = [], []
@@ -111,7 +113,7 @@ def average_into(ema: nn.Module, network: nn.Module, step: int) -> None:
                 target.copy_(value)
 
 
-def validate(network: DemoNetwork, held_out: Pool) -> Metrics:
+def validate(network: DemoNetwork, held_out: Pictures) -> Metrics:
     """Metrics on the held-out pictures, at their own size."""
     network.eval()
     return mean([compare(predict(network, rgb), t.astype(np.float32)) for rgb, t in held_out])
@@ -153,6 +155,18 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def train_step(network: DemoNetwork, optimizer: torch.optim.Optimizer, batch: tuple) -> float:
+    """One step downhill on a batch (pictures, log depths); its loss."""
+    x, truth = batch
+    network.train()
+    loss = loss_of(network.log_depth(x), truth)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
 def main() -> None:
     """Render, train, validate, export."""
     args = parse()
@@ -161,49 +175,39 @@ def main() -> None:
     held_out = Pool(folder, VALIDATION_SEEDS[:HELD_OUT], WIDTH, HEIGHT, workers)
     torch.manual_seed(args.seed)
     network = DemoNetwork().to(memory_format=torch.channels_last)
-    ema = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.02)
-    checkpoint, first, best = args.folder / 'checkpoint.pt', 0, math.inf
+    ema = copy.deepcopy(network)
+    stateful = {'network': network, 'ema': ema, 'optimizer': optimizer}
+    checkpoint, first, best = args.folder / 'checkpoint.pt', 0, 0.25  # nothing worse is exported
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state['network'])
-        ema.load_state_dict(state['ema'])
-        optimizer.load_state_dict(state['optimizer'])
+        for name, thing in stateful.items():
+            thing.load_state_dict(state[name])
         first, best = state['step'], state['best']
     begun = time.monotonic()
-    running = 0.0
+    losses = []
     bar = tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10)
     for step in bar:
         rng = np.random.default_rng([args.seed, step, 4])
-        x, truth = batch_of(pool, rng, args.batch, 0.75 if step < args.coarse_steps else 1)
+        batch = batch_of(pool, rng, args.batch, 0.75 if step < args.coarse_steps else 1)
         for group in optimizer.param_groups:
             group['lr'] = rate_at(step, args.steps, args.rate)
-        network.train()
-        loss = loss_of(network.log_depth(x), truth)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        losses.append(train_step(network, optimizer, batch))
         average_into(ema, network, step)
-        running += 0.02 * (loss.item() - running) if running else loss.item()
         if (step + 1) % args.validate_every and step + 1 < args.steps:
             continue
         figures = validate(ema, held_out)
-        line = {
-            'step': step + 1,
-            'loss': round(running, 4),
-            'minutes': (time.monotonic() - begun) / 60,
-        }
-        line |= vars(figures)
+        line = {'step': step + 1, 'loss': float(np.mean(losses))}
+        line |= {'minutes': (time.monotonic() - begun) / 60, **vars(figures)}
+        losses.clear()
         with (args.folder / 'log.jsonl').open('a') as log:
             log.write(json.dumps(line) + '\n')
         bar.write(json.dumps(line))
-        if figures.abs_rel < min(best, 0.25):
+        if figures.abs_rel < best:
             best = figures.abs_rel
             export(ema, args.export, step + 1, figures)
-        state = {'network': network.state_dict(), 'ema': ema.state_dict()}
-        state |= {'optimizer': optimizer.state_dict(), 'step': step + 1, 'best': best}
-        torch.save(state, checkpoint.with_suffix('.tmp'))
+        state = {name: thing.state_dict() for name, thing in stateful.items()}
+        torch.save({**state, 'step': step + 1, 'best': best}, checkpoint.with_suffix('.tmp'))
         os.replace(checkpoint.with_suffix('.tmp'), checkpoint)
 
 

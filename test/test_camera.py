@@ -163,7 +163,7 @@ def test_rays_equal_those_of_opencv(name):
     compared = converged & seen
     assert compared.mean() > (0.6 if name in ('k1 alone', 'equidistant 180') else 0.8)
     assert np.abs(rays[compared] - reference[compared]).max() < 1e-4
-    # What OpenCV finds where we find nothing is beyond the fold of the polynomial, or at 90 degrees.
+    # What OpenCV finds where we find nothing is beyond the fold, or at 90 degrees.
     beyond = np.hypot(*reference[converged & ~seen].T)
     fisheye = camera.distortion_model == 'equidistant'
     assert (beyond > (999.0 if fisheye else 0.99 * radius_of_slope(camera.d, 0.0))).all()
@@ -216,6 +216,24 @@ def test_no_ray_beyond_the_fold_of_the_polynomial():
     u, _ = cv2_project(camera, np.array([[1.5, 0.0, 1.0]]))[0]
     assert 0 < u < WIDTH
     assert np.isfinite(camera.project([0.999 * limit, 0.0, 1.0])).all()
+
+
+@pytest.mark.parametrize(
+    ('model', 'd', 'point'),
+    [
+        # The radius is largest at 1.68, falls to 3.5, and then grows again.
+        ('rational_polynomial', RATIONAL, [5.5, 0.0, 1.0]),
+        # y' = y + 0.3 y2 is least at y = -1.67.
+        ('plumb_bob', (0.0, 0.0, 0.1, 0.0), [0.0, -3.0, 1.0]),
+    ],
+)
+def test_no_pixel_beyond_other_folds(model, d, point):
+    """Neither on a later growing branch, nor where the tangential terms fold the image."""
+    camera = Camera(WIDTH, HEIGHT, 300.0, 300.0, 311.2, 246.8, model, d)
+    u, v = cv2_project(camera, np.array([point]))[0]
+    assert 0 < u < WIDTH
+    assert 0 < v < HEIGHT
+    assert np.isnan(camera.project(point)).all()
 
 
 @settings(max_examples=60, deadline=None)

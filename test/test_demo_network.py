@@ -153,12 +153,8 @@ def test_training_lowers_the_loss_and_repeats():
         pool = [(one.rgb, one.depth) for one in shown]
         found = []
         for _ in range(8):
-            x, truth = train.batch_of(pool, np.random.default_rng(1), 4, 1)
-            loss = train.loss_of(network.log_depth(x), truth)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            found.append(loss.item())
+            batch = train.batch_of(pool, np.random.default_rng(1), 4, 1)
+            found.append(train.train_step(network, optimizer, batch))
         return found
 
     first = losses()

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages together, with a fake engine that gives a known depth: no network, no ROS."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from depth_pcd_ros.calibration import Calibration, CameraError
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.settings import Settings
+
+WIDTH, HEIGHT = 12, 8
+FX, FY, CX, CY = 600.0, 500.0, 5.0, 3.5
+CALIBRATION = Calibration(WIDTH, HEIGHT, (FX, 0.0, CX, 0.0, FY, CY, 0.0, 0.0, 1.0))
+RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+class FakeEngine:
+    """Stands for a network: gives the depth it was made with, whatever the picture."""
+
+    model, device, precision = 'fake', 'cpu', 'fp32'
+    max_depth, input_size = 20.0, 518
+    focal_train = 400.0
+
+    def __init__(self, depth):
+        self.depth = np.broadcast_to(np.asarray(depth, np.float32), (HEIGHT, WIDTH))
+
+    def infer(self, rgb):
+        """Return the depth."""
+        assert rgb.shape == (HEIGHT, WIDTH, 3)
+        return self.depth.copy()
+
+    def close(self):
+        """Nothing to free."""
+
+
+def pipeline(depth=2.0, **settings):
+    """A pipeline over the fake engine."""
+    return Pipeline(FakeEngine(depth), Settings().replace(settings))
+
+
+def test_points_of_a_constant_depth():
+    """Pixel (9, 7) at 2 m: x = 2 (9 - 5) / 600, y = 2 (7 - 3.5) / 500."""
+    pipe = pipeline()
+    frame = pipe.process(RGB, CALIBRATION)
+    points = pipe.points(frame)
+    assert points.shape == (HEIGHT, WIDTH, 4)
+    np.testing.assert_allclose(points[7, 9, :3], [8 / 600, 7 / 500, 2.0], rtol=1e-6)
+    assert frame.calibration == CALIBRATION
+
+
+def test_range_is_judged_after_the_scale():
+    """0.04 m x 2 is nearer than min_depth 0.1 m, 12 m x 2 is deeper than max_range 22 m."""
+    depth = np.full((HEIGHT, WIDTH), 5.0)
+    depth[0, 0], depth[0, 1], depth[0, 2], depth[0, 3] = 0.04, 0.06, 12.0, 10.5
+    pipe = pipeline(depth, depth_scale=2.0, max_range=22.0, edge_filter=0.0)
+    out = pipe.process(RGB, CALIBRATION).depth
+    np.testing.assert_allclose(out[0, :5], [np.nan, 0.12, np.nan, 21.0, 10.0], rtol=1e-6)
+
+
+def test_without_a_maximum_nothing_of_the_model_is_cut():
+    """max_range 0 keeps all that the model gives, scaled or not."""
+    for scale in (0.5, 1.0, 3.0):
+        out = pipeline(20.0, depth_scale=scale).process(RGB, CALIBRATION).depth
+        assert np.isfinite(out).all()
+
+
+def test_focal_correction_by_hand():
+    """f_net = 500 x 518 / 8 = 32375 px; by 400 px of the training data that is 80.9375."""
+    out = pipeline(0.1, focal_correction=True).process(RGB, CALIBRATION).depth
+    np.testing.assert_allclose(out, 8.09375, rtol=1e-6)
+
+
+def test_stride():
+    """Every third pixel, with its own ray, colour and CameraInfo."""
+    full, strided = pipeline(), pipeline(stride=3)
+    frame = strided.process(RGB, CALIBRATION)
+    points = full.points(full.process(RGB, CALIBRATION))
+    # one float more or less in the last place: 3 u / fx is not u / (fx / 3) to the bit
+    np.testing.assert_allclose(
+        strided.points(frame)[..., :3], points[::3, ::3, :3], rtol=1e-6, atol=1e-9
+    )
+    np.testing.assert_array_equal(frame.rgb, RGB[::3, ::3])
+    assert (frame.calibration.width, frame.calibration.height) == (4, 3)
+    np.testing.assert_allclose(frame.calibration.k, [FX / 3, 0, CX / 3, 0, FY / 3, CY / 3, 0, 0, 1])
+
+
+def test_unorganized_cloud_has_the_valid_points():
+    """`organized: false` leaves out what is NaN, in the order of the pixels."""
+    depth = np.full((HEIGHT, WIDTH), 2.0)
+    depth[2, 3:7] = 30.0
+    organized, unorganized = pipeline(depth), pipeline(depth, organized=False)
+    everything = organized.points(organized.process(RGB, CALIBRATION)).reshape(-1, 4)
+    points = unorganized.points(unorganized.process(RGB, CALIBRATION))
+    assert points.shape == (HEIGHT * WIDTH - 4, 4)
+    np.testing.assert_array_equal(
+        points.view(np.uint32), everything[np.isfinite(everything[:, 2])].view(np.uint32)
+    )
+
+
+def test_voxels():
+    """One cube holds the whole small picture: its mean is the mean of all points."""
+    pipe = pipeline(voxel_size=1.0)
+    frame = pipe.process(RGB, CALIBRATION)
+    points = pipe.points(frame)
+    assert points.shape == (1, 4)
+    rays = frame.camera.rays.reshape(-1, 2).mean(axis=0)
+    np.testing.assert_allclose(points[0, :3], [2 * rays[0], 2 * rays[1], 2.0], rtol=1e-5, atol=1e-7)
+
+
+def test_cloud_without_colour():
+    """`cloud_fields: xyz` gives three numbers a point."""
+    pipe = pipeline(cloud_fields='xyz')
+    assert pipe.points(pipe.process(RGB, CALIBRATION)).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'shape'),
+    [({}, (HEIGHT, WIDTH, 4)), ({'organized': False}, (0, 4)), ({'voxel_size': 0.1}, (0, 4))],
+)
+def test_no_valid_point(settings, shape):
+    """A picture without a valid depth gives a cloud without a valid point."""
+    pipe = pipeline(0.01, **settings)
+    points = pipe.points(pipe.process(RGB, CALIBRATION))
+    assert points.shape == shape
+    assert np.isnan(points[..., :3]).all()
+
+
+def test_settings_may_change_between_frames():
+    """The next frame is computed with the new settings."""
+    pipe = pipeline()
+    assert pipe.points(pipe.process(RGB, CALIBRATION)).shape == (HEIGHT, WIDTH, 4)
+    pipe.settings = pipe.settings.replace({'stride': 2, 'depth_scale': 2.0})
+    frame = pipe.process(RGB, CALIBRATION)
+    assert pipe.points(frame).shape == (HEIGHT // 2, WIDTH // 2, 4)
+    np.testing.assert_array_equal(frame.depth, 4.0)
+
+
+def test_distortion_modes():
+    """`ignore` is the ideal lens, `rays` bends the points, `rectify` makes the picture ideal."""
+    bent = dataclasses.replace(
+        CALIBRATION,
+        k=(10.0, 0.0, CX, 0.0, 10.0, CY, 0.0, 0.0, 1.0),
+        distortion_model='plumb_bob',
+        d=(0.1, 0.0, 0.0, 0.0, 0.0),
+    )
+    ideal = np.float32(2.0 * (0 - CX) / 10.0)
+    x = {}
+    for mode in ('rays', 'rectify', 'ignore'):
+        pipe = pipeline(distortion=mode)
+        frame = pipe.process(RGB, bent)
+        x[mode] = pipe.points(frame)[3, 0, 0]
+        assert any(frame.calibration.d) == (mode != 'rectify')
+    assert x['ignore'] == ideal
+    assert abs(x['rays']) < abs(ideal) - 0.01
+    assert np.isnan(x['rectify']) or x['rectify'] == ideal
+
+
+def test_a_picture_of_another_size_is_refused():
+    """It is never stretched to fit."""
+    with pytest.raises(CameraError, match='image 12x8 but CameraInfo 24x8'):
+        pipeline().process(RGB, dataclasses.replace(CALIBRATION, width=24))
