@@ -73,8 +73,10 @@ def not_flying(depth: Depth, camera: Camera, max_incidence: float) -> Mask:
         limits = cv2.multiply(ranges, growth)
         farther = cv2.compare(ranges[step.after], limits[step.before], cv2.CMP_GT)
         nearer = cv2.compare(ranges[step.before], limits[step.after], cv2.CMP_GT)
-        flying[step.inner] |= farther[step.before] & farther[step.after]
-        flying[step.inner] |= nearer[step.before] & nearer[step.after]
+        flying[step.inner] |= cv2.bitwise_or(
+            cv2.bitwise_and(farther[step.before], farther[step.after]),
+            cv2.bitwise_and(nearer[step.before], nearer[step.after]),
+        )
     return cv2.bitwise_not(flying)
 
 
