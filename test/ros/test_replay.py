@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-pcd replay` in a process of its own, and the demo from its recording to its report."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from .conftest import ROOT, wait_until
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+COUNT, PERIOD = 6, 0.2  # messages, s
+WIDTH, HEIGHT = 20, 10
+
+
+def write_recording(folder: Path, plugin: StoragePlugin) -> None:
+    """Images on /image whose pixels and stamp seconds count up, and headers on /other."""
+    image, header = STORE.types['sensor_msgs/msg/Image'], STORE.types['std_msgs/msg/Header']
+    time_type = STORE.types['builtin_interfaces/msg/Time']
+    with Writer(folder, version=8, storage_plugin=plugin) as writer:
+        images = writer.add_connection('/image', 'sensor_msgs/msg/Image', typestore=STORE)
+        others = writer.add_connection('/other', 'std_msgs/msg/Header', typestore=STORE)
+        for i in range(COUNT):
+            head = header(time_type(100 + i, 5), 'camera')
+            pixels = np.full(WIDTH * HEIGHT * 3, i, np.uint8)
+            message = image(head, HEIGHT, WIDTH, 'rgb8', 0, 3 * WIDTH, pixels)
+            stamp = int((1000 + i * PERIOD) * 1e9)
+            writer.write(images, stamp, STORE.serialize_cdr(message, images.msgtype))
+            writer.write(others, stamp, STORE.serialize_cdr(head, others.msgtype))
+
+
+def replay(recording: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the command."""
+    command = [sys.executable, '-m', 'depth_pcd_ros.cli', 'replay', str(recording), *options]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize('plugin', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_messages_come_as_recorded(peer, tmp_path, plugin):
+    """Every message of every topic, whole, in order, at the recording's pace."""
+    write_recording(tmp_path / 'bag', plugin)
+    images: list[tuple[float, Image]] = []
+    headers: list[Header] = []
+    peer.node.create_subscription(
+        Image, '/image', lambda msg: images.append((time.monotonic(), msg)), 10
+    )
+    peer.node.create_subscription(Header, '/other', headers.append, 10)
+    process = replay(tmp_path / 'bag')
+    assert process.wait(30) == 0, process.stderr.read()
+    assert wait_until(lambda: len(images) == len(headers) == COUNT)
+    for i, (_, image) in enumerate(images):
+        assert (image.width, image.height, image.encoding) == (WIDTH, HEIGHT, 'rgb8')
+        assert (image.header.stamp.sec, image.header.stamp.nanosec) == (100 + i, 5)
+        assert set(image.data) == {i}
+        assert headers[i] == image.header
+    took = images[-1][0] - images[0][0]
+    assert (COUNT - 1) * PERIOD * 0.8 < took < (COUNT - 1) * PERIOD + 5.0
+
+
+def test_options(peer, tmp_path):
+    """--topics leaves out the rest, --rate is faster, --clock tells the time, --loop goes on."""
+    write_recording(tmp_path / 'bag', StoragePlugin.MCAP)
+    images, headers, clocks = [], [], []
+    peer.node.create_subscription(Image, '/image', images.append, 50)
+    peer.node.create_subscription(Header, '/other', headers.append, 50)
+    peer.node.create_subscription(
+        Clock, '/clock', lambda msg: clocks.append(msg.clock.sec + 1e-9 * msg.clock.nanosec), 100
+    )
+    process = replay(tmp_path / 'bag', '--topics', '/image', '--rate', '4', '--clock', '--loop')
+    try:
+        assert wait_until(lambda: len(images) > 3 * COUNT, 20.0)
+        assert process.poll() is None
+    finally:
+        process.send_signal(2)
+    assert process.wait(10) == 0
+    assert not headers
+    seconds = [image.header.stamp.sec - 100 for image in images[: 2 * COUNT]]
+    assert seconds == [*range(COUNT), *range(COUNT)]
+    assert 1000.0 <= min(clocks) < max(clocks) <= 1000.0 + COUNT * PERIOD
+    first_loop = clocks[: clocks.index(max(clocks))]
+    assert first_loop == sorted(first_loop)
+    assert len(first_loop) > COUNT  # also between two messages
+
+
+@pytest.mark.parametrize(
+    ('topics', 'told'),
+    [(['--topics', '/nope'], 'no topic /nope in'), (None, 'there is no recording')],
+)
+def test_what_is_not_there_is_named(tmp_path, topics, told):
+    """A recording or topic that does not exist is an error that says so."""
+    folder = tmp_path / 'bag'
+    if topics is not None:
+        write_recording(folder, StoragePlugin.MCAP)
+    process = replay(folder, *(topics or []))
+    assert process.wait(30) == 1
+    assert told in process.stderr.read()
+
+
+def test_demo(tmp_path):
+    """The demo on a short recording: every frame gives a cloud near the truth, files to look at."""
+    frames = 5
+    size = ['--frames', str(frames), '--width', '320', '--height', '240']
+    rendering = [sys.executable, '-m', 'scenes.recording', tmp_path / 'recording', *size]
+    subprocess.run(rendering, cwd=ROOT, check=True, capture_output=True)
+    demo = [sys.executable, '-m', 'scenes.demo', '--out', str(tmp_path)]
+    done = subprocess.run(demo, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert report['frames_in'] == report['clouds_out'] == frames
+    assert 0.0 < report['abs_rel'] <= 0.20
+    assert report['latency_ms']['p50'] > 0.0
+    assert cv2.imread(str(tmp_path / 'preview.png')).shape == (240, 3 * 320, 3)
+    header = (tmp_path / 'cloud.ply').read_bytes().split(b'end_header\n')[0].decode()
+    points = int(header.split('element vertex ')[1].split()[0])
+    assert 0.9 * 320 * 240 < points <= 320 * 240
+    with AnyReader([tmp_path], default_typestore=STORE) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+    assert counts == {'/points': frames, '/depth/image': frames, '/depth/camera_info': frames}
