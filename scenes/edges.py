@@ -6,6 +6,7 @@ point is flying if it is farther than 5 % of its depth from every true surface.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -45,24 +46,28 @@ def blurred(depth: np.ndarray, short_side: int) -> np.ndarray:
     )
 
 
-def measure(count: int) -> dict[int, np.ndarray]:
+def measure(
+    count: int,
+    sizes: Sequence[int] = NETWORK_SIZES,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[int, np.ndarray]:
     """By network size, for each threshold: share of flying and of other points removed."""
-    removed = {size: np.zeros((len(THRESHOLDS), 2)) for size in NETWORK_SIZES}
-    total = {size: np.zeros(2) for size in NETWORK_SIZES}
+    removed = {size: np.zeros((len(thresholds), 2)) for size in sizes}
+    total = {size: np.zeros(2) for size in sizes}
     for seed in tqdm(EVALUATION_SEEDS[:count], desc='edges', unit='room', mininterval=1):
         room = make_room(seed)
         view = make_view(room, seed)
         camera = Camera(view.width, view.height, *view.intrinsics())
         truth = render(room, view).depth
-        for size in NETWORK_SIZES:
+        for size in sizes:
             depth = blurred(truth, size)
             points = unproject(depth, camera.rays)
             flying = distance_to_surface(room, view, points) > FLYING * depth
             total[size] += flying.sum(), (~flying).sum()
-            for i, threshold in enumerate(THRESHOLDS):
+            for i, threshold in enumerate(thresholds):
                 dropped = filters.not_flying(depth, camera, threshold) == 0
                 removed[size][i] += (dropped & flying).sum(), (dropped & ~flying).sum()
-    return {size: removed[size] / total[size] for size in NETWORK_SIZES}
+    return {size: removed[size] / total[size] for size in sizes}
 
 
 def picture(seed: int) -> np.ndarray:
