@@ -238,7 +238,7 @@ def write_mcap(out: Path, received: Messages) -> None:
     half = out / 'writing' / 'output'
     shutil.rmtree(half.parent, ignore_errors=True)
     half.parent.mkdir(parents=True)
-    with Writer(half, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+    with Writer(half, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {
             topic: writer.add_connection(topic, name, typestore=STORE)
             for topic, name in TYPES.items()
