@@ -59,7 +59,7 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 
 train: $(READY)
-	$(PY) -m scenes.train
+	OMP_WAIT_POLICY=PASSIVE $(PY) -m scenes.train
 
 eval: $(READY)
 	$(PY) -m scenes.evaluate
