@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: depth-pcd fetch, depth-pcd replay."""
+"""The command line: depth-pcd convert, view, replay and fetch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.checkpoints import MODELS, CheckpointError, resolve
+from depth_pcd_ros.convert.options import add_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +31,23 @@ def _fetch(args: argparse.Namespace) -> int:
         return 1
     print(checkpoint.path)
     print(checkpoint.licence_note, file=sys.stderr)
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
+
+    return convert(args)
+
+
+def _view(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.view import ViewError, view
+
+    try:
+        view(args.file, args.port, lambda address: print(address, flush=True))
+    except ViewError as err:
+        print(f'depth-pcd view: {err}', file=sys.stderr)
+        return 1
     return 0
 
 
@@ -74,6 +92,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     fetch.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
     fetch.set_defaults(run=_fetch)
+
+    convert = commands.add_parser(
+        'convert', help='photos, videos and recordings to point clouds; no ROS needed'
+    )
+    add_options(convert)
+    convert.set_defaults(run=_convert)
+
+    view = commands.add_parser(
+        'view', help='show a cloud in the browser, served to this machine only, until Ctrl-C'
+    )
+    view.add_argument('file', type=Path, help='.ply of convert')
+    view.add_argument('--port', type=int, default=8080, help='default: 8080, or the next free one')
+    view.set_defaults(run=_view)
 
     replay = commands.add_parser(
         'replay', help='publish a rosbag2 recording on its topics, at its own pace'

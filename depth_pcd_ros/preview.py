@@ -12,6 +12,12 @@ import numpy.typing as npt
 from depth_pcd_ros.colorize import colorize
 
 BACKGROUND = 24  # grey level behind the cloud
+UNCOLOURED = 200  # grey level of points without a colour
+# Where the camera goes from where it was: far enough to tell a flat picture from a room, near
+# enough to be looked at like the photo.
+YAW, PITCH = -18.0, 14.0  # [deg]
+DISTANCE = 1.35  # from the middle of the cloud, in units of its distance from the camera
+NEAREST = 0.25  # nearer points than this part of that distance would fill the picture
 
 
 def preview(
@@ -20,18 +26,18 @@ def preview(
     points: npt.NDArray[np.float32],
     *,
     focal: float,
-    near: float,
-    far: float,
+    near: float = 0.0,
+    far: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
     """Put the photo, its inverse depth and the cloud from another viewpoint side by side.
 
     Args:
         rgb: (H, W, 3) uint8, RGB.
         depth: depth along z [m], (H, W) float32, NaN where invalid.
-        points: x, y, z [m] and the packed colour, (..., 4) float32.
+        points: x, y, z [m] and perhaps the packed colour, (..., 3 or 4) float32.
         focal: focal length of the picture [px].
-        near: depth of the warm end of the colours [m].
-        far: depth of the cold end [m].
+        near: depth of the warm end of the colours [m]; 0: the nearest of the picture.
+        far: depth of the cold end [m]; 0: the farthest of the picture.
 
     Returns:
         (H, 3 W, 3) uint8, BGR as cv2 writes it.
@@ -39,7 +45,8 @@ def preview(
     height, width = depth.shape
     photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
     cloud = render_cloud(points, width, height, focal)
-    return np.hstack([photo, colorize(depth, near, far), cloud])
+    lowest, highest = _range(depth)
+    return np.hstack([photo, colorize(depth, near or lowest, far or highest), cloud])
 
 
 def render_cloud(
@@ -48,41 +55,58 @@ def render_cloud(
     height: int,
     focal: float,
     *,
-    yaw: float = -25.0,
-    pitch: float = 20.0,
+    yaw: float = YAW,
+    pitch: float = PITCH,
 ) -> npt.NDArray[np.uint8]:
     """Draw a cloud as seen by a camera that has moved around its middle, to the side and up.
 
     Args:
-        points: x, y, z [m] in an optical frame and the packed colour, (..., 4) float32.
+        points: x, y, z [m] in an optical frame and perhaps the packed colour, (..., 3 or 4)
+            float32.
         width: of the picture [px].
         height: of the picture [px].
         focal: focal length [px].
-        yaw: how far the camera goes around the middle, to the right [deg].
+        yaw: how far the camera goes around the middle, to the right; below zero, left [deg].
         pitch: how far it goes up and looks down [deg].
 
     Returns:
         (H, W, 3) uint8, BGR.
     """
-    points = points.reshape(-1, 4)
+    points = points.reshape(-1, points.shape[-1])
     points = points[np.isfinite(points[:, :3]).all(axis=1)]
     picture = np.full((height, width, 3), BACKGROUND, np.uint8)
     if not len(points):
         return picture
     middle = np.median(points[:, :3], axis=0)
+    distance = DISTANCE * float(np.linalg.norm(middle))
     xyz = (points[:, :3] - middle) @ _rotation(yaw, pitch).T  # Nx3
-    xyz[:, 2] += 1.3 * np.linalg.norm(middle)  # from a little farther than the camera was
-    ahead = xyz[:, 2] > 0.1
-    xyz, packed = xyz[ahead], points[ahead, 3]
+    xyz[:, 2] += distance
+    ahead = xyz[:, 2] > NEAREST * distance
+    xyz, colours = xyz[ahead], _bgr(points[ahead])
     u = np.rint(focal * xyz[:, 0] / xyz[:, 2] + width / 2).astype(int)
     v = np.rint(focal * xyz[:, 1] / xyz[:, 2] + height / 2).astype(int)
     far_to_near = np.argsort(-xyz[:, 2], kind='stable')
-    colours = np.ascontiguousarray(packed).view(np.uint8).reshape(-1, 4)[:, :3]  # b g r
     for du, dv in ((0, 0), (1, 0), (0, 1), (1, 1)):  # a point covers 2x2 pixels
         inside = (u + du >= 0) & (u + du < width) & (v + dv >= 0) & (v + dv < height)
         order = far_to_near[inside[far_to_near]]
         picture[v[order] + dv, u[order] + du] = colours[order]
     return picture
+
+
+def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The colours of points, (N, 3)."""
+    if points.shape[1] == 3:
+        return np.full((len(points), 3), UNCOLOURED, np.uint8)
+    return np.ascontiguousarray(points[:, 3]).view(np.uint8).reshape(-1, 4)[:, :3]  # b g r 0
+
+
+def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """The depths that most of a picture lies between [m], however little they differ."""
+    valid = depth[np.isfinite(depth)]
+    if not valid.size:
+        return 1.0, 2.0
+    near, far = np.percentile(valid, [1.0, 99.0]).tolist()
+    return max(near, 1e-3), max(far, 1.01 * near, 2e-3)
 
 
 def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float64]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image, CompressedImage and CameraInfo messages to arrays and numbers, and back."""
+"""Arrays and numbers to Image and CameraInfo messages; `messages` reads them."""
 
 from __future__ import annotations
 
@@ -12,46 +12,24 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.encodings import ImageError, Rgb, rgb_from_bytes
-from depth_pcd_ros.pictures import rgb_from_picture
+from depth_pcd_ros.messages import (
+    calibration_from_msg,
+    depth_pixels,
+    rgb_from_compressed,
+    rgb_from_image,
+    rgb_from_msg,
+)
 
-MAX_MILLIMETRES = np.iinfo(np.uint16).max
-
-
-def rgb_from_msg(msg: Any) -> Rgb:
-    """RGB of an Image or a CompressedImage, (H, W, 3) uint8.
-
-    Raises:
-        ImageError: as `rgb_from_image` and `rgb_from_compressed`.
-    """
-    return rgb_from_compressed(msg) if hasattr(msg, 'format') else rgb_from_image(msg)
-
-
-def rgb_from_image(msg: Any) -> Rgb:
-    """RGB of a sensor_msgs/Image, (H, W, 3) uint8; a view of its data where it is rgb8.
-
-    An encoding that is not converted here goes through cv_bridge, where that is installed.
-
-    Raises:
-        ImageError: as `encodings.rgb_from_bytes`.
-    """
-    try:
-        return rgb_from_bytes(
-            msg.data, msg.encoding, msg.width, msg.height, msg.step, bool(msg.is_bigendian)
-        )
-    except ImageError as err:
-        if err.cause != 'unknown_encoding':
-            raise
-        return _rgb_by_cv_bridge(msg, err)
-
-
-def rgb_from_compressed(msg: Any) -> Rgb:
-    """RGB of a sensor_msgs/CompressedImage, (H, W, 3) uint8.
-
-    Raises:
-        ImageError: as `pictures.rgb_from_picture`.
-    """
-    return rgb_from_picture(msg.data, msg.format)
+__all__ = [
+    'bgr_image_msg',
+    'calibration_from_msg',
+    'camera_info_msg',
+    'depth_image_msg',
+    'image_msg',
+    'rgb_from_compressed',
+    'rgb_from_image',
+    'rgb_from_msg',
+]
 
 
 def image_msg(pixels: npt.NDArray[Any], encoding: str, header: Any) -> Image:
@@ -89,31 +67,7 @@ def depth_image_msg(depth: npt.NDArray[np.float32], encoding: str, header: Any) 
     Raises:
         ValueError: another encoding.
     """
-    if encoding == '32FC1':
-        return image_msg(np.asarray(depth, np.float32), encoding, header)
-    if encoding == '16UC1':
-        millimetres = np.rint(depth * np.float32(1000.0))
-        fits = (millimetres > 0.0) & (millimetres <= MAX_MILLIMETRES)  # NaN does not
-        return image_msg(np.where(fits, millimetres, 0.0).astype(np.uint16), encoding, header)
-    raise ValueError(f'depth encoding is {encoding!r}, must be 32FC1 or 16UC1')
-
-
-def calibration_from_msg(msg: Any) -> Calibration:
-    """The numbers of a sensor_msgs/CameraInfo, as they are."""
-    roi = msg.roi
-    return Calibration(
-        width=msg.width,
-        height=msg.height,
-        k=_floats(msg.k),
-        distortion_model=msg.distortion_model,
-        d=_floats(msg.d),
-        r=_floats(msg.r),
-        p=_floats(msg.p),
-        binning_x=msg.binning_x,
-        binning_y=msg.binning_y,
-        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        do_rectify=roi.do_rectify,
-    )
+    return image_msg(depth_pixels(depth, encoding), encoding, header)
 
 
 def camera_info_msg(calibration: Calibration, header: Any) -> CameraInfo:
@@ -138,18 +92,3 @@ def camera_info_msg(calibration: Calibration, header: Any) -> CameraInfo:
             do_rectify=calibration.do_rectify,
         ),
     )
-
-
-def _floats(numbers: Any) -> tuple[float, ...]:
-    return tuple(float(number) for number in numbers)
-
-
-def _rgb_by_cv_bridge(msg: Any, unknown: ImageError) -> Rgb:
-    try:  # only here: it is often missing, or built for another NumPy
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError:
-        raise unknown from None
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(msg, 'rgb8'), np.uint8)
-    except (CvBridgeError, TypeError, ValueError) as err:
-        raise ImageError('unknown_encoding', f'{unknown}; cv_bridge: {err}') from err

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sub-command depth-pcd convert: what its options ask for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+
+from depth_pcd_ros.calibration import CameraError
+from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.checkpoints import CheckpointError
+from depth_pcd_ros.convert.inputs import InputsError, Source, absolute, find
+from depth_pcd_ros.convert.intrinsics import (
+    WAYS,
+    Intrinsics,
+    IntrinsicsError,
+    Say,
+    pinhole,
+    read_camera_info,
+)
+from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
+from depth_pcd_ros.convert.options import SETTINGS
+from depth_pcd_ros.convert.outputs import Outputs
+from depth_pcd_ros.convert.photos import read_header
+from depth_pcd_ros.convert.recordings import RecordingJob, Topics
+from depth_pcd_ros.convert.run import Report, run
+from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.settings import Settings, SettingsError
+
+
+def main(args: argparse.Namespace) -> int:
+    """Convert; return the exit code: 0 all, 1 some failed, 2 wrong usage."""
+    report = Report()
+    try:
+        settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
+        args.out = absolute(args.out)
+        sources = find(args.inputs, args.out)
+        intrinsics = _checked(_intrinsics(args), sources)
+        jobs = [_job(source, args, intrinsics, report.say) for source in sources]
+        _check_present(jobs, sources, allowed=args.force or args.resume)
+        engine = create(
+            settings.model,
+            settings.max_depth,
+            settings.input_size,
+            settings.device,
+            settings.precision,
+        )
+    except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
+        print(f'depth-pcd convert: {err}', file=sys.stderr)
+        return 2
+    report.say(f'{settings.model} on {engine.device} with {engine.precision}')
+    with closing(engine):
+        run(jobs, Pipeline(engine, settings), report, resume=args.resume)
+    return 1 if report.failed else 0
+
+
+def _job(source: Source, args: argparse.Namespace, intrinsics: Intrinsics, say: Say) -> Job:
+    if source.kind == 'photo':
+        return PhotoJob(source, intrinsics, Outputs(args.out, args.write or ['ply']), say)
+    if source.kind == 'video':
+        return VideoJob(source, intrinsics, Outputs(args.out, args.write or ['ply']), say)
+    if source.kind == 'recording':
+        topics = Topics(args.image_topic, args.camera_info_topic)
+        files = Outputs(args.out, args.write) if args.write else None
+        return RecordingJob(
+            source, intrinsics, args.depth_encoding, args.out, topics, args.copy, files, say
+        )
+    return UnknownJob(source)
+
+
+def _intrinsics(args: argparse.Namespace) -> Intrinsics:
+    """What the command line says about the camera."""
+    numbers = {name: getattr(args, name) for name in ('fx', 'fy', 'cx', 'cy')}
+    missing = [f'--{name}' for name, number in numbers.items() if number is None]
+    ways = [args.camera_info is not None, len(missing) < 4, args.hfov is not None]
+    if sum(ways) > 1:
+        raise IntrinsicsError(f'intrinsics are given twice; expected one of: {WAYS}')
+    if args.size and len(missing) == 4:
+        raise IntrinsicsError('--size goes with --fx, --fy, --cx and --cy')
+    if args.camera_info is not None:
+        origin = f'--camera-info {args.camera_info}'
+        return Intrinsics(calibration=read_camera_info(args.camera_info), origin=origin)
+    if args.hfov is not None:
+        if not 1.0 <= args.hfov <= 179.0:
+            raise IntrinsicsError(f'--hfov is {args.hfov:g}, expected 1 to 179 deg')
+        return Intrinsics(hfov=args.hfov)
+    if len(missing) == 4:
+        return Intrinsics()
+    if missing:
+        raise IntrinsicsError(
+            f'--fx, --fy, --cx and --cy go together, {", ".join(missing)} is missing; where only '
+            'the field of view is known, use --hfov'
+        )
+    calibration = pinhole(**numbers, size=args.size or (0, 0))
+    return Intrinsics(calibration=calibration, origin='--fx, --fy, --cx, --cy')
+
+
+def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
+    """Refuse at once what would fail for every input; numbers without a size get the inputs'."""
+    if not intrinsics.given:
+        own = any(
+            source.kind == 'recording' or (source.kind == 'photo' and _has_focal_length(source))
+            for source in sources
+        )
+        if not own:
+            raise IntrinsicsError(f'no intrinsics: give {WAYS}')
+        return intrinsics
+    if intrinsics.lacks_size:
+        found = ((source, picture_size(source)) for source in sources)
+        sized = next(((source, size) for source, size in found if size), None)
+        if sized is None:
+            raise IntrinsicsError('say with --size for which pictures --fx, --fy, --cx, --cy are')
+        source, size = sized
+        intrinsics = intrinsics.with_size(size, f'as the size of {source.path}')
+    calibration = intrinsics.calibration
+    if calibration is not None:
+        try:
+            camera = Camera.from_calibration(calibration)
+        except CameraError as err:
+            raise IntrinsicsError(f'{intrinsics.origin}: {err}') from err
+        if not (0.0 <= camera.cx < camera.width and 0.0 <= camera.cy < camera.height):
+            raise IntrinsicsError(
+                f'{intrinsics.origin}: the principal point ({camera.cx:g}, {camera.cy:g}) is '
+                f'outside the picture of {camera.width}x{camera.height}'
+            )
+    return intrinsics
+
+
+def _has_focal_length(source: Source) -> bool:
+    header = read_header(source.path)
+    return header is not None and header.focal_35mm > 0.0
+
+
+def _check_present(jobs: list[Job], sources: list[Source], allowed: bool) -> None:
+    """Refuse to write over what is there, and over inputs in any case."""
+    present = [path for job in jobs for path in job.present()]
+    inputs = [path for path in present if path in {source.path for source in sources}]
+    if inputs:
+        raise InputsError(f'{inputs[0]} is an input and would be overwritten: use another folder')
+    if present and not allowed:
+        more = f' (and {len(present) - 1} more)' if len(present) > 1 else ''
+        raise InputsError(
+            f'{present[0]}{more} is there already: --force overwrites, --resume leaves it out'
+        )

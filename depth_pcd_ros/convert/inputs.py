@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what was typed to the files to convert, and the names of what comes of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+PHOTOS = ('.bmp', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
+RECORDINGS = ('.bag', '.db3', '.mcap')
+
+
+class InputsError(ValueError):
+    """The inputs cannot be converted as asked; the message says why."""
+
+
+class Source(NamedTuple):
+    """One input.
+
+    Attributes:
+        path: the file; for a rosbag2 recording, possibly its folder.
+        kind: `photo`, `video`, `recording`, or `unknown` where it is none of these or not there.
+        name: of what comes of it, below the output folder and without an ending.
+    """
+
+    path: Path
+    kind: str
+    name: str
+
+
+def find(inputs: Sequence[str], out: Path) -> list[Source]:
+    """List the files of files, folders (with all below them), globs and .txt lists, each once.
+
+    The names are the paths below the deepest folder that holds all inputs, so that they differ
+    wherever the paths do. Where only the endings differ, they stay in the names.
+
+    Args:
+        inputs: as typed; a list has a path a line, relative to the folder of the list.
+        out: the output folder, absolute; what is in it is no input.
+
+    Raises:
+        InputsError: nothing is found, a list cannot be read, or `out` is a folder of the inputs.
+    """
+    files: dict[Path, None] = {}
+    roots = []
+    for path in _expand(inputs):
+        if not path.is_dir() or _kind(path) == 'recording':
+            files[path] = None
+            roots.append(path.parent)
+        elif path == out:
+            raise InputsError(f'{path} is to be read and written: give another folder with -o')
+        else:
+            files.update(dict.fromkeys(_below(path, out)))
+            roots.append(path)
+    if not files:
+        raise InputsError(f'no photo, video or recording in {", ".join(inputs)}')
+    root = Path(os.path.commonpath(roots))
+    stems = Counter(_stem(path) for path in files)
+
+    def name(path: Path) -> str:
+        stem = _stem(path)
+        # a video beside a folder of the same name would write into what comes of that
+        taken = stems[stem] > 1 or (stem != path and stem.is_dir())
+        return str((path if taken else stem).relative_to(root))
+
+    return [Source(path, _kind(path), name(path)) for path in files]
+
+
+def _expand(inputs: Sequence[str]) -> Iterator[Path]:
+    for text in inputs:
+        path = absolute(Path(text))
+        if path.suffix.lower() == '.txt' and path.is_file():
+            yield from _listed(path)
+        elif path.exists() or not glob.has_magic(text):
+            yield path
+        else:
+            found = [absolute(Path(match)) for match in glob.glob(text, recursive=True)]
+            yield from sorted(found) or [path]
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    try:
+        lines = path.read_text('utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputsError(f'the list {path} cannot be read: {err}') from err
+    for line in lines:
+        if line.strip():
+            yield absolute(path.parent / line.strip())
+
+
+def _below(folder: Path, out: Path) -> Iterator[Path]:
+    """The files of a folder, in the order of their names; a recording's folder is one."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        paths = []
+        yield folder  # it is told that it cannot be read
+    for path in paths:
+        if path == out or path.name.startswith('.'):
+            continue
+        kind = _kind(path)
+        if kind != 'unknown':
+            yield path
+        elif path.is_dir() and not path.is_symlink():  # a link may lead in a circle
+            yield from _below(path, out)
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return 'recording' if (path / 'metadata.yaml').is_file() else 'unknown'
+    if not path.is_file():
+        return 'unknown'
+    kinds = {'photo': PHOTOS, 'video': VIDEOS, 'recording': RECORDINGS}
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), 'unknown')
+
+
+def _stem(path: Path) -> Path:
+    return path if path.is_dir() else path.with_suffix('')
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path, without '..', but with the names of links as they were given."""
+    return Path(os.path.abspath(path.expanduser()))

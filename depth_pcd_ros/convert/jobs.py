@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Photos and videos as steps to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from depth_pcd_ros.convert.inputs import Source
+from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
+from depth_pcd_ros.convert.outputs import Outputs
+from depth_pcd_ros.convert.photos import PhotoHeader, read_header, read_photo
+from depth_pcd_ros.convert.steps import Failure, Picture, Present, Step
+from depth_pcd_ros.encodings import ImageError
+
+
+class Job(Protocol):
+    """What is to be done with one input.
+
+    Attributes:
+        label: the input, for messages.
+    """
+
+    label: str
+
+    def pictures(self) -> int:
+        """How many pictures there are, at least roughly."""
+        ...
+
+    def present(self) -> list[Path]:
+        """What is there already of what this writes."""
+        ...
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the input; with `resume`, only that whose results are not there."""
+        ...
+
+    def close(self) -> None:
+        """Remove what was left half written."""
+        ...
+
+
+class PhotoJob:
+    """A photo."""
+
+    def __init__(self, source: Source, intrinsics: Intrinsics, outputs: Outputs, say: Say) -> None:
+        self.label = str(source.path)
+        self._source = source
+        self._intrinsics = intrinsics
+        self._outputs = outputs
+        self._say = say
+
+    def pictures(self) -> int:
+        """One."""
+        return 1
+
+    def present(self) -> list[Path]:
+        """Those of its files that are there."""
+        return [path for path in self._outputs.paths(self._source.name) if path.exists()]
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the photo."""
+        name = self._source.name
+        if resume and len(self.present()) == len(self._outputs.paths(name)):
+            yield Present(self.label)
+            return
+        rgb, header = read_photo(self._source.path)
+        calibration = self._intrinsics.fitted(header, self._say)
+        yield Picture(self.label, rgb, calibration, partial(self._outputs.write, name))
+
+    def close(self) -> None:
+        """Nothing is left half written."""
+
+
+class VideoJob:
+    """A video; its pictures are numbered from 000000."""
+
+    def __init__(self, source: Source, intrinsics: Intrinsics, outputs: Outputs, say: Say) -> None:
+        self.label = str(source.path)
+        self._source = source
+        self._intrinsics = intrinsics
+        self._outputs = outputs
+        self._say = say
+
+    def pictures(self) -> int:
+        """What the header says, which may be wrong."""
+        video = cv2.VideoCapture(str(self._source.path))
+        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 1
+        video.release()
+        return max(count, 1)
+
+    def present(self) -> list[Path]:
+        """The files in its folder."""
+        return sorted((self._outputs.folder / self._source.name).glob('*'))
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the video picture by picture; OpenCV turns them upright."""
+        video = cv2.VideoCapture(str(self._source.path))
+        try:
+            if not video.isOpened():
+                raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
+            number = 0
+            while video.grab():
+                name = str(Path(self._source.name) / f'{number:06d}')
+                label = f'{self.label}, picture {number}'
+                number += 1
+                if resume and all(path.exists() for path in self._outputs.paths(name)):
+                    yield Present(label)
+                    continue
+                found, bgr = video.retrieve()
+                if not found:
+                    yield Failure(label, ImageError('corrupt_picture', 'it cannot be decoded'))
+                    continue
+                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+                header = PhotoHeader((rgb.shape[1], rgb.shape[0]))
+                calibration = self._intrinsics.fitted(header, self._say)
+                yield Picture(label, rgb, calibration, partial(self._outputs.write, name))
+            expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+            if number < expected:
+                self._say(f'{self.label}: {number} pictures could be read, {expected} announced')
+            if not number:
+                raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
+        finally:
+            video.release()
+
+    def close(self) -> None:
+        """Nothing is left half written."""
+
+
+class UnknownJob:
+    """An input that is no file of a known kind."""
+
+    def __init__(self, source: Source) -> None:
+        self.label = str(source.path)
+        self._path = source.path
+
+    def pictures(self) -> int:
+        """One, which fails."""
+        return 1
+
+    def present(self) -> list[Path]:
+        """Nothing."""
+        return []
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Say what is wrong."""
+        reason = 'no such file'
+        if self._path.is_dir():
+            reason = 'the folder cannot be read'
+        elif self._path.exists():
+            reason = 'it is no photo, video or recording'
+        yield Failure(self.label, ImageError('unknown_input', reason))
+
+    def close(self) -> None:
+        """Nothing is left half written."""
+
+
+def picture_size(source: Source) -> tuple[int, int] | None:
+    """Width and height of a photo or a video, upright [px]; None where there is no telling."""
+    if source.kind == 'photo':
+        header = read_header(source.path)
+        return header.size if header else None
+    if source.kind != 'video':
+        return None
+    video = cv2.VideoCapture(str(source.path))
+    found, bgr = video.read()
+    video.release()
+    return (int(bgr.shape[1]), int(bgr.shape[0])) if found else None

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of depth-pcd convert. Imports nothing that the other sub-commands can do without."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from depth_pcd_ros.settings import OPTIONS, Settings
+
+FORMATS = {
+    'ply': 'binary PLY, valid points only',
+    'pcd': 'binary PCD, organized',
+    'depth': 'depth as 16-bit PNG in mm, 0 invalid',
+    'npy': 'depth as float32 in m, NaN invalid',
+    'npz': 'arrays xyz and rgb',
+    'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
+}
+# Those of the node that make sense here; the rest is about topics.
+SETTINGS = tuple(name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart'))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help='photo, folder (with all below it), glob, .txt list, video, or recording '
+        '(rosbag2 folder, .mcap, .db3, .bag)',
+    )
+    parser.add_argument('-o', '--out', type=Path, required=True, help='folder for the results')
+    parser.add_argument(
+        '--write',
+        type=_formats,
+        metavar='FORMAT,...',
+        help='; '.join(f'{name}: {what}' for name, what in FORMATS.items())
+        + ' (default: ply; a recording becomes a recording, and these only if asked for)',
+    )
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument('--force', action='store_true', help='overwrite what is there')
+    there.add_argument('--resume', action='store_true', help='leave out what is there')
+
+    camera = parser.add_argument_group('intrinsics, one of these ways')
+    camera.add_argument('--camera-info', type=Path, metavar='YAML', help='a calibration')
+    for name in ('fx', 'fy', 'cx', 'cy'):
+        camera.add_argument(f'--{name}', type=float, metavar='PX')
+    camera.add_argument('--hfov', type=float, metavar='DEG', help='horizontal field of view')
+    camera.add_argument(
+        '--size',
+        type=_size,
+        metavar='WxH',
+        help='of the pictures that --fx, --fy, --cx and --cy are for (default: that of the inputs)',
+    )
+
+    recording = parser.add_argument_group('recordings')
+    recording.add_argument('--image-topic', default='', help='default: found by its type')
+    recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
+    recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
+
+    settings = parser.add_argument_group("the node's parameters")
+    for name in SETTINGS:
+        option, default = OPTIONS[name], getattr(Settings, name)
+        flag = '--' + name.replace('_', '-')
+        if isinstance(default, bool):
+            settings.add_argument(
+                flag,
+                action=argparse.BooleanOptionalAction,
+                default=default,
+                help=option.description,
+            )
+        else:
+            settings.add_argument(
+                flag,
+                type=type(default),
+                default=default,
+                choices=option.choices or None,
+                metavar=None if option.choices else (option.unit or name).upper(),
+                help=f'{option.description} (default: {default})',
+            )
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(',')]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f'{", ".join(map(repr, unknown))}, expected some of {", ".join(FORMATS)}'
+        )
+    return list(dict.fromkeys(names))
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'([1-9]\d*)[xX]([1-9]\d*)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r}, expected WIDTHxHEIGHT')
+    return int(match[1]), int(match[2])

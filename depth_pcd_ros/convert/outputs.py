@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that one picture becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.convert.steps import Points
+from depth_pcd_ros.messages import depth_pixels
+from depth_pcd_ros.pcd import write_pcd
+from depth_pcd_ros.pipeline import Frame
+from depth_pcd_ros.ply import write_ply
+from depth_pcd_ros.preview import preview
+from depth_pcd_ros.whole_file import whole_file
+
+
+class Format(NamedTuple):
+    """A kind of file: the ending of its name, and what writes it."""
+
+    ending: str
+    write: Callable[[Path, Frame, Points], object]
+
+
+def _write_depth(path: Path, frame: Frame, points: Points) -> None:
+    _write_picture(path, depth_pixels(frame.depth, '16UC1'))
+
+
+def _write_npy(path: Path, frame: Frame, points: Points) -> None:
+    with whole_file(path) as file:
+        np.save(file, frame.depth)
+
+
+def _write_npz(path: Path, frame: Frame, points: Points) -> None:
+    arrays: dict[str, Any] = {'xyz': points[..., :3]}
+    if points.shape[-1] == 4:
+        bgr = np.ascontiguousarray(points[..., 3:]).view(np.uint8)  # b g r 0
+        arrays['rgb'] = bgr[..., 2::-1]
+    with whole_file(path) as file:
+        np.savez(file, **arrays)
+
+
+def _write_preview(path: Path, frame: Frame, points: Points) -> None:
+    _write_picture(path, preview(frame.rgb, frame.depth, points, focal=frame.camera.fx))
+
+
+def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> None:
+    _, data = cv2.imencode('.png', pixels)
+    with whole_file(path) as file:
+        file.write(np.asarray(data).tobytes())
+
+
+# By the names of `options.FORMATS`.
+FORMATS = {
+    'ply': Format('.ply', lambda path, frame, points: write_ply(path, points)),
+    'pcd': Format('.pcd', lambda path, frame, points: write_pcd(path, points)),
+    'depth': Format('.depth.png', _write_depth),
+    'npy': Format('.depth.npy', _write_npy),
+    'npz': Format('.npz', _write_npz),
+    'preview': Format('.preview.png', _write_preview),
+}
+
+
+class Outputs:
+    """Writes the files of the formats chosen below a folder.
+
+    Args:
+        folder: where the files go.
+        formats: names of `FORMATS`.
+    """
+
+    def __init__(self, folder: Path, formats: Sequence[str]) -> None:
+        self.folder = folder
+        self._formats = [FORMATS[name] for name in formats]
+
+    def paths(self, name: str) -> list[Path]:
+        """The files of a picture of this name."""
+        return [self.folder / (name + chosen.ending) for chosen in self._formats]
+
+    def write(self, name: str, frame: Frame, points: Points) -> None:
+        """Write the files of one picture, each whole or not at all.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        for path, chosen in zip(self.paths(name), self._formats, strict=True):
+            chosen.write(path, frame, points)

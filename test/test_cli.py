@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a whole; its sub-commands have tests of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from depth_pcd_ros import __version__
+from depth_pcd_ros.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_version(capsys):
+    """The package's version."""
+    with pytest.raises(SystemExit) as info:
+        main(['--version'])
+    assert info.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize('arguments', [[], ['conver'], ['convert'], ['view'], ['fetch']])
+def test_usage(arguments):
+    """Without a known sub-command and what it needs, exit code 2."""
+    with pytest.raises(SystemExit) as info:
+        main(arguments)
+    assert info.value.code == 2
+
+
+@pytest.mark.parametrize('command', ['convert', 'view', 'replay', 'fetch'])
+def test_help(command, capsys):
+    """Each sub-command explains itself and is listed."""
+    for arguments in (['--help'], [command, '--help']):
+        with pytest.raises(SystemExit) as info:
+            main(arguments)
+        assert info.value.code == 0
+        assert command in capsys.readouterr().out
+
+
+def test_fetch_of_a_file(tmp_path, capsys):
+    """The path on stdout, the licence on stderr; a file that is not there is refused."""
+    path = tmp_path / 'depth_anything_v2_metric_vkitti_vits.pth'
+    assert main(['fetch', str(path)]) == 1
+    assert str(path) in capsys.readouterr().err
+    path.touch()
+    assert main(['fetch', str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(path)
+    assert 'Apache-2.0' in err
+
+
+def test_starts_light():
+    """Neither ROS, torch nor OpenCV is loaded before a sub-command needs it."""
+    code = (
+        'import sys, depth_pcd_ros.cli\n'
+        'print([m for m in ("rclpy", "torch", "cv2", "numpy", "rosbags") if m in sys.modules])'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == '[]'

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files are found, and the names of what comes of them."""
+
+import pytest
+
+from depth_pcd_ros.convert.inputs import InputsError, find
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Two folders with a photo of the same name, a recording, and what is no input."""
+    for name in ('in/a/p.png', 'in/b/p.png', 'in/b/clip.mp4', 'in/rec/metadata.yaml'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ('in/rec/rec.mcap', 'in/notes.md', 'in/.hidden.png', 'in/p.JPG', 'in/p.png'):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(inputs, out):
+    """Kind and name of each input found."""
+    return [(source.kind, source.name) for source in find(inputs, out)]
+
+
+def test_folder(tree):
+    """All below it, in order, with the folders in the names; the endings where names clash."""
+    assert names(['in'], tree / 'out') == [
+        ('photo', 'a/p'),
+        ('video', 'b/clip'),
+        ('photo', 'b/p'),
+        ('photo', 'p.JPG'),
+        ('photo', 'p.png'),
+        ('recording', 'rec'),
+    ]
+
+
+@pytest.mark.parametrize('inputs', [['in/a/p.png', 'in/b/p.png'], ['in/?/p.png']])
+def test_names_tell_files_of_one_name_apart(tree, inputs):
+    """Files named one by one, or by a glob."""
+    assert names(inputs, tree / 'out') == [('photo', 'a/p'), ('photo', 'b/p')]
+
+
+def test_one_file(tree):
+    """Its own name."""
+    assert names(['in/a/p.png'], tree / 'out') == [('photo', 'p')]
+    assert names(['in/rec'], tree / 'out') == [('recording', 'rec')]
+
+
+def test_each_once(tree):
+    """A file that is named twice is one input."""
+    assert names(['in/a/p.png', 'in/b/../a', str(tree / 'in/a')], tree / 'out') == [('photo', 'p')]
+
+
+def test_list(tree):
+    """A .txt file has a path a line, from its own folder."""
+    (tree / 'in/all.txt').write_text('a/p.png\n\n  b/clip.mp4\n')
+    assert names(['in/all.txt'], tree / 'out') == [('photo', 'a/p'), ('video', 'b/clip')]
+
+
+def test_recursive_glob(tree):
+    """Two stars go through all folders."""
+    assert names(['in/**/*.mp4'], tree / 'out') == [('video', 'clip')]
+
+
+def test_results_are_no_inputs(tree):
+    """An output folder within the input folder is left out; the input folder itself is refused."""
+    (tree / 'in/out').mkdir()
+    (tree / 'in/out/p.preview.png').touch()
+    assert ('photo', 'out/p.preview') not in names(['in'], tree / 'in/out')
+    with pytest.raises(InputsError, match='read and written'):
+        find(['in'], tree / 'in')
+
+
+def test_video_beside_a_folder_of_its_name(tree):
+    """They must not write into one folder."""
+    (tree / 'in/b/clip').mkdir()
+    (tree / 'in/b/clip/000000.png').touch()
+    assert names(['in/b'], tree / 'out')[:2] == [('photo', 'clip/000000'), ('video', 'clip.mp4')]
+
+
+def test_what_is_not_there_is_kept_to_be_reported(tree):
+    """A missing file and a glob without a match are inputs that will fail."""
+    found = names(['nothing.png', 'in/*.bmp', 'in/a/p.png'], tree / 'out')
+    assert [kind for kind, _ in found] == ['unknown', 'unknown', 'photo']
+
+
+def test_nothing_found(tree):
+    """A folder without any input."""
+    (tree / 'empty').mkdir()
+    with pytest.raises(InputsError, match='no photo, video or recording in empty'):
+        find(['empty'], tree / 'out')
