@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -180,6 +182,23 @@ def _bundled(filename: str) -> Path:
     )
 
 
+def _check_sha256(path: Path, expected: str) -> None:
+    """Compare a file of the cache with what the hub says; remove it where it is another one.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not re.fullmatch('[0-9a-f]{64}', expected):  # a mirror need not give the hub's checksum
+        return
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        path.resolve().unlink()  # the path itself is a link of the cache
+        raise ValueError(f'its SHA-256 is {digest.hexdigest()}, the hub says {expected}')
+
+
 def _from_hub(name: str) -> Path:
     file = HUB_FILES[name]
     by_hand = f'put it anywhere on this machine and give its path: model:=/path/to/{file.filename}'
@@ -199,10 +218,12 @@ def _from_hub(name: str) -> Path:
         if isinstance(cached, str):
             return Path(cached)
         # Fails at once without a network, where the download itself would retry for minutes.
-        hub.get_hf_file_metadata(url)
+        checksum = hub.get_hf_file_metadata(url).etag
         # For logs: the hub's progress bar appears on a terminal only.
         print(f'downloading {url} to {HF_HUB_CACHE}', file=sys.stderr, flush=True)
-        return Path(hub.hf_hub_download(file.repo, file.filename))
+        path = Path(hub.hf_hub_download(file.repo, file.filename))
+        _check_sha256(path, checksum or '')
+        return path
     except Exception as err:  # the hub's transports (requests, httpx, Xet) share no base class
         reason = ' '.join(str(err).split()) or 'no reason given'
         raise CheckpointError(

@@ -34,18 +34,30 @@ class FrameQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def open(self) -> None:
         """Let frames through from now on."""
         with self._changed:
             self._open = True
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Drop what waits and make every `get`, now and later, return None."""
+    def close(self) -> int:
+        """Drop what waits and make every `get`, now and later, return None.
+
+        Returns:
+            How many frames were dropped.
+        """
         with self._changed:
             self._closed = True
+            dropped = len(self._frames)
             self._frames.clear()
+            self._bytes = 0
             self._changed.notify_all()
+            return dropped
 
     def put(self, frame: T, size: int) -> T | None:
         """Add a frame of `size` bytes; return the frame that is lost for it, or None.

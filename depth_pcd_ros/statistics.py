@@ -7,9 +7,11 @@ import collections
 import dataclasses
 import statistics
 import threading
+from typing import NamedTuple
 
 WINDOW = 10.0  # [s] that rates and delays look back
 LOG_PERIOD = 30.0  # [s] between two log lines of one cause
+KEPT = 2000  # events of each kind: 10 s at 200 Hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +33,30 @@ class Published:
     valid_fraction: float
 
 
+class _Dropped(NamedTuple):
+    time: float
+    cause: str
+    message: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The state at one moment; delays are [s] over the last seconds, NaN without a frame."""
+    """The state at one moment; delays are [s] over the last seconds, NaN without a frame.
+
+    Attributes:
+        received: images that have arrived; each ends as one of the following, once.
+        published: gave their results.
+        superseded: replaced by a newer one before they were worked on.
+        unwanted: not worked on because nobody subscribes to a result.
+        dropped: gave no result, by cause.
+        seconds_since_image: None before the first.
+        seconds_since_published: None before the first.
+        idle: nobody wanted the latest frame.
+        failure: why the latest frame was dropped, '' if it was not.
+        lately_dropped: frames dropped in the last seconds, by cause.
+        latest_drop: why the latest of these was dropped.
+        input_rate, output_rate: of the last seconds [Hz].
+    """
 
     received: int
     published: int
@@ -41,9 +64,13 @@ class Summary:
     unwanted: int
     dropped: dict[str, int]
     seconds_since_image: float | None
-    failure: str  # why the latest frame was dropped, '' if it was published
-    input_rate: float  # [Hz]
-    output_rate: float  # [Hz]
+    seconds_since_published: float | None
+    idle: bool
+    failure: str
+    lately_dropped: dict[str, int]
+    latest_drop: str
+    input_rate: float
+    output_rate: float
     latency_p50: float
     latency_p99: float
     stamp_age_p50: float
@@ -63,9 +90,12 @@ class Statistics:
         self._unwanted = 0
         self._dropped: collections.Counter[str] = collections.Counter()
         self._logged: dict[str, float] = {}
+        self._idle = False
         self._failure = ''
-        self._arrivals: collections.deque[float] = collections.deque(maxlen=2000)
-        self._recent: collections.deque[Published] = collections.deque(maxlen=2000)
+        self._jumped = float('-inf')
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=KEPT)
+        self._results: collections.deque[Published] = collections.deque(maxlen=KEPT)
+        self._drops: collections.deque[_Dropped] = collections.deque(maxlen=KEPT)
 
     def received(self, now: float) -> None:
         """Count an image that has arrived."""
@@ -82,6 +112,7 @@ class Statistics:
         """Count an image that was not worked on because nobody subscribes to a result."""
         with self._lock:
             self._unwanted += 1
+            self._idle = True
             self._failure = ''
 
     def dropped(self, cause: str, message: str, now: float) -> int:
@@ -93,26 +124,44 @@ class Statistics:
         """
         with self._lock:
             self._dropped[cause] += 1
+            self._idle = False
             self._failure = message
+            self._drops.append(_Dropped(now, cause, message))
             if now - self._logged.get(cause, -LOG_PERIOD) < LOG_PERIOD:
                 return 0
             self._logged[cause] = now
             return self._dropped[cause]
 
+    def discarded(self, count: int) -> None:
+        """Count images that were dropped because the node was deactivated: not a failure."""
+        with self._lock:
+            if count:
+                self._dropped['deactivated'] += count
+            self._failure = ''
+
     def published(self, frame: Published) -> None:
         """Count a published frame."""
         with self._lock:
             self._published += 1
+            self._idle = False
             self._failure = ''
-            self._recent.append(frame)
+            self._results.append(frame)
+
+    def time_jumped(self, now: float) -> None:
+        """Forget the ages of stamps: they are of another time than the node's clock."""
+        with self._lock:
+            self._jumped = now
 
     def summary(self, now: float) -> Summary:
         """Sum up, with rates and delays of the last `WINDOW` seconds."""
         with self._lock:
             arrivals = [time for time in self._arrivals if now - time <= WINDOW]
-            recent = [frame for frame in self._recent if now - frame.time <= WINDOW]
-            latencies = [frame.latency for frame in recent]
-            stamp_ages = [frame.stamp_age for frame in recent]
+            results = [frame for frame in self._results if now - frame.time <= WINDOW]
+            drops = [drop for drop in self._drops if now - drop.time <= WINDOW]
+            latencies = [frame.latency for frame in results]
+            stamp_ages = [
+                frame.stamp_age for frame in results if frame.time - frame.latency > self._jumped
+            ]
             return Summary(
                 received=self._received,
                 published=self._published,
@@ -120,23 +169,27 @@ class Statistics:
                 unwanted=self._unwanted,
                 dropped=dict(self._dropped),
                 seconds_since_image=now - self._arrivals[-1] if self._arrivals else None,
+                seconds_since_published=now - self._results[-1].time if self._results else None,
+                idle=self._idle,
                 failure=self._failure,
-                input_rate=_rate(arrivals),
-                output_rate=_rate([frame.time for frame in recent]),
+                lately_dropped=dict(collections.Counter(drop.cause for drop in drops)),
+                latest_drop=drops[-1].message if drops else '',
+                input_rate=_rate(arrivals, now),
+                output_rate=_rate([frame.time for frame in results], now),
                 latency_p50=_quantile(latencies, 0.50),
                 latency_p99=_quantile(latencies, 0.99),
                 stamp_age_p50=_quantile(stamp_ages, 0.50),
                 stamp_age_p99=_quantile(stamp_ages, 0.99),
-                network_time=_quantile([frame.network_time for frame in recent], 0.50),
-                valid_fraction=recent[-1].valid_fraction if recent else float('nan'),
+                network_time=_quantile([frame.network_time for frame in results], 0.50),
+                valid_fraction=results[-1].valid_fraction if results else float('nan'),
             )
 
 
-def _rate(times: list[float]) -> float:
-    """Events a second between the first and the last of `times` [Hz]."""
-    if len(times) < 2 or times[-1] <= times[0]:
+def _rate(times: list[float], now: float) -> float:
+    """Events a second since the first of `times` [Hz]; it falls when they cease."""
+    if len(times) < 2 or now <= times[0]:
         return 0.0
-    return (len(times) - 1) / (times[-1] - times[0])
+    return (len(times) - 1) / (now - times[0])
 
 
 def _quantile(values: list[float], q: float) -> float:

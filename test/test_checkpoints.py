@@ -8,6 +8,7 @@ server, with the headers that the cache is built from); the real hub is out of r
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import http.server
 import json
 import math
@@ -30,6 +31,7 @@ from depth_pcd_ros.checkpoints import CheckpointError
 REPO = 'depth-anything/Depth-Anything-V2-Metric-Hypersim-Small'
 FILENAME = 'depth_anything_v2_metric_hypersim_vits.pth'
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 ROOT = Path(__file__).resolve().parents[1]
 CLIENT = """
 import dataclasses, json, sys
@@ -70,7 +72,7 @@ class HubRequest(http.server.BaseHTTPRequestHandler):
             # Another host name, as the hub's: it follows no redirects to foreign hosts by HEAD.
             self.send_header('Location', f'http://localhost:{self.server.server_port}/content')
             self.send_header('X-Repo-Commit', '0123456789abcdef' * 2 + '01234567')
-            self.send_header('X-Linked-ETag', '"' + 'ab' * 32 + '"')
+            self.send_header('X-Linked-ETag', f'"{SHA256}"')
             self.send_header('X-Linked-Size', str(len(WEIGHTS)))
             self.send_header('Content-Length', '0')
             self.end_headers()
@@ -94,7 +96,8 @@ class HubRequest(http.server.BaseHTTPRequestHandler):
         if self.command == 'GET':
             if self.server.fault == 'cut once':
                 self.server.fault, end = '', 300_000
-            self.wfile.write(WEIGHTS[start:end])
+            other = self.server.fault == 'other content'
+            self.wfile.write((WEIGHTS[::-1] if other else WEIGHTS)[start:end])
 
     def log_message(self, *args):
         """Keep quiet."""
@@ -231,6 +234,17 @@ def test_a_short_file_is_not_kept(tmp_path, hub):
         run = client(tmp_path, hub.url)
         assert_refused_with_directions(run, hub.url)
         assert f'should be of size {len(WEIGHTS)} but has size {len(WEIGHTS) // 2}' in run.stderr
+    hub.fault = ''
+    assert client(tmp_path, hub.url).returncode == 0
+
+
+def test_a_changed_file_is_not_kept(tmp_path, hub):
+    """Content of the right size whose SHA-256 is not the hub's is refused and not kept."""
+    hub.fault = 'other content'
+    for _ in range(2):
+        run = client(tmp_path, hub.url)
+        assert_refused_with_directions(run, hub.url)
+        assert f'the hub says {SHA256}' in run.stderr
     hub.fault = ''
     assert client(tmp_path, hub.url).returncode == 0
 

@@ -184,6 +184,31 @@ def test_depth_that_is_not_finite_is_refused(tmp_path, files):
     assert caught.value.cause == 'network_not_finite'
 
 
+def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(files, monkeypatch):
+    """What torch raises where a GPU is full (here by a fake network) costs one frame."""
+    made = engine.create(files[0], input_size=56, device='cpu')
+    expected = made.infer(RGB)
+    freed = []
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: freed.append(True))
+
+    def full(_):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+
+    network = made._network
+    monkeypatch.setattr(made, '_network', full)
+    with pytest.raises(FrameError, match='Tried to allocate 2') as caught:
+        made.infer(RGB)
+    assert caught.value.cause == 'out_of_memory'
+    assert freed
+    monkeypatch.setattr(made, '_network', network)
+    np.testing.assert_array_equal(made.infer(RGB), expected)
+
+
+def test_only_a_gpu_has_memory_of_its_own(small):
+    """On a CPU there is nothing to report."""
+    assert small.device_memory() is None
+
+
 def test_a_closed_engine_says_so(files):
     """Closing twice is fine, inferring is not."""
     made = engine.create(files[0], device='cpu')

@@ -57,7 +57,10 @@ def test_close_ends_the_waiting():
     thread = threading.Thread(target=lambda: got.append(queue.get()))
     thread.start()
     queue.put('a', 10)
-    queue.close()
+    queue.put('b', 10)
+    assert not queue.closed
+    assert queue.close() == 2
+    assert queue.closed
     thread.join(5.0)
     assert got == [None]
     assert queue.get() is None

@@ -50,6 +50,10 @@ class Engine(Protocol):
         """
         ...
 
+    def device_memory(self) -> int | None:
+        """Return what this process holds of the device's own memory [bytes]; None on a CPU."""
+        ...
+
     def close(self) -> None:
         """Free the memory; the engine cannot be used any more. May be called again."""
         ...

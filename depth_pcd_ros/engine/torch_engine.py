@@ -60,7 +60,8 @@ class TorchEngine:
 
         Raises:
             FrameError: `aspect_ratio` for a picture more than 20 times as long as wide,
-                `network_not_finite` where the network gives NaN.
+                `network_not_finite` where the network gives NaN, `out_of_memory` where the device
+                has no room; what torch holds in reserve is given back then.
         """
         if self._network is None:
             raise RuntimeError('the engine is closed')
@@ -73,11 +74,14 @@ class TorchEngine:
                 f'the image is {width}x{height} px, expected sides of at most {MAX_ASPECT}:1',
             )
         x = preprocess(rgb, network_size(height, width, self.input_size))
-        with torch.inference_mode():  # per thread, so here and not once
-            depth = self._network(torch.from_numpy(x).to(self.device, self._dtype)).float()
-            size = (height, width)
-            depth = F.interpolate(depth[:, None], size, mode='bilinear', align_corners=True)
-            result: npt.NDArray[np.float32] = depth[0, 0].cpu().numpy()
+        full = None
+        try:
+            result = self._depth(self._network, x, (height, width))
+        except torch.OutOfMemoryError as err:
+            full = f'{self.device}, image {width}x{height}: {err}'
+        if full is not None:  # only now: the exception would have kept the tensors alive
+            torch.cuda.empty_cache()
+            raise FrameError('out_of_memory', full)
         if not np.isfinite(result).all():
             raise FrameError(
                 'network_not_finite',
@@ -85,11 +89,27 @@ class TorchEngine:
             )
         return result
 
+    def device_memory(self) -> int | None:
+        """Return what torch has reserved on the device [bytes]; None on a CPU."""
+        if not self.device.startswith('cuda'):
+            return None
+        return int(torch.cuda.memory_reserved(self.device))
+
     def close(self) -> None:
         """Free the memory of the network."""
         self._network = None
         if self.device.startswith('cuda'):
             torch.cuda.empty_cache()
+
+    def _depth(
+        self, network: torch.nn.Module, x: npt.NDArray[np.float32], size: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Run the network on (1, 3, h, w) and resize its depth to `size`, (H, W) m."""
+        with torch.inference_mode():  # per thread, so here and not once
+            depth = network(torch.from_numpy(x).to(self.device, self._dtype)).float()
+            depth = F.interpolate(depth[:, None], size, mode='bilinear', align_corners=True)
+            result: npt.NDArray[np.float32] = depth[0, 0].cpu().numpy()
+        return result
 
 
 def network_size(height: int, width: int, input_size: int) -> tuple[int, int]:

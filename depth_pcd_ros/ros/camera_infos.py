@@ -12,6 +12,8 @@ from depth_pcd_ros.errors import FrameError
 
 # As many as images may be on their way between a camera and the worker.
 KEPT = 64
+# How long an image waits for the CameraInfo of its own stamp, which many drivers publish second.
+PATIENCE = 0.05  # [s]
 
 
 class _Entry(NamedTuple):
@@ -26,7 +28,8 @@ class CameraInfos:
 
     def __init__(self) -> None:
         self._entries: collections.deque[_Entry] = collections.deque(maxlen=KEPT)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._last_stamp_ns: int | None = None  # of an image
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -38,20 +41,25 @@ class CameraInfos:
             size = (image.width, image.height)
         except CameraError:
             size = None
-        with self._lock:
+        with self._changed:
             self._entries.append(_Entry(stamp_ns, frame_id, calibration, size))
+            self._changed.notify_all()
 
     def find(self, stamp_ns: int, frame_id: str, width: int, height: int) -> Calibration:
         """Return the calibration of an image's own stamp, else the newest one that fits it.
 
         The one of its own stamp is right where every image has another (a zoom lens) and the
-        images wait behind a slow network. One that is unusable whatever the image counts as
+        images wait behind a slow network. If the image before had one, this one's is waited for a
+        moment: it may be on its way. One that is unusable whatever the image counts as
         fitting, so that the reason is told.
 
         Raises:
             FrameError: none fits; the message compares the image with the newest one.
         """
-        with self._lock:
+        with self._changed:
+            if self._last_stamp_ns is not None and self._has(self._last_stamp_ns):
+                self._changed.wait_for(lambda: self._has(stamp_ns), PATIENCE)
+            self._last_stamp_ns = stamp_ns
             newest_first = list(reversed(self._entries))
         if not newest_first:
             raise FrameError('no_camera_info', 'no CameraInfo yet')
@@ -70,3 +78,6 @@ class CameraInfos:
             )
         own = (entry for entry in fitting if entry.stamp_ns == stamp_ns)
         return next(own, fitting[0]).calibration
+
+    def _has(self, stamp_ns: int) -> bool:
+        return any(entry.stamp_ns == stamp_ns for entry in self._entries)

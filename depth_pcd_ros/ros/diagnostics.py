@@ -3,42 +3,98 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
-from depth_pcd_ros.statistics import Summary
+from depth_pcd_ros.statistics import WINDOW, Summary
 
 SILENT_AFTER = 2.0  # [s] without an image
+STUCK_AFTER = 5.0  # [s] on one frame
+FAILED_AFTER = 1.0  # [s] without a result while frames are dropped
 
 
 def judge(
     summary: Summary,
     image: AdaptiveSubscription,
     camera_info: AdaptiveSubscription,
+    *,
     has_camera_info: bool,
     active_for: float,
+    busy_for: float,
 ) -> tuple[bytes, str]:
-    """Return the level and the sentence for a node that has been active for some seconds."""
+    """Return the level and the sentence of an active node.
+
+    Args:
+        summary: what has happened to the frames.
+        image: the subscription to the images.
+        camera_info: the subscription to the CameraInfo.
+        has_camera_info: one has arrived.
+        active_for: how long it has been active [s].
+        busy_for: how long it has worked on the frame in work [s].
+    """
     silence = summary.seconds_since_image
     if silence is None or silence > SILENT_AFTER:
         if active_for < SILENT_AFTER:
             return DiagnosticStatus.OK, 'waiting for images'
         since = 'no image yet' if silence is None else f'no image for {silence:.1f} s'
-        return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {_who_publishes(image)}'
+        return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {image.who_publishes()}'
     if not has_camera_info:
         return (
             DiagnosticStatus.ERROR,
-            f'no CameraInfo yet on {camera_info.topic_name}: {_who_publishes(camera_info)}',
+            f'no CameraInfo yet on {camera_info.topic_name}: {camera_info.who_publishes()}',
         )
-    if summary.failure:
+    if busy_for > STUCK_AFTER:
+        return DiagnosticStatus.WARN, f'a frame has been in the network for {busy_for:.1f} s'
+    unpublished = summary.seconds_since_published
+    if summary.failure and (unpublished is None or unpublished > FAILED_AFTER):
         return DiagnosticStatus.ERROR, summary.failure
-    if not summary.published:
-        waiting = 'no subscriber' if summary.unwanted else 'working on the first image'
-        return DiagnosticStatus.OK, waiting
-    return DiagnosticStatus.OK, f'{summary.output_rate:.1f} clouds/s'
+    rate = f'{summary.output_rate:.1f} results/s'
+    if summary.lately_dropped:
+        level = DiagnosticStatus.WARN
+        if 'queue_full' in summary.lately_dropped:  # `frames: all` has promised every one
+            level = DiagnosticStatus.ERROR
+        count = sum(summary.lately_dropped.values())
+        return (
+            level,
+            f'{rate}, {count} dropped in the last {WINDOW:g} s, the last: {summary.latest_drop}',
+        )
+    if summary.idle:
+        return DiagnosticStatus.OK, 'no subscriber'
+    if unpublished is None:
+        return DiagnosticStatus.OK, 'working on the first image'
+    return DiagnosticStatus.OK, rate
+
+
+class Repetition:
+    """Tells whether a sentence is to be logged: when it is new, and again after `period` [s]."""
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._last = ('', 0.0)
+
+    def __call__(self, sentence: str, now: float) -> bool:
+        """Return whether it is due; sentences that differ in their numbers count as one."""
+        words = re.sub(r'[\d.]+', '', sentence)
+        if self._last[0] == words and now - self._last[1] < self._period:
+            return False
+        self._last = (words, now)
+        return True
+
+
+def engine_values(engine: Engine) -> dict[str, str]:
+    """Return what is known about the engine under the names that a person reads."""
+    memory = engine.device_memory()
+    return {
+        'model': engine.model,
+        'device': engine.device,
+        'precision': engine.precision,
+        **({} if memory is None else {'GPU memory [MiB]': f'{memory / 2**20:.0f}'}),
+    }
 
 
 def values(summary: Summary) -> dict[str, str]:
@@ -61,29 +117,24 @@ def values(summary: Summary) -> dict[str, str]:
 
 
 def diagnostic_array(
-    stamp: Time, name: str, level: bytes, sentence: str, pairs: Mapping[str, str]
+    stamp: Time,
+    name: str,
+    hardware_id: str,
+    level: bytes,
+    sentence: str,
+    pairs: Mapping[str, str],
 ) -> DiagnosticArray:
     """Make the message for one camera."""
     status = DiagnosticStatus(
         level=level,
         name=name,
         message=sentence,
+        hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in pairs.items()],
     )
     array = DiagnosticArray(status=[status])
     array.header.stamp = stamp
     return array
-
-
-def _who_publishes(subscription: AdaptiveSubscription) -> str:
-    publishers = subscription.publishers()
-    if not publishers:
-        return 'no publisher'
-    plural = 's' if len(publishers) > 1 else ''
-    incompatible = subscription.incompatible(publishers)
-    return f'{len(publishers)} publisher{plural}' + (
-        ', incompatible reliability' if incompatible else ', which sends nothing'
-    )
 
 
 def _ms(seconds: float) -> str:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
@@ -18,13 +19,11 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from depth_pcd_ros import engine
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.ros import diagnostics, parameters
+from depth_pcd_ros.ros import diagnostics, loading, parameters, qos, time_jumps, worker
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.worker import Worker
 from depth_pcd_ros.settings import SettingsError
@@ -38,12 +37,14 @@ OUTPUTS = {
 }
 # Messages that the middleware keeps: the newest, or with `frames: all` enough for a busy executor.
 DEPTH = {'latest': 1, 'all': 100}
-WARM_UP_SHAPE = (480, 640, 3)
-PATIENCE = 1.0  # [s] that the end waits for the frame in work
+PATIENCE = 0.5  # [s] that the end waits for the frame in work
+FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
 class DepthPcdNode(LifecycleNode):
     """Lifecycle node around a `Pipeline`: it receives in the executor, a `Worker` computes.
+
+    `ended` is done some time after the shutdown transition: then the node is of no more use.
 
     Raises:
         SettingsError: a parameter has a value that is not allowed.
@@ -56,18 +57,21 @@ class DepthPcdNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('depth_pcd', **kwargs)
+        self.ended = Future()
         self.settings = parameters.declare_settings(self)
-        for name in parameters.unknown_overrides(self):
-            self.get_logger().error(f'unknown parameter {name!r} is set: a typing error?')
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._outputs: dict[str, Publisher] = {}
         self._statistics = Statistics()
         self._active_since = 0.0  # monotonic [s]
-        self._problem = ''  # why it could not be configured
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        self._reported = 0.0  # monotonic [s]
+        self._inactive = (DiagnosticStatus.WARN, 'not configured')  # to report while not active
+        self._log_due = diagnostics.Repetition(period=30.0)
+        self._diagnostics = qos.create_publisher(self, DiagnosticArray, '/diagnostics', 10)
+        self._report_unknown(qos_overrides=False)
         # steady, so that it also reports while the simulated time stands still
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._each_second, clock=steady)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._each_second, clock=self._steady)
+        self._jumps = time_jumps.watch(self, self._statistics.time_jumped)
 
     def autostart(self) -> None:
         """Configure and activate, as a lifecycle manager would."""
@@ -77,44 +81,69 @@ class DepthPcdNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and offer the results."""
         settings = self.settings
-        self.get_logger().info(f'loading model {settings.model} ...')
+        self._inactive = (DiagnosticStatus.OK, f'loading model {settings.model}')
+        self.get_logger().info(f'{self._inactive[1]} ...')
         try:
-            loaded = engine.create(
-                settings.model,
-                settings.max_depth,
-                settings.input_size,
-                settings.device,
-                settings.precision,
-            )
-            loaded.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
-        except ValueError as err:  # EngineError, CheckpointError
-            self._problem = f'cannot configure: {err}'
-            self.get_logger().error(self._problem)
-            return TransitionCallbackReturn.FAILURE
-        self._problem = ''
-        self._pipeline = Pipeline(loaded, settings)
-        for topic, msg_type in OUTPUTS.items():
-            self._outputs[topic] = self.create_publisher(
-                msg_type,
-                topic,
-                QoSProfile(depth=DEPTH[settings.frames]),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            engine = loading.load_engine(settings, self._while_loading)
+            self._pipeline = Pipeline(engine, settings)
+            for topic, msg_type in OUTPUTS.items():
+                self._outputs[topic] = qos.create_publisher(
+                    self, msg_type, topic, DEPTH[settings.frames]
+                )
+        except Exception as err:  # whatever it is, the node stays and tells
+            self._release()
+            return self._failed('configure', err)
+        self._inactive = (DiagnosticStatus.WARN, 'not active')
         self.get_logger().info(
-            f'{loaded.model} on {loaded.device} in {loaded.precision}, '
-            f'depth up to {loaded.max_depth:g} m'
+            f'{engine.model} on {engine.device} in {engine.precision}, '
+            f'depth up to {engine.max_depth:g} m'
         )
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to receive and to work."""
+        try:
+            self._start()
+        except Exception as err:  # as above
+            self._stop()
+            return self._failed('activate', err)
+        self._report_unknown(qos_overrides=True)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Receive nothing more and drop what waits."""
+        self._stop()
+        self._inactive = (DiagnosticStatus.WARN, 'not active')
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Withdraw the results and free the model's memory."""
+        self._release()
+        self._inactive = (DiagnosticStatus.WARN, 'not configured')
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, from any state, and end."""
+        self._stop()
+        self._release()
+        self.create_timer(FAREWELL, lambda: self.ended.set_result(None), clock=self._steady)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured, from where it can be tried again."""
+        self._stop()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Stop working, then destroy the node."""
+        self._stop()
+        super().destroy_node()
+
+    def _start(self) -> None:
         assert self._pipeline is not None  # the state machine saw to it
-        self._worker = worker = Worker(
-            self._pipeline,
-            self._outputs,
-            self._statistics,
-            self.get_logger(),
-            lambda: self.get_clock().now().nanoseconds,
+        self._worker = Worker(
+            self, self._pipeline, self._outputs, self._statistics, predecessor=self._worker
         )
         image_type, image_topic = Image, 'image'
         if self.settings.image_transport == 'compressed':
@@ -123,48 +152,15 @@ class DepthPcdNode(LifecycleNode):
             image_topic = self.resolve_topic_name('image') + '/compressed'
         depth = DEPTH[self.settings.frames]
         self._camera_info = AdaptiveSubscription(
-            self, CameraInfo, 'camera_info', worker.take_camera_info, depth
+            self, CameraInfo, 'camera_info', self._worker.take_camera_info, depth
         )
-        self._image = AdaptiveSubscription(self, image_type, image_topic, worker.take_image, depth)
+        self._image = AdaptiveSubscription(
+            self, image_type, image_topic, self._worker.take_image, depth
+        )
         self._active_since = time.monotonic()
         self.get_logger().info(
             f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
         )
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Receive nothing more and drop what waits."""
-        self._stop()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Withdraw the results and free the model's memory."""
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
-        self._outputs.clear()
-        if self._pipeline is not None:
-            self._pipeline.engine.close()
-            self._pipeline = None
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop, from any state."""
-        self._stop()
-        return self.on_cleanup(state)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to unconfigured, from where it can be tried again."""
-        return self.on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        """Stop working, then destroy the node."""
-        self._stop()
-        super().destroy_node()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a frame is still in the network after all was stopped."""
-        return self._worker is not None and self._worker.alive
 
     def _stop(self) -> None:
         for subscription in (self._image, self._camera_info):
@@ -173,6 +169,33 @@ class DepthPcdNode(LifecycleNode):
         self._image = self._camera_info = None
         if self._worker is not None:
             self._worker.stop(PATIENCE)
+
+    def _release(self) -> None:
+        for publisher in self._outputs.values():
+            self.destroy_publisher(publisher)
+        self._outputs.clear()
+        self._worker = None
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            try:
+                pipeline.engine.close()
+            except RuntimeError as err:  # of a device that is gone
+                self.get_logger().error(f'the engine does not close: {err}')
+
+    def _failed(self, transition: str, err: Exception) -> TransitionCallbackReturn:
+        if not self.context.ok():  # SIGTERM has taken the middleware away
+            raise KeyboardInterrupt from err
+        # a ValueError is one of this package's own, with a sentence for a person
+        kind = '' if isinstance(err, ValueError) else f'{type(err).__name__}: '
+        self._inactive = (DiagnosticStatus.ERROR, f'cannot {transition}: {kind}{err}')
+        self.get_logger().error(self._inactive[1])
+        return TransitionCallbackReturn.FAILURE
+
+    def _while_loading(self) -> None:
+        if not self.context.ok():  # SIGTERM: an Exception would end as a failed transition
+            raise KeyboardInterrupt
+        if time.monotonic() - self._reported > 1.0:
+            self._each_second()
 
     def _on_set_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         try:
@@ -183,11 +206,20 @@ class DepthPcdNode(LifecycleNode):
             self._pipeline.settings = self.settings
         return SetParametersResult(successful=True)
 
+    def _report_unknown(self, qos_overrides: bool) -> None:
+        for name in parameters.unknown_overrides(self):
+            if name.startswith('qos_overrides.') == qos_overrides:
+                self.get_logger().error(f'unknown parameter {name!r} is set: a typing error?')
+
     def _each_second(self) -> None:
-        """Adapt to the publishers and report."""
-        now = time.monotonic()
+        """Adapt to the publishers, look after the worker and report."""
+        self._reported = now = time.monotonic()
+        if self._image is not None and self._worker is not None and not self._worker.revive():
+            self.trigger_deactivate()
+            died = f'deactivated: the working thread has died {worker.MAX_RESTARTS + 1} times'
+            self._inactive = (DiagnosticStatus.ERROR, died)
         summary = self._statistics.summary(now)
-        level, sentence = DiagnosticStatus.WARN, self._problem or 'not active'
+        level, sentence = self._inactive
         if self._image is not None and self._camera_info is not None and self._worker is not None:
             for subscription in (self._image, self._camera_info):
                 subscription.check()
@@ -197,55 +229,66 @@ class DepthPcdNode(LifecycleNode):
                 self._camera_info,
                 has_camera_info=len(self._worker.camera_infos) > 0,
                 active_for=now - self._active_since,
+                busy_for=self._worker.busy_for(now),
             )
-            if level != DiagnosticStatus.OK and not summary.failure:  # drops log themselves
-                self.get_logger().warning(sentence, throttle_duration_sec=30.0)
+            drops_logged = summary.lately_dropped  # by the worker
+            if level != DiagnosticStatus.OK and not drops_logged and self._log_due(sentence, now):
+                self.get_logger().warning(sentence)
+        engine = self._pipeline.engine if self._pipeline is not None else None
         self._diagnostics.publish(
             diagnostics.diagnostic_array(
                 self.get_clock().now().to_msg(),
-                self.get_fully_qualified_name(),
+                f'{self.get_fully_qualified_name()[1:]}: depth camera',
+                self.resolve_topic_name('image'),
                 level,
                 sentence,
-                {**self._model_values(), **diagnostics.values(summary)},
+                {
+                    **(diagnostics.engine_values(engine) if engine is not None else {}),
+                    'depth scale': f'{self.settings.depth_scale:g}',
+                    **diagnostics.values(summary),
+                },
             )
         )
-
-    def _model_values(self) -> dict[str, str]:
-        if self._pipeline is None:
-            return {}
-        loaded = self._pipeline.engine
-        return {
-            'model': loaded.model,
-            'device': loaded.device,
-            'precision': loaded.precision,
-            'depth scale': f'{self.settings.depth_scale:g}',
-        }
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is told to end; return the exit code."""
-    rclpy.init(args=args)
+    # Read when torch is loaded. Else its threads spin for each other, and where other programs want
+    # the cores too, they wait a hundred times longer than they work.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     node = None
     try:
+        rclpy.init(args=args)
         node = DepthPcdNode()
         if node.settings.autostart:
             node.autostart()
-        rclpy.spin(node)
+        rclpy.spin_until_future_complete(node, node.ended)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except SettingsError as err:
         rclpy.logging.get_logger('depth_pcd').fatal(str(err))
         return 1
+    except Exception:
+        if node is None or rclpy.ok():
+            raise
+        # else SIGTERM has taken the middleware away in the midst of a callback
     finally:
+        _ignore_signals()  # ros2 launch and the terminal both send one: once is enough
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-    if node is not None and node.busy:
-        # The thread is inside the network: Python would wait for it, or crash in it.
+        _ignore_signals()  # rclpy has put back the handlers that it had found
+    if any(thread.name in (loading.THREAD, worker.THREAD) for thread in threading.enumerate()):
+        # It is inside the network: Python would wait for it, or crash in it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == '__main__':

@@ -22,14 +22,16 @@ def declare_settings(node: Node) -> Settings:
     """
     values = {}
     for field in dataclasses.fields(Settings):
+        option = OPTIONS[field.name]
         try:
-            parameter = node.declare_parameter(
-                field.name, field.default, descriptor(OPTIONS[field.name])
-            )
+            parameter = node.declare_parameter(field.name, field.default, descriptor(option))
         except ParameterException as err:
+            given = node._parameter_overrides[field.name].value
+            kind = type(field.default).__name__
+            advice = f': write {given}.0' if kind == 'float' and type(given) is int else ''
             raise SettingsError(
-                f'parameter {field.name} must be a {type(field.default).__name__}, '
-                f'{OPTIONS[field.name].allowed()}: {err}'
+                f'{field.name} is {given!r} ({type(given).__name__}), '
+                f'expected {kind}, {option.allowed()}{advice}'
             ) from err
         values[field.name] = parameter.value
     return Settings(**values)
@@ -47,12 +49,7 @@ def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
 def unknown_overrides(node: Node) -> list[str]:
     """Name the parameters that a user has set and that the node does not have: typing errors."""
     # rclpy has no public way to the overrides; the attribute is the same from Humble to Kilted
-    overrides = node._parameter_overrides
-    return [
-        name
-        for name in overrides
-        if not node.has_parameter(name) and not name.startswith('qos_overrides.')
-    ]
+    return [name for name in node._parameter_overrides if not node.has_parameter(name)]
 
 
 def descriptor(option: Option) -> ParameterDescriptor:

@@ -8,9 +8,10 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from depth_pcd_ros.ros import qos
 from depth_pcd_ros.settings import SettingsError
 
 try:
@@ -30,7 +31,7 @@ class AdaptiveSubscription:
 
     A reliable subscription gets nothing from a best-effort publisher, and a best-effort one loses
     large messages of a reliable publisher. The parameter
-    `qos_overrides.<topic>.subscription.reliability` wins, as do those for history and depth.
+    `qos_overrides.<topic>.subscription.reliability` wins, as do those for the other policies.
 
     Args:
         node: the node; `check` is to be called now and then by its executor.
@@ -59,24 +60,14 @@ class AdaptiveSubscription:
         self._reliability = self._forced or ReliabilityPolicy.RELIABLE
         self._subscription = self._subscribe()
 
-    def publishers(self) -> list[Any]:
-        """Return what is known about each publisher of the topic (rclpy's TopicEndpointInfo)."""
-        return list(self._node.get_publishers_info_by_topic(self.topic_name))
-
-    def incompatible(self, publishers: list[Any]) -> bool:
-        """Tell whether none of some publishers can be received with the reliability chosen."""
-        return self._reliability == ReliabilityPolicy.RELIABLE and not any(
-            publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            for publisher in publishers
-        )
-
     def check(self) -> None:
         """Subscribe anew where the publishers now ask for another reliability."""
-        if self._forced is not None:
+        publishers = self._publishers()
+        if self._forced is not None or not publishers:
             return
         all_reliable = all(
             publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            for publisher in self.publishers()
+            for publisher in publishers
         )
         wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
         if wanted != self._reliability:
@@ -87,9 +78,34 @@ class AdaptiveSubscription:
             self.destroy()
             self._subscription = self._subscribe()
 
+    def who_publishes(self) -> str:
+        """Say how many publishers there are and why nothing may come from them."""
+        publishers = self._publishers()
+        if not publishers:
+            return 'no publisher'
+        count = f'{len(publishers)} publisher{"s" if len(publishers) > 1 else ""}'
+        own_type = _type_name(self._arguments[0])
+        if other_types := {publisher.topic_type for publisher in publishers} - {own_type}:
+            return f'{count} of {", ".join(sorted(other_types))}, expected {own_type}'
+        profiles = [publisher.qos_profile for publisher in publishers]
+        own = self._subscription.qos_profile
+        for policy, strict in (
+            ('reliability', ReliabilityPolicy.RELIABLE),
+            ('durability', DurabilityPolicy.TRANSIENT_LOCAL),
+        ):
+            asked = getattr(own, policy) == strict
+            if asked and all(getattr(profile, policy) != strict for profile in profiles):
+                return f'{count}, incompatible {policy}'
+        if own.reliability == ReliabilityPolicy.BEST_EFFORT:
+            return f'{count}, best effort: lost on the way? See Fast DDS in the README'
+        return f'{count}, which sends nothing'
+
     def destroy(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self._subscription)
+
+    def _publishers(self) -> list[Any]:
+        return list(self._node.get_publishers_info_by_topic(self.topic_name))
 
     def _declare_reliability(self) -> ReliabilityPolicy | None:
         name = f'qos_overrides.{self.topic_name}.subscription.reliability'
@@ -100,7 +116,7 @@ class AdaptiveSubscription:
             )
         value = self._node.get_parameter(name).value
         if value not in RELIABILITIES:
-            raise SettingsError(f'{name} is {value!r}, expected one of {list(RELIABILITIES)}')
+            raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(RELIABILITIES)}')
         return RELIABILITIES[value]
 
     def _subscribe(self) -> Any:
@@ -109,15 +125,24 @@ class AdaptiveSubscription:
             QoSProfile(depth=self._depth, reliability=self._reliability),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
             qos_overriding_options=QoSOverridingOptions(
-                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
+                [kind for kind in qos.OVERRIDABLE if kind != QoSPolicyKind.RELIABILITY]
             ),
         )
 
     def _on_incompatible(self, event: Any) -> None:
-        self.check()
-        if self._forced is not None:
-            self._node.get_logger().warning(
-                f'{self.topic_name}: a publisher is best effort but the subscription reliable; '
-                f'nothing of it will be received; set the parameter '
-                f'qos_overrides.{self.topic_name}.subscription.reliability to best_effort or adapt'
+        if self._forced is None and event.last_policy_kind == QoSPolicyKind.RELIABILITY:
+            self.check()
+            return
+        self._node.get_logger().warning(
+            qos.incompatibility(
+                self.topic_name,
+                'subscription',
+                event.last_policy_kind,
+                self._subscription.qos_profile,
+                self._publishers(),
             )
+        )
+
+
+def _type_name(msg_type: type[Any]) -> str:
+    return f'{msg_type.__module__.partition(".")[0]}/msg/{msg_type.__name__}'

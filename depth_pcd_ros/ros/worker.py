@@ -7,12 +7,12 @@ import array
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.time import Time
 
 from depth_pcd_ros.colorize import colorize
 from depth_pcd_ros.errors import FrameError
@@ -23,8 +23,10 @@ from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.statistics import Published, Statistics
 
+THREAD = 'depth'
 # What may wait for the network with `frames: all`.
 MAX_WAITING_BYTES = 2**30
+MAX_RESTARTS = 5
 
 
 class Arrival(NamedTuple):
@@ -38,49 +40,63 @@ class Worker:
     """Works on one frame after another in a thread of its own, until it is stopped.
 
     Args:
+        node: for its logger, its clock and its context.
         pipeline: what is done to a frame.
         publishers: by topic; a topic without a subscriber is not computed.
         statistics: what happens to each frame is counted here.
-        logger: says why a frame was dropped, each cause once and then now and then.
-        now: the node's clock [ns], for the age of a stamp.
+        predecessor: stopped, but perhaps still inside the network, which takes one at a time.
     """
 
     def __init__(
         self,
+        node: Node,
         pipeline: Pipeline,
         publishers: Mapping[str, Publisher],
         statistics: Statistics,
-        logger: Any,
-        now: Callable[[], int],
+        predecessor: Worker | None = None,
     ) -> None:
         self.camera_infos = CameraInfos()
+        self._node = node
         self._pipeline = pipeline
-        self._publishers = publishers
+        self._publishers = dict(publishers)
         self._statistics = statistics
-        self._logger = logger
-        self._now = now
         self._cloud_data: array.array[int] = array.array('B')  # of the last cloud published
         self._keep_all = pipeline.settings.frames == 'all'
         self._queue: FrameQueue[Arrival] = FrameQueue(
             keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
         )
-        self._thread = threading.Thread(target=self._work, name='depth', daemon=True)
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread is still there: it may need a while to end after `stop`."""
-        return self._thread.is_alive()
+        self._restarts = 0
+        self._busy_since: float | None = None
+        before = predecessor._thread if predecessor is not None else None
+        self._thread: threading.Thread = self._start(before)
 
     def stop(self, patience: float) -> None:
         """Drop what waits and end, waiting at most `patience` seconds for the frame in work."""
-        self._queue.close()
+        self._statistics.discarded(self._queue.close())
         self._thread.join(patience)
+
+    def revive(self) -> bool:
+        """Start the thread again if it has died; return False if that was tried too often."""
+        if self._thread.is_alive() or self._queue.closed:
+            return True
+        if self._restarts == MAX_RESTARTS:
+            return False
+        self._restarts += 1
+        self._node.get_logger().error(
+            f'the working thread has died and is started again, {self._restarts} of {MAX_RESTARTS}'
+        )
+        self._thread = self._start(None)
+        return True
+
+    def busy_for(self, now: float) -> float:
+        """Return how long the frame in work has taken so far [s]."""
+        since = self._busy_since
+        return 0.0 if since is None else now - since
 
     def take_camera_info(self, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""
         self.camera_infos.add(
-            Time.from_msg(msg.header.stamp).nanoseconds,
+            _nanoseconds(msg.header.stamp),
             msg.header.frame_id,
             image_msgs.calibration_from_msg(msg),
         )
@@ -99,15 +115,30 @@ class Worker:
         else:
             self._statistics.superseded()
 
-    def _work(self) -> None:
+    def _start(self, before: threading.Thread | None) -> threading.Thread:
+        thread = threading.Thread(target=self._work, args=(before,), name=THREAD, daemon=True)
+        thread.start()
+        return thread
+
+    def _work(self, before: threading.Thread | None) -> None:
+        if before is not None:
+            self._busy_since = time.monotonic()
+            before.join()
+            self._busy_since = None
         while (arrival := self._queue.get()) is not None:
+            self._busy_since = time.monotonic()
             try:
                 self._process(arrival)
             except FrameError as err:
                 self._drop(err)
             except Exception as err:  # whatever one frame does, the next one is tried
-                self._logger.debug(traceback.format_exc())
+                self._node.get_logger().debug(traceback.format_exc())
                 self._drop(FrameError('internal_error', f'{type(err).__name__}: {err}'))
+            except BaseException as err:  # it is not about the frame: see `revive`
+                self._drop(FrameError('worker_died', f'{type(err).__name__}: {err}'))
+                return
+            finally:
+                self._busy_since = None
 
     def _process(self, arrival: Arrival) -> None:
         """Convert, compute and publish one frame."""
@@ -118,11 +149,14 @@ class Worker:
             self._statistics.unwanted()
             return
         header = arrival.msg.header
-        stamp_ns = Time.from_msg(header.stamp).nanoseconds
+        stamp_ns = _nanoseconds(header.stamp)
         rgb = image_msgs.rgb_from_msg(arrival.msg)
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
         frame = self._pipeline.process(rgb, calibration)
+        if self._queue.closed:
+            self._statistics.discarded(1)
+            return
         for topic in wanted:
             self._publishers[topic].publish(self._result(topic, frame, header))
         now = time.monotonic()
@@ -130,7 +164,7 @@ class Worker:
             Published(
                 time=now,
                 latency=now - arrival.time,
-                stamp_age=(self._now() - stamp_ns) * 1e-9,
+                stamp_age=(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9,
                 network_time=frame.network_time,
                 valid_fraction=float(np.isfinite(frame.depth).mean()),
             )
@@ -149,7 +183,15 @@ class Worker:
         return image_msgs.bgr_image_msg(color, header)
 
     def _drop(self, err: FrameError) -> None:
+        if self._queue.closed or not self._node.context.ok():
+            self._statistics.discarded(1)  # its publishers were taken away: not the frame's fault
+            return
         count = self._statistics.dropped(err.cause, str(err), time.monotonic())
         if count:
             times = f' ({count} times so far)' if count > 1 else ''
-            self._logger.error(f'frame dropped, {err.cause}: {err}{times}')
+            self._node.get_logger().error(f'frame dropped, {err.cause}: {err}{times}')
+
+
+def _nanoseconds(stamp: Any) -> int:
+    # rclpy's Time refuses the negative seconds that a broken stamp may have
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)

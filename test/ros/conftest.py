@@ -16,13 +16,19 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from rcl_interfaces.srv import SetParametersAtomically  # noqa: E402
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANT_DEPTH = 2.0  # [m] of the checkpoint that `constant_checkpoint` writes
 FRAME_ID = 'camera_optical_frame'
+REAL_ENGINE, FAKE_ENGINE = 'depth_pcd_ros.ros.node', 'test.ros.fake_engine'  # to be run
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -49,7 +55,7 @@ def constant_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def constant_params(constant_checkpoint: Path) -> dict[str, Any]:
     """Parameters of a node whose network is fast and gives `CONSTANT_DEPTH`."""
     return {
@@ -63,8 +69,8 @@ def constant_params(constant_checkpoint: Path) -> dict[str, Any]:
 class NodeProcess:
     """A running node; `log` is what it has printed so far."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        command = [sys.executable, '-m', 'depth_pcd_ros.ros.node', '--ros-args', *arguments]
+    def __init__(self, arguments: list[str], module: str) -> None:
+        command = [sys.executable, '-m', module, *arguments]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -77,10 +83,16 @@ class NodeProcess:
         """What the node has printed."""
         return ''.join(self._lines)
 
-    def wait_for(self, text: str, timeout: float = 30.0) -> None:
-        """Wait until the node has printed a text."""
-        wait_until(lambda: text in self.log or self.process.poll() is not None, timeout)
-        assert text in self.log, self.log
+    def wait_for(self, text: str, timeout: float = 30.0, times: int = 1) -> None:
+        """Wait until the node has printed a text so many times."""
+        wait_until(
+            lambda: self.log.count(text) >= times or self.process.poll() is not None, timeout
+        )
+        assert self.log.count(text) >= times, self.log
+
+    def count_threads(self) -> int:
+        """How many threads the process has."""
+        return len(os.listdir(f'/proc/{self.process.pid}/task'))
 
     def stop(self, signal_number: int = signal.SIGINT, timeout: float = 10.0) -> int:
         """Send a signal and return the exit code."""
@@ -98,14 +110,17 @@ class NodeProcess:
             self._lines.append(line)
 
 
-@pytest.fixture
-def run_node(_isolated_ros: None) -> Iterator[Callable[..., NodeProcess]]:
-    """Start a node with parameters and, by default, wait until it listens."""
+def _runner() -> Iterator[Callable[..., NodeProcess]]:
     running: list[NodeProcess] = []
 
-    def run(params: dict[str, Any], *arguments: str, ready: str = 'listening') -> NodeProcess:
+    def run(
+        params: dict[str, Any], *arguments: str, ready: str = 'listening', fake: bool = False
+    ) -> NodeProcess:
         options = [f'{name}:={value}' for name, value in params.items()]
-        node = NodeProcess([part for option in options for part in ('-p', option)] + [*arguments])
+        node = NodeProcess(
+            ['--ros-args', *(part for option in options for part in ('-p', option)), *arguments],
+            FAKE_ENGINE if fake else REAL_ENGINE,
+        )
         running.append(node)
         if ready:
             node.wait_for(ready)
@@ -114,6 +129,21 @@ def run_node(_isolated_ros: None) -> Iterator[Callable[..., NodeProcess]]:
     yield run
     for node in running:
         node.stop()
+
+
+@pytest.fixture
+def run_node(_isolated_ros: None) -> Iterator[Callable[..., NodeProcess]]:
+    """Start a node with parameters and, by default, wait until it listens.
+
+    With `fake`, its engine is the one of fake_engine.py.
+    """
+    yield from _runner()
+
+
+@pytest.fixture(scope='module')
+def run_shared_node(_isolated_ros: None) -> Iterator[Callable[..., NodeProcess]]:
+    """As `run_node`, for a node that several tests of a module use one after another."""
+    yield from _runner()
 
 
 class Peer:
@@ -125,6 +155,7 @@ class Peer:
         self.node = rclpy.create_node('peer', context=self.context)
         self.received: dict[str, list[Any]] = {}
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin)
@@ -157,6 +188,12 @@ class Peer:
             wait_until(lambda: self._publishers[topic].get_subscription_count() > 0, 10.0)
         return self._publishers[topic]
 
+    def withdraw(self) -> None:
+        """Withdraw all topics that were offered."""
+        for publisher in self._publishers.values():
+            self.node.destroy_publisher(publisher)
+        self._publishers.clear()
+
     def show(self, image: Image, info: CameraInfo | None = None) -> None:
         """Publish an image, after its CameraInfo if there is one."""
         if info is not None:
@@ -164,10 +201,67 @@ class Peer:
             self.publisher('/camera_info', CameraInfo).publish(info)
         self.publisher('/image', Image).publish(image)
 
+    def call(self, srv_type: type[Any], name: str, request: Any) -> Any:
+        """Call a service of the node and return its answer."""
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(srv_type, f'/depth_pcd/{name}')
+        assert self._clients[name].wait_for_service(10.0)
+        answer = self._clients[name].call_async(request)
+        assert wait_until(answer.done, 20.0), f'no answer from {name}'
+        return answer.result()
+
+    def state(self) -> str:
+        """The lifecycle state of the node."""
+        return self.call(GetState, 'get_state', GetState.Request()).current_state.label
+
+    def change_state(self, label: str) -> bool:
+        """Ask for a transition, such as `configure`; return whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(label=label))
+        return self.call(ChangeState, 'change_state', request).success
+
+    def set_parameters(self, **values: Any) -> str:
+        """Set parameters of the node together; return the reason why not, '' if they were."""
+        request = SetParametersAtomically.Request()
+        request.parameters = [Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
+        name = 'set_parameters_atomically'
+        result = self.call(SetParametersAtomically, name, request).result
+        assert result.successful == (not result.reason)
+        return result.reason
+
+    def wait_for_status(
+        self, sentence: str, level: bytes | None = None, timeout: float = 10.0
+    ) -> DiagnosticStatus:
+        """Wait for a status from now on whose message has a text, and return it."""
+        if '/diagnostics' not in self.received:
+            self.subscribe('/diagnostics', DiagnosticArray)
+        arrays = self.received['/diagnostics']
+        arrays.clear()
+
+        def matching() -> list[DiagnosticStatus]:
+            statuses = [array.status[0] for array in arrays]
+            return [s for s in statuses if sentence in s.message and level in (None, s.level)]
+
+        told = lambda: {array.status[0].message for array in arrays}  # noqa: E731
+        assert wait_until(lambda: bool(matching()), timeout), (sentence, level, told())
+        return matching()[0]
+
+    def wait_for_values(
+        self, condition: Callable[[dict[str, str]], bool], timeout: float = 10.0
+    ) -> dict[str, str]:
+        """Wait for a status whose values satisfy a condition, and return them."""
+        end = time.monotonic() + timeout
+        while True:
+            values = {pair.key: pair.value for pair in self.wait_for_status('').values}
+            if condition(values):
+                return values
+            assert time.monotonic() < end, values
+
     def close(self) -> None:
         """End."""
-        rclpy.try_shutdown(context=self.context)
+        self._executor.shutdown()
         self._thread.join()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
         try:

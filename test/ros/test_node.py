@@ -7,7 +7,6 @@ import time
 import cv2
 import numpy as np
 import pytest
-from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from .conftest import CONSTANT_DEPTH, FRAME_ID, make_image, make_info, wait_until
@@ -115,22 +114,6 @@ def test_all_frames_in_order(run_node, peer, constant_params):
         np.testing.assert_array_equal(colours_of(cloud), rgb_of(image))
 
 
-def test_best_effort_camera(run_node, peer, constant_params):
-    """A best-effort camera is received without any setting."""
-    node = run_node(constant_params)
-    clouds = peer.subscribe('/points', PointCloud2)
-    for topic, msg_type in (('/camera_info', CameraInfo), ('/image', Image)):
-        peer.publisher(topic, msg_type, ReliabilityPolicy.BEST_EFFORT, wait=False)
-    assert wait_until(lambda: node.log.count('subscribing best_effort') == 2)
-    image = make_image(WIDTH, HEIGHT)
-
-    def received():
-        peer.show(image, info())
-        return wait_until(lambda: bool(clouds), 0.5)
-
-    assert wait_until(received)
-
-
 def broken(**changes):
     """A good image and CameraInfo, changed: keys are `image_...` or `info_...`."""
     image, camera_info = make_image(WIDTH, HEIGHT), info()
@@ -177,19 +160,4 @@ def test_ends_cleanly_while_working(run_node, peer, constant_params, signal_numb
     start = time.monotonic()
     assert node.stop(signal_number) == 0
     assert time.monotonic() - start < 2.0
-    assert 'Traceback' not in node.log
-
-
-def test_unusable_model_is_told(run_node):
-    """A model that is not there leaves the node alive, unconfigured, with the reason."""
-    node = run_node({'model': '/nowhere/model.pth'}, ready='cannot configure')
-    assert '/nowhere/model.pth' in node.log
-    assert node.process.poll() is None
-
-
-def test_wrong_parameter_is_refused(run_node):
-    """A wrong value ends the node with a sentence that names it."""
-    node = run_node({'distortion': 'bend'}, ready='')
-    assert node.process.wait(20) == 1
-    assert wait_until(lambda: "distortion is 'bend', expected one of rays" in node.log), node.log
     assert 'Traceback' not in node.log

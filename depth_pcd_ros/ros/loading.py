@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading a model in a thread, so that the node can be told to end meanwhile."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from depth_pcd_ros import engine
+from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.settings import Settings
+
+THREAD = 'load'
+WARM_UP_SHAPE = (480, 640, 3)
+PERIOD = 0.1  # [s]
+
+
+def load_engine(settings: Settings, meanwhile: Callable[[], None]) -> Engine:
+    """Load the model that the settings ask for and run it once.
+
+    Args:
+        settings: model, device and so on.
+        meanwhile: called every 0.1 s; what it raises ends the waiting, not the loading.
+
+    Raises:
+        Exception: whatever `engine.create` raises.
+    """
+    loaded: concurrent.futures.Future[Engine] = concurrent.futures.Future()
+
+    def load() -> None:
+        try:
+            result = engine.create(
+                settings.model,
+                settings.max_depth,
+                settings.input_size,
+                settings.device,
+                settings.precision,
+            )
+            result.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
+        except BaseException as err:  # for the caller, in the other thread
+            loaded.set_exception(err)
+        else:
+            loaded.set_result(result)
+
+    threading.Thread(target=load, name=THREAD, daemon=True).start()
+    while not concurrent.futures.wait([loaded], PERIOD).done:
+        meanwhile()
+    return loaded.result()

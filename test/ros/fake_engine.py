@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node with a fake in place of the network, for faults and speeds that a real one has rarely.
+
+The parameter `model` says how the fake behaves, such as `slow:0.2`; all else is the real node.
+The depth is 2 m everywhere.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+from depth_pcd_ros import engine
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.ros import loading, node, worker
+
+
+class FakeEngine:
+    """An engine whose behaviour is its model's name, `WORD:NUMBER`.
+
+    slow: a frame takes so many seconds. loading: the model takes so many seconds to load.
+    raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
+    the driver, without memory, with the thread, or never.
+    """
+
+    device, precision, max_depth, input_size, focal_train = 'fake', 'fp32', 4.0, 28, None
+
+    def __init__(self, model, *_):
+        self.model = model
+        self.word, _, number = model.partition(':')
+        self.number = float(number or 0)
+        self.frames = 0
+        if self.word == 'loading':
+            time.sleep(self.number)
+        if self.word == 'unloadable':
+            raise OSError(28, 'No space left on device')
+
+    def infer(self, rgb):
+        """Depth of 2 m, (H, W) float32, after what `model` asks for."""
+        if rgb.shape[:2] == loading.WARM_UP_SHAPE[:2]:
+            return np.full(rgb.shape[:2], 2.0, np.float32)
+        self.frames += 1
+        if self.word == 'slow':
+            time.sleep(self.number)
+        elif self.number <= self.frames < 10:
+            self.fail()
+        return np.full(rgb.shape[:2], 2.0, np.float32)
+
+    def fail(self):
+        """Fail as asked."""
+        if self.word == 'raises':
+            raise RuntimeError('CUDA error: unspecified launch failure')
+        if self.word == 'full':
+            raise FrameError('out_of_memory', 'cuda:0: tried to allocate 2.00 GiB')
+        if self.word == 'dies':
+            raise SystemExit('the thread is gone')
+        if self.word == 'hangs':
+            time.sleep(3600)
+
+    def device_memory(self):
+        """As if it were on a GPU: 3 MiB."""
+        return 3 * 2**20
+
+    def close(self):
+        """Nothing to free, or what torch says of a device that is gone."""
+        if self.word == 'raises':
+            raise RuntimeError('CUDA error: unspecified launch failure')
+
+
+if __name__ == '__main__':
+    engine.create = FakeEngine
+    worker.MAX_WAITING_BYTES = 2**22
+    sys.exit(node.main())

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which CameraInfo belongs to an image. No middleware."""
+
+import threading
+import time
+
+import pytest
+
+from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.ros.camera_infos import PATIENCE, CameraInfos
+
+
+def calibration(focal, width=64, height=48):
+    """An ideal lens of a focal length [px]."""
+    return Calibration(width, height, k=(focal, 0.0, 32.0, 0.0, focal, 24.0, 0.0, 0.0, 1.0))
+
+
+def find(infos, stamp_ns, width=64, height=48):
+    """The focal length found for an image, and how long it took."""
+    start = time.monotonic()
+    found = infos.find(stamp_ns, 'camera', width, height)
+    return found.k[0], time.monotonic() - start
+
+
+def test_own_stamp_then_newest_that_fits():
+    """The image's own one is taken; without it, the newest of the image's size."""
+    infos = CameraInfos()
+    infos.add(1, 'camera', calibration(10.0))
+    infos.add(2, 'camera', calibration(20.0))
+    infos.add(3, 'camera', calibration(30.0, width=128))
+    assert find(infos, 1)[0] == 10.0
+    assert find(infos, 7)[0] == 20.0
+    assert find(infos, 7, width=128)[0] == 30.0
+
+
+def test_image_waits_for_its_own():
+    """Where the image before had its own CameraInfo, the next image's is waited for."""
+    infos = CameraInfos()
+    infos.add(1, 'camera', calibration(10.0))
+    assert find(infos, 1)[0] == 10.0
+    threading.Timer(0.01, infos.add, (2, 'camera', calibration(20.0))).start()
+    focal, took = find(infos, 2)
+    assert focal == 20.0
+    assert took >= 0.01
+
+
+def test_no_waiting_in_vain():
+    """One that does not come is waited for once; unrelated stamps are never waited for."""
+    infos = CameraInfos()
+    infos.add(1, 'camera', calibration(10.0))
+    assert find(infos, 1)[1] < PATIENCE
+    assert find(infos, 2)[1] >= PATIENCE
+    assert find(infos, 3) == (10.0, pytest.approx(0.0, abs=PATIENCE / 2))
+
+
+def test_what_does_not_fit_is_told():
+    """Frame and size are compared with the newest."""
+    infos = CameraInfos()
+    with pytest.raises(FrameError, match='no CameraInfo yet'):
+        find(infos, 1)
+    infos.add(1, 'camera', calibration(10.0))
+    with pytest.raises(FrameError, match='image 65x48 but CameraInfo 64x48'):
+        find(infos, 1, width=65)
+    with pytest.raises(FrameError, match="image in frame 'lens' but CameraInfo in frame 'camera'"):
+        infos.find(1, 'lens', 64, 48)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person reads on /diagnostics, over the real middleware, for both kinds of camera."""
+
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from .conftest import make_image, make_info, wait_until
+
+WIDTH, HEIGHT = 64, 48
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+VALUES = {
+    'model',
+    'device',
+    'precision',
+    'depth scale',
+    'input rate [Hz]',
+    'output rate [Hz]',
+    'frames received',
+    'frames processed',
+    'frames superseded',
+    'frames nobody subscribed to',
+    'latency from arrival p50 [ms]',
+    'latency from arrival p99 [ms]',
+    'latency from stamp p50 [ms]',
+    'latency from stamp p99 [ms]',
+    'network time [ms]',
+    'valid fraction',
+}
+
+
+def info(**changes):
+    """A CameraInfo that fits the images here, changed."""
+    message = make_info(WIDTH, HEIGHT, 55.0, 50.0, 30.5, 25.0)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize('reliability', [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT])
+def test_each_sentence(run_node, peer, constant_params, reliability):
+    """From no publisher to clouds: each state has its own level and sentence."""
+    remap = ('-r', 'image:=/cam/image_raw', '-r', 'camera_info:=/cam/camera_info')
+    run_node(constant_params, *remap)
+
+    def show_until(sentence, level, camera_info=None):
+        peer.wait_for_status('')
+        arrays = peer.received['/diagnostics']
+
+        def told():
+            image = make_image(WIDTH, HEIGHT, stamp=(int(time.time()), 0))
+            if camera_info is not None:
+                camera_info.header = image.header
+                infos.publish(camera_info)
+            images.publish(image)
+            time.sleep(0.05)
+            statuses = [array.status[0] for array in arrays]
+            return any(sentence in s.message and s.level == level for s in statuses)
+
+        assert wait_until(told), (sentence, {array.status[0].message for array in arrays})
+
+    status = peer.wait_for_status('no image yet on /cam/image_raw: no publisher', STALE)
+    assert (status.name, status.hardware_id) == ('depth_pcd: depth camera', '/cam/image_raw')
+    images = peer.publisher('/cam/image_raw', Image, reliability, wait=False)
+    peer.wait_for_status('no image yet on /cam/image_raw: 1 publisher, ', STALE)
+    show_until('no CameraInfo yet on /cam/camera_info: no publisher', ERROR)
+    infos = peer.publisher('/cam/camera_info', CameraInfo, reliability, wait=False)
+    show_until('no CameraInfo yet on /cam/camera_info: 1 publisher, ', ERROR)
+    show_until('no subscriber', OK, info())
+    clouds = peer.subscribe('/points', PointCloud2)
+    show_until('results/s', OK, info())
+    assert wait_until(lambda: bool(clouds))
+    values = peer.wait_for_values(lambda v: float(v['output rate [Hz]']) > 0)
+    assert set(values) >= VALUES
+    assert values['valid fraction'] == '1.000'
+    peer.wait_for_status('no image for 3.', STALE)
+
+    assert peer.change_state('deactivate')
+    peer.wait_for_status('not active', WARN)
+    assert peer.change_state('activate')  # and no CameraInfo that fits is known any more
+    wrong_size = info(width=1280, height=720)
+    show_until(f'image {WIDTH}x{HEIGHT} but CameraInfo 1280x720', ERROR, wrong_size)
+    show_until('K is all zero: the camera is not calibrated', ERROR, info(k=[0.0] * 9))
+    show_until('dropped in the last 10 s, the last: K is all zero', WARN, info())

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters over their services, from the command line and from YAML files."""
+
+import numpy as np
+import pytest
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import DescribeParameters, GetParameters
+from sensor_msgs.msg import PointCloud2
+
+from depth_pcd_ros.settings import OPTIONS, Settings
+
+from .conftest import CONSTANT_DEPTH, ROOT, make_image, make_info, wait_until
+
+WIDTH, HEIGHT = 64, 48
+TYPES = {
+    bool: ParameterType.PARAMETER_BOOL,
+    int: ParameterType.PARAMETER_INTEGER,
+    float: ParameterType.PARAMETER_DOUBLE,
+    str: ParameterType.PARAMETER_STRING,
+}
+
+
+@pytest.fixture(scope='module')
+def node(run_shared_node, constant_params):
+    """A running node that the tests of this module share."""
+    return run_shared_node(constant_params)
+
+
+def cloud_of(peer, second):
+    """The cloud of a new image."""
+    clouds = peer.received.get('/points')
+    clouds = peer.subscribe('/points', PointCloud2) if clouds is None else clouds
+    clouds.clear()
+    peer.show(
+        make_image(WIDTH, HEIGHT, stamp=(second, 0)),
+        make_info(WIDTH, HEIGHT, 55.0, 50.0, 30.5, 25.0),
+    )
+    assert wait_until(lambda: len(clouds) == 1)
+    return clouds[0]
+
+
+def test_every_setting_is_described(node, peer):
+    """Each parameter has type, description, unit, range and read-only flag of settings.py."""
+    names = list(OPTIONS)
+    request = DescribeParameters.Request(names=names)
+    described = peer.call(DescribeParameters, 'describe_parameters', request).descriptors
+    for name, found in zip(names, described, strict=True):
+        option, default = OPTIONS[name], getattr(Settings, name)
+        assert found.name == name
+        assert found.type == TYPES[type(default)]
+        assert option.description in found.description
+        assert not option.unit or f'[{option.unit}]' in found.description
+        assert found.read_only == (not option.live)
+        assert all(choice in found.additional_constraints for choice in option.choices)
+        ranges = [*found.floating_point_range, *found.integer_range]
+        bounds = [(option.minimum, option.maximum)] if option.minimum is not None else []
+        assert [(r.from_value, r.to_value) for r in ranges] == bounds
+
+
+def test_a_change_acts_on_the_next_frame(node, peer):
+    """A live parameter changes the very next cloud."""
+    assert cloud_of(peer, 1).width == WIDTH
+    assert peer.set_parameters(stride=2, depth_scale=1.5, cloud_fields='xyz') == ''
+    cloud = cloud_of(peer, 2)
+    assert (cloud.width, cloud.height, cloud.point_step) == (WIDTH // 2, HEIGHT // 2, 12)
+    z = np.frombuffer(cloud.data, '<f4').reshape(-1, 3)[:, 2]
+    np.testing.assert_allclose(z, 1.5 * CONSTANT_DEPTH)
+    assert peer.wait_for_values(lambda v: v['depth scale'] == '1.5')
+    assert peer.set_parameters(stride=1, depth_scale=1.0, cloud_fields='xyzrgb') == ''
+    assert cloud_of(peer, 3).width == WIDTH
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        ({'stride': 4, 'depth_encoding': '8UC1'}, "depth_encoding is '8UC1', expected one of"),
+        ({'stride': 4, 'max_range': 0.05}, 'max_range is 0.05 m, expected 0 or more than min_dep'),
+        ({'stride': 4, 'depth_scale': float('nan')}, 'depth_scale'),
+        ({'stride': 65}, 'stride'),
+        ({'stride': 4, 'depth_scale': 1000.0}, 'depth_scale'),
+        ({'stride': 4, 'model': 'demo'}, 'model'),
+        ({'stride': 4, 'depth_scale': 2}, 'expected'),
+    ],
+)
+def test_a_wrong_change_changes_nothing(node, peer, changes, reason):
+    """A wrong value among several is refused with the reason, and none of them is set."""
+    assert reason in peer.set_parameters(**changes)
+    request = GetParameters.Request(names=['stride'])
+    assert peer.call(GetParameters, 'get_parameters', request).values[0].integer_value == 1
+    assert cloud_of(peer, 4).width == WIDTH
+
+
+def test_yaml_file_with_a_typo(run_node, tmp_path):
+    """A file sets parameters; names that do not exist are told, those of ROS itself are not."""
+    lines = (ROOT / 'config' / 'depth_pcd.yaml').read_text()
+    lines = lines.replace('stride: 1', 'stride: 3').replace('indoor-small', "'slow:0'")
+    extra = {
+        'strid': 2,
+        'use_sim_time': 'true',
+        'qos_overrides./image.subscription.reliability': 'best_effort',
+        'qos_overrides./points.publisher.depth': 3,
+        'qos_overrides./imagee.subscription.reliability': 'reliable',
+    }
+    lines += ''.join(f'    {name}: {value}\n' for name, value in extra.items())
+    (tmp_path / 'params.yaml').write_text(lines)
+    node = run_node({}, '--params-file', str(tmp_path / 'params.yaml'), ready='', fake=True)
+    node.wait_for('listening')
+    node.wait_for('imagee')
+    assert "unknown parameter 'strid' is set" in node.log
+    assert "unknown parameter 'qos_overrides./imagee.subscription.reliability'" in node.log
+    assert node.log.count('unknown parameter') == 2
+
+
+@pytest.mark.parametrize(
+    ('params', 'told'),
+    [
+        ({'distortion': 'bend'}, "distortion is 'bend', expected one of rays, rectify, ignore"),
+        (
+            {'depth_scale': 2},
+            'depth_scale is 2 (int), expected float, from 0.01 to 100: write 2.0',
+        ),
+        ({'stride': 0}, 'stride is 0 (int), expected int, from 1 to 64 px'),
+        ({'input_size': 100}, 'input_size is 100 px, expected 0 or a multiple of 14'),
+    ],
+)
+def test_wrong_parameter_at_the_start(run_node, params, told):
+    """A wrong value ends the node with a sentence that names it and what is allowed."""
+    node = run_node(params, ready='')
+    assert node.process.wait(20) == 1
+    assert wait_until(lambda: told in node.log), node.log
+    assert 'Traceback' not in node.log

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service: what adapts, what wins, and what is told; the engine is a fake."""
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from .conftest import make_image, make_info, wait_until
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+WIDTH, HEIGHT = 64, 48
+IMAGE_RELIABILITY = 'qos_overrides./image.subscription.reliability'
+
+
+def info():
+    """The CameraInfo of the images here."""
+    return make_info(WIDTH, HEIGHT, 55.0, 50.0, 30.5, 25.0)
+
+
+def show_until(peer, condition):
+    """Publish images with their CameraInfo until a condition holds; return whether it did."""
+
+    def shown():
+        peer.show(make_image(WIDTH, HEIGHT), info())
+        return wait_until(condition, 0.1)
+
+    return wait_until(shown)
+
+
+def test_adapts_both_ways(run_node, peer):
+    """Reliable, then best effort, then reliable cameras are received, whatever came before."""
+    node = run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+
+    def subscribed():
+        return {
+            endpoint.qos_profile.reliability
+            for topic in ('/camera_info', '/image')
+            for endpoint in peer.node.get_subscriptions_info_by_topic(topic)
+        }
+
+    for reliability in (RELIABLE, BEST_EFFORT, RELIABLE):
+        for topic, msg_type in (('/camera_info', CameraInfo), ('/image', Image)):
+            peer.publisher(topic, msg_type, reliability, wait=False)
+        clouds.clear()
+        assert show_until(peer, lambda: bool(clouds)), node.log
+        assert wait_until(lambda r=reliability: subscribed() == {r})
+        peer.withdraw()
+    assert node.log.count('/image: subscribing best_effort, as it is published') == 1
+    assert node.log.count('/image: subscribing reliable, as it is published') == 1
+
+
+def test_override_wins_and_mismatch_is_told(run_node, peer):
+    """A forced reliable subscription names the best-effort camera's policy and the parameter."""
+    node = run_node({'model': 'slow:0', IMAGE_RELIABILITY: 'reliable'}, fake=True)
+    peer.publisher('/image', Image, BEST_EFFORT, wait=False)
+    node.wait_for(
+        '/image: a publisher is not received: it offers reliability best_effort, '
+        f'asked for is reliable; set the parameter {IMAGE_RELIABILITY} to best_effort'
+    )
+    peer.wait_for_status('no image yet on /image: 1 publisher, incompatible reliability', b'\x03')
+
+
+def test_every_output_takes_overrides(run_node, peer):
+    """Publishers are reliable unless overridden; a subscriber that gets nothing is told of."""
+    reliability = 'qos_overrides./depth/image.publisher.reliability'
+    node = run_node({'model': 'slow:0', reliability: 'best_effort'}, fake=True)
+    offered = {}
+    for topic in ('/points', '/depth/image', '/depth/camera_info', '/depth/color', '/diagnostics'):
+        assert wait_until(lambda t=topic: peer.node.count_publishers(t) == 1)
+        endpoint = peer.node.get_publishers_info_by_topic(topic)[0]
+        offered[topic] = endpoint.qos_profile.reliability
+    assert offered.pop('/depth/image') == BEST_EFFORT
+    assert set(offered.values()) == {RELIABLE}
+
+    peer.node.create_subscription(Image, '/depth/image', print, QoSProfile(depth=1))
+    node.wait_for(
+        '/depth/image: a subscriber gets nothing: it asks for reliability reliable, '
+        f'offered is best_effort; set the parameter {reliability} to reliable'
+    )
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    peer.node.create_subscription(PointCloud2, '/points', print, latched)
+    node.wait_for('set the parameter qos_overrides./points.publisher.durability to transient_local')
+
+
+def test_latched_camera_info(run_node, peer):
+    """A CameraInfo that was published once is received where the parameter asks for that."""
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    image, camera_info = make_image(WIDTH, HEIGHT), info()
+    camera_info.header = image.header
+    peer.node.create_publisher(CameraInfo, '/camera_info', latched).publish(camera_info)
+    durability = 'qos_overrides./camera_info.subscription.durability'
+    run_node({'model': 'slow:0', durability: 'transient_local'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    peer.show(image)
+    assert wait_until(lambda: len(clouds) == 1)
+
+
+def test_publisher_of_another_type_is_told(run_node, peer):
+    """A topic of another type than Image is named as the reason."""
+    run_node({'model': 'slow:0'}, fake=True)
+    peer.publisher('/image', PointCloud2, wait=False)
+    peer.wait_for_status(
+        'no image yet on /image: 1 publisher of sensor_msgs/msg/PointCloud2, '
+        'expected sensor_msgs/msg/Image'
+    )
+
+
+def test_wrong_override_fails_the_transition(run_node, peer):
+    """A policy that does not exist is a failed transition with its reason."""
+    node = run_node({'model': 'slow:0', IMAGE_RELIABILITY: 'sure'}, ready='', fake=True)
+    reason = f"{IMAGE_RELIABILITY} is 'sure', expected one of adapt, reliable, best_effort"
+    node.wait_for(f'cannot activate: {reason}')
+    assert peer.state() == 'inactive'
+    peer.wait_for_status(reason, b'\x02')

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras, subscribers and the node are killed, stopped and started again, in any order."""
+
+import signal
+import time
+
+import pytest
+
+from .conftest import REAL_ENGINE, NodeProcess, wait_until
+
+FLOW = 3.0  # [s] from the moment that all are up to the first cloud
+
+
+@pytest.fixture
+def start(_isolated_ros, constant_params):
+    """A function that starts the node, a camera or a subscriber and waits until it is up."""
+    running = []
+
+    def run(what, *arguments):
+        if what == 'node':
+            options = [
+                part for item in constant_params.items() for part in ('-p', f'{item[0]}:={item[1]}')
+            ]
+            process = NodeProcess(['--ros-args', *options], REAL_ENGINE)
+            process.wait_for('listening')
+        else:
+            process = NodeProcess([what, *arguments], 'test.ros.stream')
+            process.wait_for('up')
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.stop(signal.SIGKILL)
+
+
+def clouds_flow_within(subscriber, seconds):
+    """Whether two more clouds arrive in time."""
+    before = subscriber.log.count('cloud')
+    return wait_until(lambda: subscriber.log.count('cloud') >= before + 2, seconds)
+
+
+def test_killed_and_restarted_in_any_order(start):
+    """After kill -9 of any of the three, clouds flow within 3 s of all being up again."""
+    node, camera, subscriber = start('node'), start('camera', 'RELIABLE'), start('subscriber')
+    assert clouds_flow_within(subscriber, FLOW)
+    for reliability in ('BEST_EFFORT', 'RELIABLE'):
+        camera.process.kill()
+        camera = start('camera', reliability)
+        assert clouds_flow_within(subscriber, FLOW), reliability
+    subscriber.process.kill()
+    subscriber = start('subscriber')
+    assert clouds_flow_within(subscriber, FLOW)
+    node.process.kill()
+    node = start('node')
+    assert clouds_flow_within(subscriber, FLOW)
+    node.process.kill()
+    camera.process.kill()
+    camera = start('camera', 'BEST_EFFORT')
+    node = start('node')
+    assert clouds_flow_within(subscriber, FLOW)
+
+
+def test_subscriber_that_stops_reading(start):
+    """A frozen subscriber, neither gone nor reading, holds up neither the node nor the others."""
+    start('node')
+    start('camera', 'RELIABLE')
+    frozen, subscriber = start('subscriber'), start('subscriber')
+    assert clouds_flow_within(frozen, FLOW)
+    assert clouds_flow_within(subscriber, FLOW)
+    frozen.process.send_signal(signal.SIGSTOP)
+    before = subscriber.log.count('cloud')
+    time.sleep(3.0)
+    assert subscriber.log.count('cloud') - before > 15
+    frozen.process.send_signal(signal.SIGCONT)
+    assert clouds_flow_within(frozen, FLOW)
