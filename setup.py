@@ -34,7 +34,7 @@ setup(
     ],
     zip_safe=True,
     maintainer='depth_pcd_ros maintainers',
-    maintainer_email='maintainers@users.noreply.r-seed-cf599e61.example',
+    maintainer_email='depth_pcd_ros@example.org',
     description='Turns any camera into a metric depth camera, with Depth Anything V2.',
     license='Apache-2.0',
     entry_points={

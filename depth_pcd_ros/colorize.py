@@ -8,6 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 
+# The warmest colour is for this share of the range, and nearer: of 20 m indoors, 0.8 m.
+WARMEST = 1 / 25
+
+
+def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
+    """Choose a range of colours that depends on the settings only, so that nothing flickers.
+
+    Args:
+        min_depth: nearest valid depth [m], 0 or more.
+        max_range: deepest valid depth [m], above 0.
+
+    Returns:
+        near and far for `colorize` [m], in order even where no depth is valid.
+    """
+    near = max(min_depth, max_range * WARMEST)
+    return near, max(max_range, 2.0 * near)
+
+
 def colorize(depth: npt.NDArray[np.float32], near: float, far: float) -> npt.NDArray[np.uint8]:
     """Colour the inverse depth, from dark red at `near` to dark blue at `far`.
 

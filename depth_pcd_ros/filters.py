@@ -70,6 +70,8 @@ def not_flying(depth: Depth, camera: Camera, max_incidence: float) -> Mask:
     ranges = cv2.multiply(depth, norms)
     flying = np.zeros(depth.shape, np.uint8)
     for growth, step in ((growth_u, _ALONG_U), (growth_v, _ALONG_V)):
+        if not flying[step.inner].size:
+            continue  # fewer than three pixels in this direction
         limits = cv2.multiply(ranges, growth)
         farther = cv2.compare(ranges[step.after], limits[step.before], cv2.CMP_GT)
         nearer = cv2.compare(ranges[step.before], limits[step.after], cv2.CMP_GT)
@@ -107,11 +109,13 @@ def voxel_means(
         x, y, z [m] and, with `rgb`, the packed colour, (N, 4) or (N, 3) float32: one point for
         each cube with at least one valid pixel, all finite.
     """
-    xyz = [cv2.multiply(rays[..., i], depth).ravel() for i in range(2)] + [depth.ravel()]
+    planes = [cv2.multiply(rays[..., i], depth) for i in range(2)] + [depth]
     key = np.zeros(depth.size, np.int64)
-    for values in xyz:
+    for plane in planes:
         key <<= _KEY_BITS
-        key += cv2.multiply(values, 1.0 / size, dtype=cv2.CV_32S).ravel()  # rounds
+        # plane / size, rounded; with two arrays, since cv2 takes a number for an array of four
+        key += cv2.addWeighted(plane, 1.0 / size, plane, 0.0, 0.0, dtype=cv2.CV_32S).ravel()
+    xyz = [plane.ravel() for plane in planes]
     key[np.isnan(xyz[2])] = _NO_KEY
 
     runs = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
@@ -151,6 +155,8 @@ def _growth_limits(camera: Camera, max_incidence: float) -> tuple[Depth, Depth, 
     def growth(step: _Step) -> Depth:
         sin = np.linalg.norm(np.cross(unit[step.before], unit[step.after]), axis=-1)
         factor = np.sqrt(1.0 - sin**2) + tan * sin
+        if not factor.size:  # a single row or column: there are no steps
+            return np.ones((height, width), np.float32)
         # the last row or column has no next one: it takes its neighbour's factor
         missing = [(0, height - sin.shape[0]), (0, width - sin.shape[1])]
         return np.pad(factor, missing, mode='edge').astype(np.float32)

@@ -29,6 +29,7 @@ class Frame:
         depth: depth along z [m], (H, W) float32, NaN where invalid.
         camera: the camera model of these pixels.
         calibration: the numbers of a CameraInfo that describes these pixels.
+        max_range: depth up to which points are valid [m].
         network_time: what the network took [s].
     """
 
@@ -36,6 +37,7 @@ class Frame:
     depth: npt.NDArray[np.float32]
     camera: Camera
     calibration: Calibration
+    max_range: float
     network_time: float
 
 
@@ -46,12 +48,6 @@ class Pipeline:
         self.engine = engine
         self.settings = settings
         self._points = np.empty(0, np.float32)  # written over for each frame
-
-    @property
-    def max_range(self) -> float:
-        """The depth up to which points are valid at the present settings [m]."""
-        settings = self.settings
-        return settings.max_range or self.engine.max_depth * settings.depth_scale
 
     def process(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Frame:
         """Compute the filtered metric depth of one picture.
@@ -94,7 +90,7 @@ class Pipeline:
         if n > 1:
             rgb, depth = rgb[::n, ::n], depth[::n, ::n]
             camera, calibration = camera.strided(n), calibration.strided(n)
-        return Frame(rgb, depth, camera, calibration, network_time)
+        return Frame(rgb, depth, camera, calibration, max_range, network_time)
 
     def points(self, frame: Frame) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.

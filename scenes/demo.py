@@ -30,6 +30,7 @@ from depth_pcd_ros.checkpoints import CheckpointError, resolve
 from depth_pcd_ros.ply import write_ply
 from depth_pcd_ros.preview import preview
 from scenes import metrics, recording
+from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
 POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
@@ -93,14 +94,6 @@ def render_recording(out: Path) -> Path:
         os.replace(half, folder)
         half.parent.rmdir()
     return folder
-
-
-def isolate() -> None:
-    """Keep the demo's topics on this machine and apart from those of other programs."""
-    profile = str(ROOT / 'config' / 'fastdds.xml')
-    os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', profile)
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
 
 
 def start_node(model: str) -> subprocess.Popen[bytes]:

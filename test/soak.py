@@ -10,7 +10,6 @@ grown.
 import argparse
 import collections
 import contextlib
-import os
 import random
 import signal
 import statistics
@@ -20,9 +19,10 @@ from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo, Image
 
+from scenes.isolation import isolate
+
 from .ros.conftest import (
     REAL_ENGINE,
-    ROOT,
     NodeProcess,
     Peer,
     make_image,
@@ -248,9 +248,7 @@ def main():
     parser.add_argument('--minutes', type=float, default=20.0)
     parser.add_argument('--seed', type=int, default=1)
     args = parser.parse_args()
-    os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(ROOT / 'config' / 'fastdds.xml')
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    isolate()
     findings = soak(60.0 * args.minutes, args.seed)
     print('FOUND: ' + ', '.join(findings) if findings else 'nothing found')
     return 1 if findings else 0

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.colorize import color_range, colorize
 
 
 def test_colours_are_those_of_turbo_over_inverse_depth():
@@ -51,3 +51,11 @@ def test_impossible_range(near, far):
     """Is refused with its numbers."""
     with pytest.raises(ValueError, match=f'near is {near} m and far {far} m'):
         colorize(np.ones((2, 2), np.float32), near, far)
+
+
+def test_range_of_colours():
+    """The warm end is 1/25 of the range or min_depth; always in order, as `colorize` wants it."""
+    assert color_range(0.1, 20.0) == (0.8, 20.0)
+    assert color_range(2.0, 20.0) == (2.0, 20.0)
+    assert color_range(0.0, 20.0) == (0.8, 20.0)
+    assert color_range(30.0, 20.0) == (30.0, 60.0)

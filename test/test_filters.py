@@ -139,3 +139,13 @@ def test_no_point_gives_no_cube():
     rgb = np.zeros((48, 64, 3), np.uint8)
     assert filters.voxel_means(depth, CAMERA.rays, rgb, 0.1).shape == (0, 4)
     assert filters.voxel_means(depth, CAMERA.rays, None, 0.1).shape == (0, 3)
+
+
+@pytest.mark.parametrize(('width', 'height'), [(1, 1), (2, 2), (1, 5), (5, 1), (2, 9), (4, 1)])
+def test_tiny_pictures(width, height):
+    """A picture without a pixel between two others has no ramps, and its points their cubes."""
+    camera = Camera(width, height, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
+    depth = np.full((height, width), 2.0, np.float32)
+    assert kept(depth, camera).all()
+    rgb = np.zeros((height, width, 3), np.uint8)
+    assert len(filters.voxel_means(depth, camera.rays, rgb, 0.5)) == width * height

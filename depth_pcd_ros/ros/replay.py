@@ -12,7 +12,7 @@ from typing import Any
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
@@ -42,7 +42,8 @@ class Replayer:
         topics: the topics to publish, all if empty.
 
     Raises:
-        ReplayError: no such recording, not a recording, or none of the topics in it.
+        ReplayError: no such recording, not a recording, a topic that is not in it, or nothing in
+            it that can be published here.
     """
 
     def __init__(self, node: Node, recording: Path, topics: Collection[str] = ()) -> None:
@@ -71,6 +72,10 @@ class Replayer:
         for connection in self._reader.connections:
             if not topics or connection.topic in topics:
                 self._offer(connection)
+        if not self._publishers:
+            types = sorted({connection.msgtype for connection in self._reader.connections})
+            raise ReplayError(f'nothing to publish: not installed are {", ".join(types)}')
+        self._clock: Publisher | None = None
 
     @property
     def publishers(self) -> dict[str, Publisher]:
@@ -117,7 +122,8 @@ class Replayer:
         Returns:
             The number of messages published; fewer than recorded only if ROS was shut down.
         """
-        clock_publisher = self._node.create_publisher(Clock, '/clock', 10) if clock else None
+        if clock and self._clock is None:
+            self._clock = self._node.create_publisher(Clock, '/clock', 10)
         connections = [c for c in self._reader.connections if c.topic in self._publishers]
         total = sum(connection.msgcount for connection in connections)
         count = 0
@@ -128,9 +134,9 @@ class Replayer:
                 due = start + (stamp_ns - first_ns) * 1e-9 / rate
                 while True:
                     wait = due - time.monotonic()
-                    if clock_publisher is not None:
+                    if self._clock is not None:
                         now_ns = stamp_ns - int(max(wait, 0.0) * rate * 1e9)
-                        clock_publisher.publish(Clock(clock=Time(nanoseconds=now_ns).to_msg()))
+                        self._clock.publish(Clock(clock=Time(nanoseconds=now_ns).to_msg()))
                     if wait <= 0 or not self._node.context.ok():
                         break
                     time.sleep(min(wait, CLOCK_PERIOD))
@@ -161,10 +167,13 @@ class Replayer:
             )
             return
         recorded = getattr(connection.ext, 'offered_qos_profiles', [])
-        best_effort = any(qos.reliability.name == 'BEST_EFFORT' for qos in recorded)
-        reliability = ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE
+        qos = QoSProfile(depth=DEPTH)  # reliable and volatile
+        if any(offered.reliability.name == 'BEST_EFFORT' for offered in recorded):
+            qos.reliability = ReliabilityPolicy.BEST_EFFORT
+        if recorded and all(offered.durability.name == 'TRANSIENT_LOCAL' for offered in recorded):
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL  # as of maps and /tf_static
         self._publishers[connection.topic] = self._node.create_publisher(
-            msg_type, connection.topic, QoSProfile(depth=DEPTH, reliability=reliability)
+            msg_type, connection.topic, qos
         )
 
 

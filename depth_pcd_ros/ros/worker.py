@@ -14,7 +14,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame_queue import FrameQueue
 from depth_pcd_ros.pipeline import Frame, Pipeline
@@ -179,7 +179,7 @@ class Worker:
             return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header)
         if topic == 'depth/camera_info':
             return image_msgs.camera_info_msg(frame.calibration, header)
-        color = colorize(frame.depth, settings.min_depth, self._pipeline.max_range)
+        color = colorize(frame.depth, *color_range(settings.min_depth, frame.max_range))
         return image_msgs.bgr_image_msg(color, header)
 
     def _drop(self, err: FrameError) -> None:

@@ -25,6 +25,8 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
+from scenes.isolation import isolate  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANT_DEPTH = 2.0  # [m] of the checkpoint that `constant_checkpoint` writes
 FRAME_ID = 'camera_optical_frame'
@@ -34,9 +36,7 @@ REAL_ENGINE, FAKE_ENGINE = 'depth_pcd_ros.ros.node', 'test.ros.fake_engine'  # t
 @pytest.fixture(scope='session', autouse=True)
 def _isolated_ros() -> None:
     """Keep the tests' topics on this machine and apart from those of other programs."""
-    os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(ROOT / 'config' / 'fastdds.xml')
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    isolate()
 
 
 @pytest.fixture(scope='session')

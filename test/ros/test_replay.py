@@ -127,3 +127,13 @@ def test_demo(tmp_path):
     with AnyReader([tmp_path], default_typestore=STORE) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
     assert counts == {'/points': frames, '/depth/image': frames, '/depth/camera_info': frames}
+
+
+def test_nothing_that_can_be_published(tmp_path):
+    """A recording of types that are not installed is refused with their names."""
+    spare = get_typestore(Stores.ROS2_HUMBLE)
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection('/tf_static', 'tf2_msgs/msg/TFMessage', typestore=spare)
+    process = replay(tmp_path / 'bag')
+    assert process.wait(30) == 1
+    assert 'not installed are tf2_msgs/msg/TFMessage' in process.stderr.read()
