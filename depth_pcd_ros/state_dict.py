@@ -23,6 +23,13 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         found = 'is a directory' if path.is_dir() else 'does not exist'
         raise CheckpointError(f'{path} {found}, expected a .pth or .safetensors file')
+    # Older ones run code from a file in spite of weights_only (CVE-2025-32434).
+    torch_version = tuple(int(number) for number in re.findall(r'\d+', torch.__version__)[:2])
+    if path.suffix != '.safetensors' and torch_version < (2, 6):
+        raise CheckpointError(
+            f'torch {torch.__version__} cannot read {path.name} safely, expected 2.6 or newer; '
+            'update torch, or use a .safetensors file'
+        )
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
