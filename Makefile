@@ -17,7 +17,7 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_P
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION PYTHONHOME
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: help setup demo test lint format train eval clean
+.PHONY: help setup demo test lint format train eval bench soak clean
 
 help:
 	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
@@ -25,6 +25,8 @@ help:
 	@echo 'make lint    ruff and mypy'
 	@echo 'make format  let ruff format'
 	@echo 'make eval    accuracy of the demo model and of the edge filter on unseen rooms'
+	@echo 'make bench   what the stages behind the network cost'
+	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
 	@echo 'make train   train the demo model (hours; resumes where it was)'
 	@echo 'make clean   remove what make has made, but not the environments'
 
@@ -57,6 +59,12 @@ lint: $(READY)
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+bench: $(READY)
+	$(PY) -m bench.stages
+
+soak: $(READY)
+	$(PY) -m test.soak
 
 train: $(READY)
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scenes.train

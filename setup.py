@@ -29,6 +29,7 @@ setup(
         'safetensors>=0.4',
         'huggingface_hub>=0.20',
         'rosbags>=0.10',
+        'pillow>=9.0',
         'tqdm',
         'PyYAML',
     ],
