@@ -33,6 +33,7 @@ setup(
         'tqdm',
         'PyYAML',
     ],
+    extras_require={'view': ['viser']},
     zip_safe=True,
     maintainer='depth_pcd_ros maintainers',
     maintainer_email='depth_pcd_ros@example.org',

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-
 # The warmest colour is for this share of the range, and nearer: of 20 m indoors, 0.8 m.
 WARMEST = 1 / 25
 
