@@ -223,8 +223,12 @@ def report(camera, life, values, used, threads, node, exit_code):
         f'at most {max(resident):.1f} since; medians of a minute have grown by {growths[0]:+.1f}, '
         f'unshared by {growths[1]:+.1f}'
     )
-    more, fewer = threads[-1] - threads[minute], threads[minute] - threads[-1]
-    print(f'  threads: {threads[-1].total()} at the end, new {dict(more)}, gone {dict(fewer)}')
+    half_way = threads[len(threads) // 2]  # libraries start threads when they first need them
+    more, fewer = threads[-1] - half_way, half_way - threads[-1]
+    print(
+        f'  threads: {threads[-1].total()} at the end; since half-time new {dict(more)}, '
+        f'gone {dict(fewer)}'
+    )
     dropped = sum(int(v) for k, v in values.items() if k.startswith('frames dropped'))
     unexpected = [k for k in values if k.startswith('frames dropped') and 'internal' in k]
     findings = {
@@ -237,7 +241,7 @@ def report(camera, life, values, used, threads, node, exit_code):
         'internal errors': bool(unexpected),
         'few results': int(values['frames processed']) < 0.1 * camera.sent,
         'memory': growths[0] > MAX_GROWTH,
-        'threads': threads[-1].total() > threads[minute].total(),
+        'threads': threads[-1].total() > half_way.total(),
     }
     return [name for name, found in findings.items() if found]
 

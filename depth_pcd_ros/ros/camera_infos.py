@@ -34,16 +34,25 @@ class CameraInfos:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, stamp_ns: int, frame_id: str, calibration: Calibration) -> None:
-        """Remember a calibration as the newest."""
+    def add(self, stamp_ns: int, frame_id: str, calibration: Calibration) -> bool:
+        """Remember a calibration as the newest.
+
+        Returns:
+            Whether it differs from the last one of the same frame and image size: a zoom lens.
+        """
         try:
             image = calibration.reduced()
             size = (image.width, image.height)
         except CameraError:
             size = None
         with self._changed:
+            same = (
+                e for e in reversed(self._entries) if (e.frame_id, e.image_size) == (frame_id, size)
+            )
+            last = next(same, None)
             self._entries.append(_Entry(stamp_ns, frame_id, calibration, size))
             self._changed.notify_all()
+        return last is not None and last.calibration != calibration
 
     def find(self, stamp_ns: int, frame_id: str, width: int, height: int) -> Calibration:
         """Return the calibration of an image's own stamp, else the newest one that fits it.

@@ -67,6 +67,10 @@ def judge(
         return DiagnosticStatus.OK, 'no subscriber'
     if unpublished is None:
         return DiagnosticStatus.OK, 'working on the first image'
+    if summary.valid_fraction == 0.0:
+        return DiagnosticStatus.WARN, (
+            f'{rate}, the last without a valid point: see min_depth, max_range, edge_filter'
+        )
     return DiagnosticStatus.OK, rate
 
 

@@ -95,11 +95,15 @@ class Worker:
 
     def take_camera_info(self, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""
-        self.camera_infos.add(
+        changed = self.camera_infos.add(
             _nanoseconds(msg.header.stamp),
             msg.header.frame_id,
             image_msgs.calibration_from_msg(msg),
         )
+        if changed:
+            self._node.get_logger().info(
+                'the calibration changes: its rays are computed anew each time', once=True
+            )
         self._queue.open()
 
     def take_image(self, msg: Any) -> None:

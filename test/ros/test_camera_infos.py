@@ -64,3 +64,23 @@ def test_what_does_not_fit_is_told():
         find(infos, 1, width=65)
     with pytest.raises(FrameError, match="image in frame 'lens' but CameraInfo in frame 'camera'"):
         infos.find(1, 'lens', 64, 48)
+
+
+def test_an_unusable_one_is_handed_on():
+    """It counts as fitting, so that the pipeline tells what is wrong with it."""
+    infos = CameraInfos()
+    infos.add(1, 'camera', calibration(10.0))
+    broken = calibration(float('nan'))
+    infos.add(2, 'camera', broken)
+    assert infos.find(2, 'camera', 64, 48) is broken
+
+
+def test_a_change_is_noticed():
+    """`add` tells when the calibration of a frame and size changes, not when it comes again."""
+    infos = CameraInfos()
+    assert not infos.add(1, 'camera', calibration(10.0))
+    assert not infos.add(2, 'camera', calibration(10.0))
+    assert not infos.add(3, 'other', calibration(20.0))
+    assert not infos.add(4, 'camera', calibration(20.0, width=128))
+    assert infos.add(5, 'camera', calibration(11.0))
+    assert not infos.add(6, 'camera', calibration(11.0))

@@ -9,6 +9,7 @@ import array
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, RegionOfInterest
 
 from .conftest import CONSTANT_DEPTH, FRAME_ID, make_image, make_info, wait_until
@@ -231,5 +232,6 @@ def test_settings_take_effect_on_the_next_frame(run_node, peer, constant_params)
     assert change(max_range=1.0) == []
     cloud = next_cloud()
     assert (cloud.height, cloud.width, len(cloud.data)) == (1, 0, 0)
+    peer.wait_for_status('without a valid point', DiagnosticStatus.WARN)
     assert change(organized=True) == []
     assert np.isnan(np.frombuffer(next_cloud().data, '<f4')).all()
