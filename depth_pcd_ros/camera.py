@@ -85,28 +85,7 @@ class Camera:
         Raises:
             CameraError: as `Calibration.reduced` and the constructor, or `camera_not_calibrated`.
         """
-        image = calibration.reduced()
-        if rectified:
-            if not any(image.p):
-                raise CameraError(
-                    'camera_not_calibrated',
-                    'P is all zero: the CameraInfo does not describe rectified images',
-                )
-            return cls(image.width, image.height, image.p[0], image.p[5], image.p[2], image.p[6])
-        if not any(image.k):
-            raise CameraError(
-                'camera_not_calibrated', 'K is all zero: the camera is not calibrated'
-            )
-        return cls(
-            image.width,
-            image.height,
-            image.k[0],
-            image.k[4],
-            image.k[2],
-            image.k[5],
-            image.distortion_model,
-            image.d,
-        )
+        return _camera(calibration, rectified)
 
     def check_image_size(self, width: int, height: int) -> None:
         """Refuse an image of another size than the camera's; it is never stretched.
@@ -237,6 +216,21 @@ class Rectification:
 
 
 # A zoom lens has another camera for every frame, so only a few are kept.
+@functools.lru_cache(maxsize=4)
+def _camera(calibration: Calibration, rectified: bool) -> Camera:
+    image = calibration.reduced()
+    matrix = 'P' if rectified else 'K'
+    m = image.p if rectified else image.k
+    if not any(m):
+        raise CameraError(
+            'camera_not_calibrated', f'{matrix} is all zero: the camera is not calibrated'
+        )
+    if rectified:
+        return Camera(image.width, image.height, m[0], m[5], m[2], m[6])
+    lens_model = (image.distortion_model, image.d)
+    return Camera(image.width, image.height, m[0], m[4], m[2], m[5], *lens_model)
+
+
 @functools.lru_cache(maxsize=4)
 def _rays(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
     # one plane for x and one for y, as cv2 multiplies them fastest
