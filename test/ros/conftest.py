@@ -33,6 +33,21 @@ FRAME_ID = 'camera_optical_frame'
 REAL_ENGINE, FAKE_ENGINE = 'depth_pcd_ros.ros.node', 'test.ros.fake_engine'  # to be run
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker where its plugin is not installed."""
+    config.addinivalue_line('markers', 'flaky(reruns): run again if it fails')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try a test between processes once more: discovery on a busy machine keeps no promise.
+
+    A test that needed it is counted as rerun in the last line.
+    """
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope='session', autouse=True)
 def _isolated_ros() -> None:
     """Keep the tests' topics on this machine and apart from those of other programs."""
@@ -217,7 +232,10 @@ class Peer:
     def change_state(self, label: str) -> bool:
         """Ask for a transition, such as `configure`; return whether it succeeded."""
         request = ChangeState.Request(transition=Transition(label=label))
-        return self.call(ChangeState, 'change_state', request).success
+        success = self.call(ChangeState, 'change_state', request).success
+        if label == 'activate':
+            time.sleep(0.5)  # until the publishers here know the new subscriptions
+        return success
 
     def set_parameters(self, **values: Any) -> str:
         """Set parameters of the node together; return the reason why not, '' if they were."""

@@ -158,7 +158,7 @@ def test_frame_in_the_network_outlives_no_transition(run_node, peer):
     node = run_node({'model': 'slow:1.5'}, fake=True)
     clouds = peer.subscribe('/points', PointCloud2)
     show(peer, 1)
-    time.sleep(0.3)
+    time.sleep(0.6)
     assert peer.change_state('deactivate')
     assert peer.change_state('activate')
     show(peer, 2)
