@@ -155,10 +155,10 @@ def test_second_ctrl_c_does_no_harm(run_node):
 
 def test_frame_in_the_network_outlives_no_transition(run_node, peer):
     """Deactivated with a frame at work: it is not published, and the next start waits (fake)."""
-    node = run_node({'model': 'slow:1.5'}, fake=True)
+    node = run_node({'model': 'slow:3'}, fake=True)
     clouds = peer.subscribe('/points', PointCloud2)
     show(peer, 1)
-    time.sleep(0.6)
+    peer.wait_for_values(lambda values: values['frames received'] == '1')
     assert peer.change_state('deactivate')
     assert peer.change_state('activate')
     show(peer, 2)
