@@ -64,12 +64,13 @@ class Pipeline:
         used = calibration.without_distortion() if settings.distortion == 'ignore' else calibration
         camera = Camera.from_calibration(used, rectified=settings.rectified)
         camera.check_image_size(rgb.shape[1], rgb.shape[0])
-        seen = camera.seen
         if settings.distortion == 'rectify' and not settings.rectified:
             rectification = Rectification.from_calibration(calibration)
             rgb = rectification.rectify(rgb)
             camera, calibration = rectification.camera, calibration.rectified()
             seen = rectification.seen
+        else:
+            seen = camera.seen
 
         start = time.perf_counter()
         depth = self.engine.infer(rgb)
