@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from depth_pcd_ros import depth_anything
 from depth_pcd_ros.checkpoints import CheckpointError
 from depth_pcd_ros.depth_anything import DepthAnythingV2
-from depth_pcd_ros.engine.torch_engine import preprocess
+from depth_pcd_ros.engine.preprocess import preprocess
 
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 NAME = 'depth_anything_v2_metric_hypersim_vits.pth'

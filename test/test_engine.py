@@ -12,7 +12,7 @@ import torch
 
 from depth_pcd_ros import checkpoints, engine
 from depth_pcd_ros.engine import EngineError
-from depth_pcd_ros.engine.torch_engine import network_size, preprocess
+from depth_pcd_ros.engine.preprocess import network_size, preprocess
 from depth_pcd_ros.errors import FrameError
 
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
