@@ -134,6 +134,30 @@ def test_depth_belongs_to_the_caller(small):
     np.testing.assert_array_equal(small.infer(RGB), kept)
 
 
+@pytest.mark.parametrize('model', ['demo', 'official'])
+def test_a_batch_is_as_its_pictures_one_by_one(small, model):
+    """Three different pictures, one of them a rotated view, to 1e-4 of the depth."""
+    made = small if model == 'official' else engine.create('demo', device='cpu')
+    pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
+    together = made.infer_batch(pictures)
+    assert len(together) == 3
+    for rgb, depth in zip(pictures, together, strict=True):
+        assert depth.dtype == np.float32
+        np.testing.assert_allclose(depth, made.infer(rgb), rtol=1e-4)
+    assert np.abs(together[0] - together[1]).max() > 1e-3  # else any order would pass
+
+
+def test_no_pictures_no_depth(small):
+    """An empty batch is a batch."""
+    assert small.infer_batch([]) == []
+
+
+def test_a_batch_has_one_size(small):
+    """Both sizes are named."""
+    with pytest.raises(ValueError, match=r'\(30, 40, 3\), \(40, 30, 3\)'):
+        small.infer_batch([RGB, RGB.transpose(1, 0, 2)])
+
+
 def test_another_thread_may_infer(small):
     """The node infers in a worker thread: no gradients there either."""
     results = []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,11 @@ from torch.nn import functional as F
 
 from depth_pcd_ros import checkpoints, demo_network, depth_anything
 from depth_pcd_ros.engine import PRECISIONS, EngineError
+from depth_pcd_ros.engine.checks import check_finite, check_pictures
 from depth_pcd_ros.engine.preprocess import check_input_size, network_size, preprocess
 from depth_pcd_ros.errors import FrameError
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
-
-# The cost of attention grows with the square of the long side. No camera is wider than this, and
-# a broken picture of, say, 2 x 4000 pixels would stall the node for hours.
-MAX_ASPECT = 20
 
 
 class TorchEngine:
@@ -59,31 +57,29 @@ class TorchEngine:
                 `network_not_finite` where the network gives NaN, `out_of_memory` where the device
                 has no room; what torch holds in reserve is given back then.
         """
+        return self.infer_batch([rgb])[0]
+
+    def infer_batch(
+        self, pictures: Sequence[npt.NDArray[np.uint8]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Estimate the depth of pictures of one size; see `Engine.infer_batch` and `infer`."""
         if self._network is None:
             raise RuntimeError('the engine is closed')
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-            raise ValueError(f'rgb is {rgb.shape} {rgb.dtype}, expected (H, W, 3) uint8')
-        height, width = rgb.shape[:2]
-        if max(height, width) > MAX_ASPECT * min(height, width):
-            raise FrameError(
-                'aspect_ratio',
-                f'the image is {width}x{height} px, expected sides of at most {MAX_ASPECT}:1',
-            )
-        x = preprocess(rgb, network_size(height, width, self.input_size))
+        if not pictures:
+            return []
+        height, width = check_pictures(pictures)
+        size = network_size(height, width, self.input_size)
+        x = np.concatenate([preprocess(rgb, size) for rgb in pictures])
         full = None
         try:
             result = self._depth(self._network, x, (height, width))
         except torch.OutOfMemoryError as err:
-            full = f'{self.device}, image {width}x{height}: {err}'
+            full = f'{self.device}, {len(pictures)} images of {width}x{height}: {err}'
         if full is not None:  # only now: the exception would have kept the tensors alive
             torch.cuda.empty_cache()
             raise FrameError('out_of_memory', full)
-        if not np.isfinite(result).all():
-            raise FrameError(
-                'network_not_finite',
-                f'the network gives NaN at {self.precision}; fp32 may help, or the weights are bad',
-            )
-        return result
+        check_finite(result, self.precision)
+        return list(result)
 
     def device_memory(self) -> int | None:
         """Return what torch has reserved on the device [bytes]; None on a CPU."""
@@ -100,11 +96,11 @@ class TorchEngine:
     def _depth(
         self, network: torch.nn.Module, x: npt.NDArray[np.float32], size: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Run the network on (1, 3, h, w) and resize its depth to `size`, (H, W) m."""
+        """Run the network on (N, 3, h, w) and resize its depth to `size`, (N, H, W) m."""
         with torch.inference_mode():  # per thread, so here and not once
             depth = network(torch.from_numpy(x).to(self.device, self._dtype)).float()
             depth = F.interpolate(depth[:, None], size, mode='bilinear', align_corners=True)
-            result: npt.NDArray[np.float32] = depth[0, 0].cpu().numpy()
+            result: npt.NDArray[np.float32] = depth[:, 0].cpu().numpy()
         return result
 
 
