@@ -20,12 +20,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import diagnostics, loading, parameters, qos, time_jumps, worker
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription
-from depth_pcd_ros.ros.worker import Worker
+from depth_pcd_ros.ros.activity import DEPTH, Activity
 from depth_pcd_ros.settings import SettingsError
 from depth_pcd_ros.statistics import Statistics
 
@@ -35,14 +34,11 @@ OUTPUTS = {
     'depth/camera_info': CameraInfo,
     'depth/color': Image,
 }
-# Messages that the middleware keeps: the newest, or with `frames: all` enough for a busy executor.
-DEPTH = {'latest': 1, 'all': 100}
-PATIENCE = 0.5  # [s] that the end waits for the frame in work
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
 class DepthPcdNode(LifecycleNode):
-    """Lifecycle node around a `Pipeline`: it receives in the executor, a `Worker` computes.
+    """Lifecycle node around a `Pipeline`; while it is active, an `Activity` works for it.
 
     `ended` is done some time after the shutdown transition: then the node is of no more use.
 
@@ -51,9 +47,8 @@ class DepthPcdNode(LifecycleNode):
     """
 
     _pipeline: Pipeline | None = None
-    _worker: Worker | None = None
-    _image: AdaptiveSubscription | None = None
-    _camera_info: AdaptiveSubscription | None = None
+    _activity: Activity | None = None
+    _last_activity: Activity | None = None  # stopped; a frame may still be in the network
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('depth_pcd', **kwargs)
@@ -62,7 +57,6 @@ class DepthPcdNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._outputs: dict[str, Publisher] = {}
         self._statistics = Statistics()
-        self._active_since = 0.0  # monotonic [s]
         self._reported = 0.0  # monotonic [s]
         self._inactive = (DiagnosticStatus.WARN, 'not configured')  # to report while not active
         self._log_due = diagnostics.Repetition(period=30.0)
@@ -102,10 +96,17 @@ class DepthPcdNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to receive and to work."""
+        assert self._pipeline is not None  # the state machine saw to it
         try:
-            self._start()
+            self._activity = Activity(
+                self,
+                self.settings,
+                self._pipeline,
+                self._outputs,
+                self._statistics,
+                self._last_activity,
+            )
         except Exception as err:  # as above
-            self._stop()
             return self._failed('activate', err)
         self._report_unknown(qos_overrides=True)
         return TransitionCallbackReturn.SUCCESS
@@ -140,41 +141,16 @@ class DepthPcdNode(LifecycleNode):
         self._stop()
         super().destroy_node()
 
-    def _start(self) -> None:
-        assert self._pipeline is not None  # the state machine saw to it
-        self._worker = Worker(
-            self, self._pipeline, self._outputs, self._statistics, predecessor=self._worker
-        )
-        image_type, image_topic = Image, 'image'
-        if self.settings.image_transport == 'compressed':
-            # beside the image wherever that is remapped to, as image_transport has it
-            image_type = CompressedImage
-            image_topic = self.resolve_topic_name('image') + '/compressed'
-        depth = DEPTH[self.settings.frames]
-        self._camera_info = AdaptiveSubscription(
-            self, CameraInfo, 'camera_info', self._worker.take_camera_info, depth
-        )
-        self._image = AdaptiveSubscription(
-            self, image_type, image_topic, self._worker.take_image, depth
-        )
-        self._active_since = time.monotonic()
-        self.get_logger().info(
-            f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
-        )
-
     def _stop(self) -> None:
-        for subscription in (self._image, self._camera_info):
-            if subscription is not None:
-                subscription.destroy()
-        self._image = self._camera_info = None
-        if self._worker is not None:
-            self._worker.stop(PATIENCE)
+        if self._activity is not None:
+            self._activity.stop()
+            self._last_activity, self._activity = self._activity, None
 
     def _release(self) -> None:
         for publisher in self._outputs.values():
             self.destroy_publisher(publisher)
         self._outputs.clear()
-        self._worker = None
+        self._last_activity = None
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             try:
@@ -214,23 +190,14 @@ class DepthPcdNode(LifecycleNode):
     def _each_second(self) -> None:
         """Adapt to the publishers, look after the worker and report."""
         self._reported = now = time.monotonic()
-        if self._image is not None and self._worker is not None and not self._worker.revive():
+        if self._activity is not None and not self._activity.check():
             self.trigger_deactivate()
             died = f'deactivated: the working thread has died {worker.MAX_RESTARTS + 1} times'
             self._inactive = (DiagnosticStatus.ERROR, died)
         summary = self._statistics.summary(now)
         level, sentence = self._inactive
-        if self._image is not None and self._camera_info is not None and self._worker is not None:
-            for subscription in (self._image, self._camera_info):
-                subscription.check()
-            level, sentence = diagnostics.judge(
-                summary,
-                self._image,
-                self._camera_info,
-                has_camera_info=len(self._worker.camera_infos) > 0,
-                active_for=now - self._active_since,
-                busy_for=self._worker.busy_for(now),
-            )
+        if self._activity is not None:
+            level, sentence = self._activity.judge(summary, now)
             drops_logged = summary.lately_dropped  # by the worker
             if level != DiagnosticStatus.OK and not drops_logged and self._log_due(sentence, now):
                 self.get_logger().warning(sentence)

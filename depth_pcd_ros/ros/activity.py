@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node has only while it is active: its subscriptions and the worker that they feed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.ros import diagnostics
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.worker import Worker
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.statistics import Statistics, Summary
+
+# Messages that the middleware keeps: the newest, or with `frames: all` enough for a busy executor.
+DEPTH = {'latest': 1, 'all': 100}
+PATIENCE = 0.5  # [s] that the end waits for the frame in work
+
+
+class Activity:
+    """Receives in the executor and lets a `Worker` compute, until it is stopped.
+
+    Args:
+        node: the node whose topics these are.
+        settings: as they are when it begins.
+        pipeline: what is done to a frame.
+        publishers: by topic; a topic without a subscriber is not computed.
+        statistics: what happens to each frame is counted here.
+        predecessor: stopped, but perhaps with a frame still inside the network.
+
+    Raises:
+        SettingsError: a `qos_overrides` parameter has an unknown value.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        pipeline: Pipeline,
+        publishers: Mapping[str, Publisher],
+        statistics: Statistics,
+        predecessor: Activity | None = None,
+    ) -> None:
+        image_type, image_topic = Image, 'image'
+        if settings.image_transport == 'compressed':
+            # beside the image wherever that is remapped to, as image_transport has it
+            image_type = CompressedImage
+            image_topic = node.resolve_topic_name('image') + '/compressed'
+        depth = DEPTH[settings.frames]
+        self._since = time.monotonic()
+        self._subscriptions: list[AdaptiveSubscription] = []
+        self._worker: Worker = Worker(
+            node,
+            pipeline,
+            publishers,
+            statistics,
+            predecessor=predecessor._worker if predecessor is not None else None,
+        )
+        try:
+            for msg_type, topic, callback in (
+                (CameraInfo, 'camera_info', self._worker.take_camera_info),
+                (image_type, image_topic, self._worker.take_image),
+            ):
+                self._subscriptions.append(
+                    AdaptiveSubscription(node, msg_type, topic, callback, depth)
+                )
+        except Exception:
+            self.stop()
+            raise
+        self._camera_info, self._image = self._subscriptions
+        node.get_logger().info(
+            f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
+        )
+
+    def stop(self) -> None:
+        """Receive nothing more, drop what waits, and wait a moment for the frame in work."""
+        while self._subscriptions:
+            self._subscriptions.pop().destroy()
+        self._worker.stop(PATIENCE)
+
+    def check(self) -> bool:
+        """Adapt to the publishers, revive the worker; return False if that one is hopeless."""
+        if not self._worker.revive():
+            return False
+        for subscription in self._subscriptions:
+            subscription.check()
+        return True
+
+    def judge(self, summary: Summary, now: float) -> tuple[bytes, str]:
+        """Return the level and the sentence for the diagnostics."""
+        return diagnostics.judge(
+            summary,
+            self._image,
+            self._camera_info,
+            has_camera_info=len(self._worker.camera_infos) > 0,
+            active_for=now - self._since,
+            busy_for=self._worker.busy_for(now),
+        )
