@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,15 @@ class Frame:
     network_time: float
 
 
+class _View(NamedTuple):
+    """A picture as the network sees it; the fields as in `Frame`, `seen` as in `Camera`."""
+
+    rgb: npt.NDArray[np.uint8]
+    camera: Camera
+    calibration: Calibration
+    seen: npt.NDArray[np.uint8] | None
+
+
 class Pipeline:
     """Runs the stages in order; `settings` may be replaced between two frames."""
 
@@ -61,20 +71,38 @@ class Pipeline:
                 or the network failed on the picture.
         """
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        used = calibration.without_distortion() if settings.distortion == 'ignore' else calibration
-        camera = Camera.from_calibration(used, rectified=settings.rectified)
-        camera.check_image_size(rgb.shape[1], rgb.shape[0])
-        if settings.distortion == 'rectify' and not settings.rectified:
-            rectification = Rectification.from_calibration(calibration)
-            rgb = rectification.rectify(rgb)
-            camera, calibration = rectification.camera, calibration.rectified()
-            seen = rectification.seen
-        else:
-            seen = camera.seen
-
+        view = _view(rgb, calibration, settings)
         start = time.perf_counter()
-        depth = self.engine.infer(rgb)
-        network_time = time.perf_counter() - start
+        depth = self.engine.infer(view.rgb)
+        return self._frame(view, depth, settings, time.perf_counter() - start)
+
+    def process_batch(
+        self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration]]
+    ) -> list[Frame]:
+        """Process pictures of one size, in one run of the network; else as `process`.
+
+        Raises:
+            FrameError: for one of them; one by one, the others may succeed.
+        """
+        settings = self.settings
+        views = [_view(rgb, calibration, settings) for rgb, calibration in pictures]
+        start = time.perf_counter()
+        depths = self.engine.infer_batch([view.rgb for view in views])
+        network_time = (time.perf_counter() - start) / len(views)
+        return [
+            self._frame(view, depth, settings, network_time)
+            for view, depth in zip(views, depths, strict=True)
+        ]
+
+    def _frame(
+        self,
+        view: _View,
+        depth: npt.NDArray[np.float32],
+        settings: Settings,
+        network_time: float,
+    ) -> Frame:
+        """Filter the network's depth, (H, W) m, which is overwritten."""
+        rgb, camera, calibration, seen = view
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
             depth *= np.float32(scale)
@@ -122,3 +150,19 @@ class Pipeline:
         short_side = min(camera.width, camera.height)
         focal_net = camera.fy * self.engine.input_size / short_side
         return float(focal_net / self.engine.focal_train)
+
+
+def _view(rgb: npt.NDArray[np.uint8], calibration: Calibration, settings: Settings) -> _View:
+    """Find the camera of a picture, and rectify it where that is asked for."""
+    used = calibration.without_distortion() if settings.distortion == 'ignore' else calibration
+    camera = Camera.from_calibration(used, rectified=settings.rectified)
+    camera.check_image_size(rgb.shape[1], rgb.shape[0])
+    if settings.distortion == 'rectify' and not settings.rectified:
+        rectification = Rectification.from_calibration(calibration)
+        return _View(
+            rectification.rectify(rgb),
+            rectification.camera,
+            calibration.rectified(),
+            rectification.seen,
+        )
+    return _View(rgb, camera, calibration, camera.seen)

@@ -20,11 +20,12 @@ from depth_pcd_ros.convert.intrinsics import (
     read_camera_info,
 )
 from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
-from depth_pcd_ros.convert.options import SETTINGS
+from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import read_header
 from depth_pcd_ros.convert.recordings import RecordingJob, Topics
-from depth_pcd_ros.convert.run import Report, run
+from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.run import run
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings, SettingsError
@@ -51,8 +52,9 @@ def main(args: argparse.Namespace) -> int:
         print(f'depth-pcd convert: {err}', file=sys.stderr)
         return 2
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
+    batch = args.batch or (BATCH_ON_GPU if engine.device.startswith('cuda') else 1)
     with closing(engine):
-        run(jobs, Pipeline(engine, settings), report, resume=args.resume)
+        run(jobs, Pipeline(engine, settings), report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0
 
 

@@ -17,6 +17,8 @@ FORMATS = {
     'npz': 'arrays xyz and rgb',
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
+# Enough to keep a large GPU busy with the small network; ones that do not fit go one by one.
+BATCH_ON_GPU = 4
 # Those of the node that make sense here; the rest is about topics.
 SETTINGS = tuple(name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart'))
 
@@ -41,6 +43,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     there = parser.add_mutually_exclusive_group()
     there.add_argument('--force', action='store_true', help='overwrite what is there')
     there.add_argument('--resume', action='store_true', help='leave out what is there')
+
+    parser.add_argument(
+        '--batch',
+        type=_batch,
+        default=0,
+        metavar='N',
+        help='pictures of one size that the network runs on at once (default: 0, which is '
+        f'{BATCH_ON_GPU} on CUDA and 1 elsewhere)',
+    )
 
     camera = parser.add_argument_group('intrinsics, one of these ways')
     camera.add_argument('--camera-info', type=Path, metavar='YAML', help='a calibration')
@@ -89,6 +100,12 @@ def _formats(text: str) -> list[str]:
             f'{", ".join(map(repr, unknown))}, expected some of {", ".join(FORMATS)}'
         )
     return list(dict.fromkeys(names))
+
+
+def _batch(text: str) -> int:
+    if not re.fullmatch(r'\d{1,3}', text):
+        raise argparse.ArgumentTypeError(f'{text!r}, expected a number from 0 to 999')
+    return int(text)
 
 
 def _size(text: str) -> tuple[int, int]:

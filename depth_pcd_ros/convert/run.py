@@ -3,115 +3,83 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
+import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from tqdm import tqdm
-
+from depth_pcd_ros.convert.batches import batches
 from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.overlap import overlap
-from depth_pcd_ros.convert.steps import Action, Failure, Picture, Present, Step
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.steps import Action, Failure, Outcome, Picture, Present, Step
 from depth_pcd_ros.pipeline import Frame, Pipeline
 
 
-class Report:
-    """Tells a person what happens, each thing once, beside a progress bar on stderr."""
+def run(
+    jobs: Sequence[Job], pipeline: Pipeline, report: Report, *, resume: bool, batch: int
+) -> None:
+    """Do all jobs; what fails is reported, and the rest goes on.
 
-    def __init__(self) -> None:
-        self.done = 0
-        self.present = 0
-        self._failures: Counter[tuple[str, str]] = Counter()
-        self._said: set[str] = set()
-        self._bar: tqdm[None] | None = None
-
-    @property
-    def failed(self) -> int:
-        """How many failures there were."""
-        return sum(self._failures.values())
-
-    def start(self, total: int) -> None:
-        """Show the progress bar."""
-        self._bar = tqdm(total=total, unit='picture', desc='convert', mininterval=0.5)
-
-    def advance(self, pictures: int) -> None:
-        """Move the progress bar."""
-        if self._bar is not None:
-            self._bar.update(pictures)
-
-    def say(self, sentence: str) -> None:
-        """Print a sentence, once."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            tqdm.write(f'depth-pcd convert: {sentence}', file=sys.stderr)
-
-    def failure(self, failure: Failure) -> None:
-        """Tell why something failed; of many failures of a kind in one input, the first."""
-        error = failure.error
-        cause = error.cause if isinstance(error, FrameError) else type(error).__name__
-        self._failures[failure.label, cause] += 1
-        known = isinstance(error, (FrameError, ValueError, OSError))
-        reason = ' '.join(str(error).split())
-        if self._failures[failure.label, cause] == 1:
-            self.say(f'{failure.label}: {reason if known else f"{cause}: {reason}"}')
-
-    def finish(self) -> None:
-        """Remove the progress bar and sum up."""
-        if self._bar is not None:
-            self._bar.close()
-        for (label, cause), count in self._failures.items():
-            if count > 1:
-                self.say(f'{label}: {count} times {cause}')
-        parts = [f'{self.done} converted']
-        if self.present:
-            parts.append(f'{self.present} there already')
-        if self.failed:
-            parts.append(f'{self.failed} failed')
-        self.say(', '.join(parts))
-
-
-def run(jobs: Sequence[Job], pipeline: Pipeline, report: Report, *, resume: bool) -> None:
-    """Do all jobs; what fails is reported, and the rest goes on."""
-
-    def read() -> Iterator[Step]:
+    Args:
+        jobs: the inputs.
+        pipeline: makes frames and points of their pictures.
+        report: told of all that happens.
+        resume: leave out what is there.
+        batch: how many pictures of one size the network may run on at once.
+    """
+    report.start(sum(job.pictures() for job in jobs))
+    try:
+        overlap(
+            batches(_read(jobs, resume), batch),
+            lambda steps: _infer(steps, pipeline),
+            lambda steps: _write(steps, report),
+        )
+    finally:
         for job in jobs:
-            try:
-                yield from job.steps(resume)
-            except Exception as err:  # whatever one input does, the next one is tried
-                yield Failure(job.label, err)
+            job.close()
+        report.finish()
 
-    def infer(step: Step) -> Step:
-        if not isinstance(step, Picture):
-            return step
+
+def _read(jobs: Sequence[Job], resume: bool) -> Iterator[Step]:
+    for job in jobs:
         try:
-            frame = pipeline.process(step.rgb, step.calibration)
+            yield from job.steps(resume)
+        except Exception as err:  # whatever one input does, the next one is tried
+            yield Failure(job.label, err)
+
+
+def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
+    """Put what saves it in the place of each picture."""
+    pictures = [step for step in steps if isinstance(step, Picture)]
+    frames: Iterator[Frame] = iter(())
+    if len(pictures) > 1:
+        # whatever it raises is told below of the picture that raises it, and the others go on
+        with contextlib.suppress(Exception):
+            frames = iter(pipeline.process_batch([(p.rgb, p.calibration) for p in pictures]))
+
+    def inferred(picture: Picture) -> Outcome:
+        try:
+            frame = next(frames, None) or pipeline.process(picture.rgb, picture.calibration)
         except Exception as err:  # whatever one picture does, the next one is tried
-            return Failure(step.label, err)
-        return Action(step.label, partial(save, step, frame), pictures=1)
+            return Failure(picture.label, err)
+        return Action(picture.label, partial(save, picture, frame), pictures=1)
 
     def save(picture: Picture, frame: Frame) -> None:
         picture.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
 
-    def write(step: Step) -> None:
+    return [inferred(step) if isinstance(step, Picture) else step for step in steps]
+
+
+def _write(steps: list[Outcome], report: Report) -> None:
+    for step in steps:
         if isinstance(step, Action):
             try:
                 step.run()
                 report.done += step.pictures
             except Exception as err:  # a full disk, say
-                step = Failure(step.label, err, step.pictures)
-        if isinstance(step, Failure):
+                report.failure(Failure(step.label, err))
+        elif isinstance(step, Failure):
             report.failure(step)
         elif isinstance(step, Present):
             report.present += step.pictures
-        if not isinstance(step, Picture):
-            report.advance(step.pictures)
-
-    report.start(sum(job.pictures() for job in jobs))
-    try:
-        overlap(read(), infer, write)
-    finally:
-        for job in jobs:
-            job.close()
-        report.finish()
+        report.advance(step.pictures)

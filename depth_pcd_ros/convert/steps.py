@@ -53,4 +53,5 @@ class Present:
     pictures: int = 1
 
 
-Step = Picture | Action | Failure | Present
+Outcome = Action | Failure | Present
+Step = Picture | Outcome
