@@ -25,7 +25,7 @@ help:
 	@echo 'make lint    ruff and mypy'
 	@echo 'make format  let ruff format'
 	@echo 'make eval    accuracy of the demo model and of the edge filter on unseen rooms'
-	@echo 'make bench   what the stages behind the network cost'
+	@echo 'make bench   what every stage costs, beside its limit and other ways'
 	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
 	@echo 'make train   train the demo model (hours; resumes where it was)'
 	@echo 'make clean   remove what make has made, but not the environments'
@@ -61,7 +61,7 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 
 bench: $(READY)
-	$(PY) -m bench.stages
+	$(PY) -m bench
 
 soak: $(READY)
 	$(PY) -m test.soak

@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages behind the network cost, as ratios within one run: `python -m bench.stages`.
+"""What the stages behind the network cost.
 
-The network is left out: a fake engine hands over a depth map of a rendered room. Repetitions of
-all variants are interleaved, so that a busy machine slows all of them; medians are compared.
+The network is left out: a fake engine hands over a depth map of a rendered room.
 """
 
-import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from std_msgs.msg import Header
 
+from bench.measure import Row, medians
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.camera import Camera
 from depth_pcd_ros.pipeline import Pipeline
@@ -34,6 +29,13 @@ VARIANTS = {
     'and unorganized': {'organized': False},
     'and voxels of 5 cm': {'voxel_size': 0.05},
     'range and edges, distorted': {'bent': True},
+}
+# At most this times the time without a filter, at 640x480.
+LIMITS = {
+    'range and edges (default)': 1.25,
+    'and stride 2': 1.25,
+    'and unorganized': 1.25,
+    'and voxels of 5 cm': 3.0,
 }
 
 
@@ -72,26 +74,10 @@ def runner(rgb: np.ndarray, depth: np.ndarray, k: tuple, changes: dict) -> Calla
     return run
 
 
-def medians(runs: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:
-    """Median time of each [ms], interleaved, after two rounds that are not counted."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repetition in range(repetitions + 2):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if repetition >= 2:
-                times[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
-
-
-def main() -> None:
-    """Parse the command line, measure, print the table."""
-    parser = argparse.ArgumentParser(prog='python -m bench.stages', description=__doc__)
-    parser.add_argument('--repetitions', type=int, default=100)
-    parser.add_argument('--json', action='store_true', help='print JSON instead of the table')
-    args = parser.parse_args()
+def measure(repetitions: int) -> list[Row]:
+    """From depth map to message with each set of filters, against no filter at all."""
     room = make_room(EVALUATION_SEEDS[0])
-    results = {}
+    rows = []
     for width, height in ((640, 480), (1920, 1080)):
         view = make_view(room, EVALUATION_SEEDS[0], width, height)
         shown = render(room, view)
@@ -99,27 +85,23 @@ def main() -> None:
         k = (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0)
         depth = blurred(shown.depth, 518).astype(np.float32)
         runs = {name: runner(shown.rgb, depth, k, v) for name, v in VARIANTS.items()}
-        source, target = (
-            np.ones((height, width, 4), np.float32),
-            np.empty((height, width, 4), np.float32),
-        )
+        source = np.ones((height, width, 4), np.float32)
+        target = np.empty_like(source)
         runs['memcpy of the cloud'] = lambda a=source, b=target: np.copyto(b, a)
         calibration = Calibration(width, height, k, **BENT)
         runs['camera of a known calibration'] = lambda c=calibration: (
             Camera.from_calibration(c).rays
         )
-        results[f'{width}x{height}'] = medians(runs, args.repetitions)
-    if args.json:
-        print(
-            json.dumps({'cv2': cv2.__version__, 'numpy': np.__version__, 'ms': results}, indent=2)
-        )
-        return
-    for size, times in results.items():
-        base = times['no filter']
-        print(f'{size}, from depth map to message{"ms":>17} {"ratio":>7}')
-        for name, value in times.items():
-            print(f'  {name:<40} {value:8.3f} {value / base:7.2f}')
-
-
-if __name__ == '__main__':
-    main()
+        times = medians(runs, repetitions)
+        rows += [
+            Row(
+                stage=f'depth map to message, {name}' if name in VARIANTS else name,
+                size=f'{width}x{height}',
+                value=value,
+                against='no filter',
+                reference=times['no filter'],
+                required=LIMITS.get(name) if width == 640 else None,
+            )
+            for name, value in times.items()
+        ]
+    return rows
