@@ -25,6 +25,7 @@ setup(
     install_requires=[
         'setuptools',
         'numpy>=1.21',
+        'numba>=0.55',
         'torch>=2.6',
         'safetensors>=0.4',
         'huggingface_hub>=0.20',

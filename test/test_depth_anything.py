@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from depth_pcd_ros import depth_anything
 from depth_pcd_ros.checkpoints import CheckpointError
 from depth_pcd_ros.depth_anything import DepthAnythingV2
-from depth_pcd_ros.engine.preprocess import preprocess
+from depth_pcd_ros.engine.preprocess import Preprocessor
 
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 NAME = 'depth_anything_v2_metric_hypersim_vits.pth'
@@ -84,7 +84,7 @@ def test_larger_sizes_give_official_depth(case):
     )
     network = built(str(encoder), float(max_depth), made_up_weights(str(encoder), int(seed)))
     with torch.inference_mode():
-        depth = network(torch.from_numpy(preprocess(rgb, tuple(net_hw))))
+        depth = network(torch.from_numpy(Preprocessor()(rgb, tuple(net_hw))))
     assert depth.shape == (1, *net_hw)
     depth = F.interpolate(depth[None], rgb.shape[:2], mode='bilinear', align_corners=True)
     np.testing.assert_allclose(depth[0, 0].numpy(), expected, rtol=0, atol=1e-3)

@@ -12,7 +12,7 @@ import torch
 
 from depth_pcd_ros import checkpoints, engine
 from depth_pcd_ros.engine import EngineError
-from depth_pcd_ros.engine.preprocess import network_size, preprocess
+from depth_pcd_ros.engine.preprocess import network_size
 from depth_pcd_ros.errors import FrameError
 
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
@@ -298,14 +298,3 @@ def test_network_size_needs_whole_patches(input_size):
     """The official rule has no meaning for others here."""
     with pytest.raises(EngineError, match=f'input_size is {input_size} px'):
         network_size(480, 640, input_size)
-
-
-def test_preprocess_normalises_each_channel():
-    """A plain colour by hand: (255, 51, 0) / 255, ImageNet's mean and deviation."""
-    rgb = np.empty((20, 30, 3), np.uint8)
-    rgb[:] = (255, 51, 0)
-    x = preprocess(rgb, (14, 28))
-    assert (x.shape, x.dtype) == ((1, 3, 14, 28), np.float32)
-    expected = ((1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225)
-    for channel, value in zip(x[0], expected, strict=True):
-        np.testing.assert_allclose(channel, value, rtol=1e-6)

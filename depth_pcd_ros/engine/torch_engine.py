@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from depth_pcd_ros import checkpoints, demo_network, depth_anything
 from depth_pcd_ros.engine import PRECISIONS, EngineError
 from depth_pcd_ros.engine.checks import check_finite, check_pictures
-from depth_pcd_ros.engine.preprocess import check_input_size, network_size, preprocess
+from depth_pcd_ros.engine.preprocess import Preprocessor, check_input_size, network_size
 from depth_pcd_ros.errors import FrameError
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -47,6 +47,7 @@ class TorchEngine:
         self.max_depth = float(network.max_depth)
         self.input_size = input_size or int(network.input_size)
         self._dtype = DTYPES[self.precision]
+        self._preprocess = Preprocessor()
         self._network: torch.nn.Module | None = network.to(self.device, self._dtype)
 
     def infer(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -69,7 +70,9 @@ class TorchEngine:
             return []
         height, width = check_pictures(pictures)
         size = network_size(height, width, self.input_size)
-        x = np.concatenate([preprocess(rgb, size) for rgb in pictures])
+        x = np.empty((len(pictures), 3, *size), np.float32)
+        for rgb, entering in zip(pictures, x, strict=True):
+            self._preprocess(rgb, size, entering[None])
         full = None
         try:
             result = self._depth(self._network, x, (height, width))
