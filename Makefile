@@ -17,7 +17,7 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_P
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION PYTHONHOME
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: help setup demo test lint format train eval bench soak clean
+.PHONY: help setup demo test lint format train eval bench soak rviz-picture clean
 
 help:
 	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make eval    accuracy of the demo model and of the edge filter on unseen rooms'
 	@echo 'make bench   what every stage costs, beside its limit and other ways'
 	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
+	@echo 'make rviz-picture  RViz shows the demo; its window as out/rviz/rviz.png'
 	@echo 'make train   train the demo model (hours; resumes where it was)'
 	@echo 'make clean   remove what make has made, but not the environments'
 
@@ -65,6 +66,10 @@ bench: $(READY)
 
 soak: $(READY)
 	$(PY) -m test.soak
+
+rviz-picture: $(READY)
+	test -f out/demo/output.mcap || $(PY) -m scenes.demo
+	$(PY) -m scenes.rviz_picture
 
 train: $(READY)
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scenes.train

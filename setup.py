@@ -18,7 +18,10 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (share, ['package.xml']),
-        *((f'{share}/{folder}', files(folder)) for folder in ('config', 'launch', 'models')),
+        *(
+            (f'{share}/{folder}', files(folder))
+            for folder in ('config', 'launch', 'models', 'rviz')
+        ),
     ],
     python_requires='>=3.10',
     # Ranges for users; requirements/ pins the set-up.
@@ -43,6 +46,7 @@ setup(
     entry_points={
         'console_scripts': [
             'depth_pcd_node = depth_pcd_ros.ros.node:main',
+            'depth_pcd_rviz = depth_pcd_ros.ros.rviz:main',
             'depth-pcd = depth_pcd_ros.cli:main',
         ],
     },

@@ -51,7 +51,23 @@ def _view(args: argparse.Namespace) -> int:
     return 0
 
 
+def _find_camera(recording: Path) -> int:
+    from depth_pcd_ros.convert.recording_writer import RecordingError
+    from depth_pcd_ros.convert.recordings import find_camera
+
+    try:
+        found = find_camera(recording)
+    except RecordingError as err:
+        print(f'depth-pcd replay: {recording}: {err}', file=sys.stderr)
+        return 1
+    for name, value in found.items():
+        print(f'{name}:={value}')
+    return 0
+
+
 def _replay(args: argparse.Namespace) -> int:
+    if args.find_camera:
+        return _find_camera(args.recording)
     import rclpy  # only this command needs ROS
     from rclpy.executors import ExternalShutdownException
 
@@ -61,7 +77,7 @@ def _replay(args: argparse.Namespace) -> int:
     node = rclpy.create_node('depth_pcd_replay')
     try:
         replayer = Replayer(node, args.recording, args.topics or ())
-        lonely = replayer.wait_for_subscribers(args.wait)
+        lonely = replayer.wait_for_subscribers(args.wait, args.wait_for or ())
         if len(lonely) == len(replayer.publishers):
             print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
         while True:
@@ -120,6 +136,17 @@ def _parser() -> argparse.ArgumentParser:
         default=30.0,
         metavar='SECONDS',
         help='how long the first message waits for subscribers (default: 30)',
+    )
+    replay.add_argument(
+        '--wait-for',
+        nargs='+',
+        metavar='TOPIC',
+        help='topics that need a subscriber before the first message, for that long at most',
+    )
+    replay.add_argument(
+        '--find-camera',
+        action='store_true',
+        help='print which topics the pictures are on, as arguments of ros2 launch, and end',
     )
     replay.set_defaults(run=_replay)
     return parser

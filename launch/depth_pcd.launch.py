@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start the node for one camera.
 
-    ros2 launch depth_pcd_ros depth_pcd.launch.py image:=/cam/image_raw model:=indoor-small
+    ros2 launch depth_pcd_ros depth_pcd.launch.py image:=/cam/image_raw rviz:=true
 
 In a launch file of one's own:
 
@@ -13,6 +13,7 @@ In a launch file of one's own:
     )
 """
 
+import os
 import posixpath
 
 from launch import LaunchContext, LaunchDescription
@@ -20,56 +21,86 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+BOOLEAN = ['true', 'false', 'True', 'False']
+# name: default, description, choices
 ARGUMENTS = {
-    'image': ('image', 'topic of the images'),
-    'camera_info': ('', 'topic of the CameraInfo; by default beside the images'),
-    'namespace': ('', 'namespace of the node and its results'),
-    'name': ('depth_pcd', 'name of the node'),
-    'params_file': ('', 'YAML file with parameters, such as config/depth_pcd.yaml'),
-    'model': ('', 'parameter model, over that of params_file'),
-    'device': ('', 'parameter device, over that of params_file'),
-    'rectified': ('', 'parameter rectified, over that of params_file: true or false'),
-    'image_transport': ('', 'parameter image_transport, over that of params_file'),
-    'use_sim_time': ('false', 'take the time from /clock: true or false'),
-    'log_level': ('info', 'debug, info, warn, error or fatal'),
-    'respawn': ('false', 'start the node again when it has ended: true or false'),
+    'image': ('image', 'topic of the images', None),
+    'camera_info': ('', 'topic of the CameraInfo; empty: camera_info beside the images', None),
+    'namespace': ('', 'namespace of the node and its results', None),
+    'name': ('depth_pcd', 'name of the node', None),
+    'params_file': ('', 'YAML file with parameters, such as config/depth_pcd.yaml', None),
+    'model': ('', 'parameter model, over that of params_file', None),
+    'device': ('', 'parameter device, over that of params_file', None),
+    'rectified': ('', 'parameter rectified, over that of params_file', ['', *BOOLEAN]),
+    'image_transport': ('', 'parameter image_transport, over that of params_file', None),
+    'frames': ('', 'parameter frames, over that of params_file', None),
+    'rviz': ('false', 'show the cloud, the image and the depth in RViz', BOOLEAN),
+    'fixed_frame': ('', 'the Fixed Frame of RViz; empty: the frame_id of the camera', None),
+    'use_sim_time': ('false', 'take the time from /clock', BOOLEAN),
+    'log_level': ('info', 'how much is logged', ['debug', 'info', 'warn', 'error', 'fatal']),
+    'respawn': ('false', 'start the node again when it has ended', BOOLEAN),
+    'fastdds_profile': (
+        '',
+        'XML profile of Fast DDS, such as config/fastdds.xml; empty: as the environment has it',
+        None,
+    ),
 }
-PARAMETERS = ('model', 'device', 'rectified', 'image_transport')
+PARAMETERS = ('model', 'device', 'rectified', 'image_transport', 'frames')
+# Kilted has renamed it.
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
 def start(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    truth = {'true': True, 'false': False}
-    parameters = {name: given[name] for name in PARAMETERS if given[name]}
-    if 'rectified' in parameters:
-        parameters['rectified'] = truth[given['rectified'].lower()]
-    camera_info = given['camera_info'] or posixpath.join(
-        posixpath.dirname(given['image']), 'camera_info'
+    for name in ('params_file', 'fastdds_profile'):
+        if given[name] and not os.path.isfile(given[name]):
+            raise RuntimeError(f'{name} is {given[name]!r}, expected the path of a file')
+    truth = {word: word.lower() == 'true' for word in BOOLEAN}
+    parameters = {name: truth.get(given[name], given[name]) for name in PARAMETERS if given[name]}
+    beside = posixpath.join(posixpath.dirname(given['image']), 'camera_info')
+    remappings = [('image', given['image']), ('camera_info', given['camera_info'] or beside)]
+    common = {
+        'package': 'depth_pcd_ros',
+        'namespace': given['namespace'],
+        'additional_env': dict.fromkeys(PROFILE_VARIABLES, given['fastdds_profile'])
+        if given['fastdds_profile']
+        else {},
+        'output': 'screen',
+    }
+    sim_time = {'use_sim_time': truth[given['use_sim_time']]}
+    node = Node(
+        executable='depth_pcd_node',
+        name=given['name'],
+        parameters=[
+            *([given['params_file']] if given['params_file'] else []),
+            {**parameters, **sim_time},
+        ],
+        remappings=remappings,
+        arguments=['--ros-args', '--log-level', given['log_level']],
+        respawn=truth[given['respawn']],
+        respawn_delay=2.0,
+        **common,
     )
-    return [
-        Node(
-            package='depth_pcd_ros',
-            executable='depth_pcd_node',
-            name=given['name'],
-            namespace=given['namespace'],
-            parameters=[
-                *([given['params_file']] if given['params_file'] else []),
-                {**parameters, 'use_sim_time': truth[given['use_sim_time'].lower()]},
-            ],
-            remappings=[('image', given['image']), ('camera_info', camera_info)],
-            arguments=['--ros-args', '--log-level', given['log_level']],
-            respawn=truth[given['respawn'].lower()],
-            output='screen',
-        )
-    ]
+    if not truth[given['rviz']]:
+        return [node]
+    rviz = Node(
+        executable='depth_pcd_rviz',
+        arguments=[given['fixed_frame']] if given['fixed_frame'] else [],
+        parameters=[sim_time],
+        remappings=remappings,
+        **common,
+    )
+    return [node, rviz]
 
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *(
-                DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, (default, description) in ARGUMENTS.items()
+                DeclareLaunchArgument(
+                    name, default_value=default, description=description, choices=choices
+                )
+                for name, (default, description, choices) in ARGUMENTS.items()
             ),
             OpaqueFunction(function=start),
         ]

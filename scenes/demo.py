@@ -34,10 +34,12 @@ from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
 POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
+COLOR = '/depth/color'
 TYPES = {
     POINTS: 'sensor_msgs/msg/PointCloud2',
     DEPTH: 'sensor_msgs/msg/Image',
     DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
+    COLOR: 'sensor_msgs/msg/Image',
 }
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 # The demo is over when nothing has come for this long [s]; on a CPU, Depth Anything V2 Large takes

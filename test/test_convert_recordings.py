@@ -372,6 +372,34 @@ def test_topics_refused(tmp_path, topics, asked, reason):
         chosen(tmp_path, topics, asked)
 
 
+@pytest.mark.parametrize(
+    ('topics', 'expected'),
+    [
+        (
+            [('/cam/image_raw', image), ('/cam/camera_info', info), ('/odd/camera_info', info)],
+            ['image:=/cam/image_raw', 'camera_info:=/cam/camera_info', 'image_transport:=raw'],
+        ),
+        (
+            [('/cam/image/compressed', compressed), ('/cam/camera_info', info)],
+            ['image:=/cam/image', 'camera_info:=/cam/camera_info', 'image_transport:=compressed'],
+        ),
+    ],
+)
+def test_camera_as_launch_arguments(tmp_path, capsys, topics, expected):
+    """`depth-pcd replay --find-camera` says what the launch file is to be given."""
+    record(tmp_path / 'in', [(topic, make(0)) for topic, make in topics])
+    assert main(['replay', str(tmp_path / 'in'), '--find-camera']) == 0
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_no_camera_to_be_found(tmp_path, capsys):
+    """The reason, with the path."""
+    record(tmp_path / 'in', [('/odd', compressed(0)), ('/camera_info', info(0))])
+    assert main(['replay', str(tmp_path / 'in'), '--find-camera']) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f'depth-pcd replay: {tmp_path / "in"}: /odd has CompressedImage, but')
+
+
 def test_never_over_its_own_input(tmp_path, capsys):
     """Not even with --force is the recording replaced by what comes of it."""
     record(tmp_path / 'in', camera(0))

@@ -234,6 +234,27 @@ def find_camera_info_topic(reader: AnyReader, image_topic: str, asked: str = '')
     return _only(list(topics), 'a CameraInfo topic', '--camera-info-topic')
 
 
+def find_camera(path: Path) -> dict[str, str]:
+    """The camera of a recording, as the node and its launch file name it.
+
+    Returns:
+        `image` and `camera_info`, the topics to remap to, and `image_transport`.
+
+    Raises:
+        RecordingError: it cannot be read, or the topics are not clear.
+    """
+    with open_recording(path) as reader:
+        image = find_image_topic(reader)
+        camera_info = find_camera_info_topic(reader, image)
+        kinds = {c.msgtype for c in reader.connections if c.topic == image}
+    if kinds == {RAW}:
+        return {'image': image, 'camera_info': camera_info, 'image_transport': 'raw'}
+    base, _, transport = image.rpartition('/')
+    if transport != 'compressed':
+        raise RecordingError(f'{image} has CompressedImage, but is not named .../compressed')
+    return {'image': base, 'camera_info': camera_info, 'image_transport': 'compressed'}
+
+
 def stamp_ns(header: Any) -> int:
     """The stamp of a header [ns]."""
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

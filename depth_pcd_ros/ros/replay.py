@@ -24,7 +24,9 @@ CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
 # Messages that may be on their way to a slow subscriber.
 DEPTH = 100
 ACK_TIMEOUT = 10.0  # [s]
-SETTLED = 1.0  # [s] without another topic gaining its first subscriber
+# [s] without another topic gaining its first subscriber. Those have to find this publisher, and
+# whoever wants their results has to find them: a frame that comes earlier may be lost.
+SETTLED = 1.0
 
 
 class ReplayError(ValueError):
@@ -82,15 +84,25 @@ class Replayer:
         """The publisher of each topic."""
         return self._publishers
 
-    def wait_for_subscribers(self, timeout: float) -> list[str]:
-        """Wait until every topic has a subscriber, or until some have and no more join.
+    def wait_for_subscribers(self, timeout: float, needed: Collection[str] = ()) -> list[str]:
+        """Wait until topics have subscribers and no more join.
 
         Args:
             timeout: how long to wait at most [s].
+            needed: topics that are among those that have.
 
         Returns:
             The topics without one.
+
+        Raises:
+            ReplayError: a needed topic is not published.
         """
+        unknown = sorted(set(needed) - self._publishers.keys())
+        if unknown:
+            raise ReplayError(
+                f'no subscriber can be waited for on {", ".join(unknown)}; '
+                f'published are {", ".join(sorted(self._publishers))}'
+            )
         start = changed = time.monotonic()
         before = sorted(self._publishers)
         while True:
@@ -100,8 +112,9 @@ class Replayer:
             now = time.monotonic()
             if lonely != before:
                 before, changed = lonely, now
-            settled = len(lonely) < len(self._publishers) and now - changed >= SETTLED
-            if not lonely or settled or now - start >= timeout or not self._node.context.ok():
+            some = len(lonely) < len(self._publishers) and not set(needed) & set(lonely)
+            settled = some and now - changed >= SETTLED
+            if settled or now - start >= timeout or not self._node.context.ok():
                 return lonely
             time.sleep(0.05)
 

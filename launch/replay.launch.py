@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replay a recording, make a cloud of every frame, and show it in RViz.
+
+    ros2 launch depth_pcd_ros replay.launch.py bag:=my_recording model:=indoor-small
+
+All arguments of depth_pcd.launch.py are there, too. What the node makes is recorded with
+`ros2 bag record`, or without ROS by `depth-pcd convert my_recording`.
+
+The recording is played by `depth-pcd replay` and not by `ros2 bag play`, since that does not wait
+until the model is loaded.
+"""
+
+import os
+import posixpath
+import subprocess
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.substitutions import ExecutableInPackage
+
+BOOLEAN = ['true', 'false', 'True', 'False']
+CAMERA = os.path.join(os.path.dirname(os.path.realpath(__file__)), 'depth_pcd.launch.py')
+
+
+def play(context: LaunchContext) -> list[ExecuteProcess]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in ('bag', 'rate', 'loop')}
+    replay = [ExecutableInPackage('depth-pcd', 'depth_pcd_ros').perform(context), 'replay']
+    if not context.launch_configurations['image']:
+        find = [*replay, given['bag'], '--find-camera']
+        found = subprocess.run(find, capture_output=True, text=True, check=False)
+        if found.returncode:
+            raise RuntimeError(f'{found.stderr.strip()}\nor say it with image:= and camera_info:=')
+        for line in found.stdout.splitlines():
+            name, _, value = line.partition(':=')
+            if not context.launch_configurations.get(name):
+                context.launch_configurations[name] = value
+    elif not context.launch_configurations['camera_info']:
+        beside = posixpath.dirname(context.launch_configurations['image'])
+        context.launch_configurations['camera_info'] = posixpath.join(beside, 'camera_info')
+    # The node listens to these as soon as its model is loaded; RViz may be earlier on one of them.
+    topics = [context.launch_configurations[name] for name in ('image', 'camera_info')]
+    if context.launch_configurations.get('image_transport') == 'compressed':
+        topics[0] += '/compressed'
+    command = [*replay, given['bag'], '--clock', '--rate', given['rate']]
+    command += ['--wait', '600', '--wait-for', *topics]
+    if given['loop'].lower() == 'true':
+        command.append('--loop')
+    return [ExecuteProcess(cmd=command, output='screen')]
+
+
+def generate_launch_description() -> LaunchDescription:
+    # Those that depth_pcd.launch.py declares too have another default here.
+    arguments = [
+        DeclareLaunchArgument('bag', description='the recording, a folder with mcap or sqlite3'),
+        DeclareLaunchArgument('rate', default_value='1.0', description='factor on the pace'),
+        DeclareLaunchArgument(
+            'loop', default_value='false', description='play it again and again', choices=BOOLEAN
+        ),
+        DeclareLaunchArgument(
+            'image', default_value='', description="topic of the images; empty: the recording's"
+        ),
+        DeclareLaunchArgument(
+            'camera_info',
+            default_value='',
+            description='topic of the CameraInfo; empty: camera_info beside the images',
+        ),
+        DeclareLaunchArgument('frames', default_value='all', description='parameter frames'),
+        DeclareLaunchArgument(
+            'use_sim_time',
+            default_value='true',
+            description="take the time from the recording's /clock",
+            choices=BOOLEAN,
+        ),
+        DeclareLaunchArgument(
+            'rviz', default_value='true', description='show all in RViz', choices=BOOLEAN
+        ),
+    ]
+    camera = IncludeLaunchDescription(PythonLaunchDescriptionSource(CAMERA))
+    return LaunchDescription([*arguments, OpaqueFunction(function=play), camera])
