@@ -24,7 +24,7 @@ help:
 	@echo 'make test    run all the tests (ROS=jazzy: with the other distribution)'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make format  let ruff format'
-	@echo 'make eval    accuracy of the demo model and of the edge filter on unseen rooms'
+	@echo 'make eval    accuracy of the demo model, the edge filter and the scale on unseen rooms'
 	@echo 'make bench   what every stage costs, beside its limit and other ways'
 	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
 	@echo 'make rviz-picture  RViz shows the demo; its window as out/rviz/rviz.png'
@@ -77,6 +77,8 @@ train: $(READY)
 eval: $(READY)
 	$(PY) -m scenes.evaluate
 	$(PY) -m scenes.edges
+	$(PY) -m scenes.scale
+	$(PY) -m scenes.floors
 
 clean:
 	rm -rf out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from depth_pcd_ros import filters
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.camera import Camera, Rectification
+from depth_pcd_ros.scale.readings import NO_EVIDENCE, Evidence
+from depth_pcd_ros.scale.stage import TrueScale
+from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.unproject import pack_points
 
@@ -30,8 +33,10 @@ class Frame:
         depth: depth along z [m], (H, W) float32, NaN where invalid.
         camera: the camera model of these pixels.
         calibration: the numbers of a CameraInfo that describes these pixels.
-        max_range: depth up to which points are valid [m].
+        max_range: depth up to which points are valid [m]; without the correction of their scale,
+            so that it stays the same from frame to frame.
         network_time: what the network took [s].
+        scale: how the depth was corrected; None without a `scale_source`.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -40,6 +45,7 @@ class Frame:
     calibration: Calibration
     max_range: float
     network_time: float
+    scale: ScaleState | None = None
 
 
 class _View(NamedTuple):
@@ -58,13 +64,20 @@ class Pipeline:
         self.engine = engine
         self.settings = settings
         self._points = np.empty(0, np.float32)  # written over for each frame
+        self._true_scale = TrueScale()
 
-    def process(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Frame:
+    def process(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        calibration: Calibration,
+        evidence: Evidence = NO_EVIDENCE,
+    ) -> Frame:
         """Compute the filtered metric depth of one picture.
 
         Args:
             rgb: (H, W, 3) uint8, RGB.
             calibration: the numbers of the picture's CameraInfo.
+            evidence: what the `scale_source` says about it.
 
         Raises:
             FrameError: the picture does not fit the calibration, the calibration is not usable,
@@ -74,10 +87,10 @@ class Pipeline:
         view = _view(rgb, calibration, settings)
         start = time.perf_counter()
         depth = self.engine.infer(view.rgb)
-        return self._frame(view, depth, settings, time.perf_counter() - start)
+        return self._frame(view, depth, evidence, settings, time.perf_counter() - start)
 
     def process_batch(
-        self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration]]
+        self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration, Evidence]]
     ) -> list[Frame]:
         """Process pictures of one size, in one run of the network; else as `process`.
 
@@ -85,30 +98,36 @@ class Pipeline:
             FrameError: for one of them; one by one, the others may succeed.
         """
         settings = self.settings
-        views = [_view(rgb, calibration, settings) for rgb, calibration in pictures]
+        views = [_view(rgb, calibration, settings) for rgb, calibration, _ in pictures]
         start = time.perf_counter()
         depths = self.engine.infer_batch([view.rgb for view in views])
         network_time = (time.perf_counter() - start) / len(views)
         return [
-            self._frame(view, depth, settings, network_time)
-            for view, depth in zip(views, depths, strict=True)
+            self._frame(view, depth, evidence, settings, network_time)
+            for view, depth, (_, _, evidence) in zip(views, depths, pictures, strict=True)
         ]
 
     def _frame(
         self,
         view: _View,
         depth: npt.NDArray[np.float32],
+        evidence: Evidence,
         settings: Settings,
         network_time: float,
     ) -> Frame:
-        """Filter the network's depth, (H, W) m, which is overwritten."""
+        """Correct and filter the network's depth, (H, W) m, which is overwritten."""
         rgb, camera, calibration, seen = view
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
             depth *= np.float32(scale)
+        max_range = farthest = settings.max_range or self.engine.max_depth * scale
+        true_scale = self._true_scale.correct(
+            depth, camera, evidence, settings, self.engine.max_depth * scale
+        )
+        if true_scale is not None and not settings.max_range:
+            farthest = true_scale.apply(farthest)  # nothing that the network gives is cut
 
-        max_range = settings.max_range or self.engine.max_depth * scale
-        keep = filters.in_range(depth, settings.min_depth, max_range)
+        keep = filters.in_range(depth, settings.min_depth, farthest)
         if seen is not None:
             keep &= seen
         if settings.edge_filter:
@@ -119,7 +138,7 @@ class Pipeline:
         if n > 1:
             rgb, depth = rgb[::n, ::n], depth[::n, ::n]
             camera, calibration = camera.strided(n), calibration.strided(n)
-        return Frame(rgb, depth, camera, calibration, max_range, network_time)
+        return Frame(rgb, depth, camera, calibration, max_range, network_time, true_scale)
 
     def points(self, frame: Frame) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.

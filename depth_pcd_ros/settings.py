@@ -6,46 +6,17 @@ The ROS parameters, the command line and the README's table all read it from her
 
 from __future__ import annotations
 
+import array
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from depth_pcd_ros.option import Option, SettingsError, check, option
 
-class SettingsError(ValueError):
-    """A setting has a value that is not allowed; the message names both."""
+__all__ = ['OPTIONS', 'Option', 'Settings', 'SettingsError']
 
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """What is known about one setting beside its default.
-
-    Attributes:
-        description: one sentence for a person.
-        unit: unit of a number, '' for none.
-        minimum, maximum: inclusive bounds of a number.
-        choices: the allowed values of a text.
-        live: it can be changed while the node runs.
-    """
-
-    description: str
-    unit: str = ''
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    live: bool = False
-
-    def allowed(self) -> str:
-        """Say in words which values are allowed."""
-        if self.choices:
-            return 'one of ' + ', '.join(self.choices)
-        if self.minimum is not None:
-            unit = f' {self.unit}' if self.unit else ''
-            return f'from {self.minimum:g} to {self.maximum:g}{unit}'
-        return 'any text'
-
-
-def _option(default: Any, description: str, **known: Any) -> Any:
-    return dataclasses.field(default=default, metadata={'option': Option(description, **known)})
+NORM_TOLERANCE = 1e-2  # of the length of a quaternion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +27,12 @@ class Settings:
         SettingsError: a value has the wrong type or is not allowed.
     """
 
-    model: str = _option(
+    model: str = option(
         'indoor-small',
         'indoor- or outdoor- with small, base or large; demo (bundled); or the path of an '
         'official .pth or of a .safetensors with the same keys',
     )
-    max_depth: float = _option(
+    max_depth: float = option(
         0.0,
         "depth at which the network's output ends; 0: the model's own (indoor 20, outdoor 80), "
         'needed for a path that does not name its data set',
@@ -69,7 +40,7 @@ class Settings:
         minimum=0.0,
         maximum=1000.0,
     )
-    input_size: int = _option(
+    input_size: int = option(
         0,
         "short side of the picture at the network, a multiple of 14; 0: the model's own "
         '(Depth Anything V2 518)',
@@ -77,41 +48,125 @@ class Settings:
         minimum=0,
         maximum=2016,
     )
-    device: str = _option('auto', 'auto, cpu, cuda or cuda:N; auto is CUDA where there is one')
-    precision: str = _option(
+    device: str = option('auto', 'auto, cpu, cuda or cuda:N; auto is CUDA where there is one')
+    precision: str = option(
         'auto',
         'number format of the network; auto is fp16 on CUDA and fp32 elsewhere',
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
-    image_transport: str = _option(
+    image_transport: str = option(
         'raw',
         'raw: Image on the topic image; compressed: CompressedImage on image/compressed',
         choices=('raw', 'compressed'),
     )
-    rectified: bool = _option(
+    rectified: bool = option(
         False, 'the image is rectified: P of the CameraInfo is used, else K and D'
     )
-    distortion: str = _option(
+    distortion: str = option(
         'rays',
         'rays: each pixel has the ray of the undistorted lens; rectify: the image is rectified '
         'first; ignore: D is taken as zero',
         choices=('rays', 'rectify', 'ignore'),
     )
-    frames: str = _option(
+    frames: str = option(
         'latest',
         'latest: the newest frame wins (live cameras); all: every frame, in order (recordings)',
         choices=('latest', 'all'),
     )
-    depth_scale: float = _option(1.0, 'factor on the depth', minimum=0.01, maximum=100.0, live=True)
-    focal_correction: bool = _option(
+    depth_scale: float = option(1.0, 'factor on the depth', minimum=0.01, maximum=100.0, live=True)
+    focal_correction: bool = option(
         False,
         'multiply the depth by the ratio of the focal length at the network to that of the '
         'training data (unproven)',
     )
-    min_depth: float = _option(
+    scale_source: str = option(
+        'none',
+        'what corrects the scale: points: a cloud on scale/points; range: a Range on scale/range; '
+        "plane: the camera's height above the floor",
+        choices=('none', 'points', 'range', 'plane'),
+    )
+    scale_fit: str = option(
+        'scale',
+        'what is fitted to the points: scale: a factor on the depth; scale_shift: a factor and '
+        'a shift in metres',
+        choices=('scale', 'scale_shift'),
+        live=True,
+    )
+    scale_smoothing: float = option(
+        0.2,
+        'time constant of the exponential mean of the scale; 0: each frame for itself',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+    scale_step: float = option(
+        0.05,
+        'most that the scale changes from one frame to the next, as a share of it, and the shift, '
+        'in metres',
+        minimum=0.0001,
+        maximum=1.0,
+        live=True,
+    )
+    scale_bounds: tuple[float, float] = option(
+        (0.5, 2.0),
+        'lowest and highest scale that is believed; otherwise the last good one holds',
+        minimum=0.01,
+        maximum=100.0,
+        live=True,
+    )
+    scale_timeout: float = option(
+        0.5,
+        'a reading that is older than the picture by more than this is not used',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+    scale_transform: tuple[float, float, float, float, float, float, float] = option(
+        (0.0,) * 7,
+        'optical_from_sensor, the place of the sensor in the optical frame: x y z [m], '
+        'qx qy qz qw; all zero: looked up with tf2',
+        minimum=-1000.0,
+        maximum=1000.0,
+        live=True,
+    )
+    range_direction: tuple[float, float, float] = option(
+        (0.0, 0.0, 1.0),
+        "direction of the range's beam in the optical frame, x y z; all zero: the x axis of the "
+        'sensor, by scale_transform or tf2',
+        minimum=-1.0,
+        maximum=1.0,
+        live=True,
+    )
+    camera_height: float = option(
+        0.0,
+        'height of the camera above the floor, for scale_source plane',
+        unit='m',
+        minimum=0.0,
+        maximum=1000.0,
+        live=True,
+    )
+    camera_pitch: float = option(
+        0.0,
+        'nominal pitch of the camera, positive where it looks down, for scale_source plane',
+        unit='deg',
+        minimum=-90.0,
+        maximum=90.0,
+        live=True,
+    )
+    camera_roll: float = option(
+        0.0,
+        'nominal roll of the camera, positive clockwise as it looks, for scale_source plane',
+        unit='deg',
+        minimum=-180.0,
+        maximum=180.0,
+        live=True,
+    )
+    min_depth: float = option(
         0.1, 'nearer points are invalid', unit='m', minimum=0.0, maximum=1000.0, live=True
     )
-    max_range: float = _option(
+    max_range: float = option(
         0.0,
         "points deeper than this are invalid; 0: the model's maximum",
         unit='m',
@@ -119,7 +174,7 @@ class Settings:
         maximum=1000.0,
         live=True,
     )
-    edge_filter: float = _option(
+    edge_filter: float = option(
         88.0,
         'points on surfaces steeper than this to the ray (flying pixels) are invalid; 0: off',
         unit='deg',
@@ -127,7 +182,7 @@ class Settings:
         maximum=89.9,
         live=True,
     )
-    stride: int = _option(
+    stride: int = option(
         1,
         'every n-th pixel in both directions',
         unit='px',
@@ -135,7 +190,7 @@ class Settings:
         maximum=64,
         live=True,
     )
-    voxel_size: float = _option(
+    voxel_size: float = option(
         0.0,
         'above 0: an unorganized cloud with one point, the mean, for each voxel of this size',
         unit='m',
@@ -143,24 +198,24 @@ class Settings:
         maximum=10.0,
         live=True,
     )
-    cloud_fields: str = _option(
+    cloud_fields: str = option(
         'xyzrgb', 'fields of the cloud', choices=('xyzrgb', 'xyz'), live=True
     )
-    organized: bool = _option(
+    organized: bool = option(
         True, 'false: invalid points are left out and is_dense is true', live=True
     )
-    depth_encoding: str = _option(
+    depth_encoding: str = option(
         '32FC1',
         'encoding of depth/image: 32FC1 in metres (NaN invalid) or 16UC1 in millimetres '
         '(0 invalid)',
         choices=('32FC1', '16UC1'),
         live=True,
     )
-    autostart: bool = _option(True, 'configure and activate the lifecycle node by itself')
+    autostart: bool = option(True, 'configure and activate the lifecycle node by itself')
 
     def __post_init__(self) -> None:
-        for name, option in OPTIONS.items():
-            _check(name, getattr(self, name), option)
+        for name, known in OPTIONS.items():
+            check(name, getattr(self, name), getattr(Settings, name), known)
         if self.input_size % 14:
             raise SettingsError(
                 f'input_size is {self.input_size} px, expected 0 or a multiple of 14'
@@ -170,9 +225,25 @@ class Settings:
                 f'max_range is {self.max_range:g} m, expected 0 or more than min_depth, '
                 f'{self.min_depth:g} m'
             )
+        self._check_scale()
+
+    def _check_scale(self) -> None:
+        low, high = self.scale_bounds
+        if low > high:
+            raise SettingsError(
+                f'scale_bounds are {list(self.scale_bounds)}, expected the lower one first'
+            )
+        norm = math.hypot(*self.scale_transform[3:])
+        if any(self.scale_transform) and not abs(norm - 1.0) <= NORM_TOLERANCE:
+            raise SettingsError(
+                f'scale_transform is {list(self.scale_transform)}, expected a quaternion of '
+                f'length 1 at its end, not {norm:g}'
+            )
+        if self.scale_source == 'plane' and not self.camera_height:
+            raise SettingsError('camera_height is 0.0, expected more with scale_source plane')
 
     def replace(self, changes: Mapping[str, Any]) -> Settings:
-        """Return settings with some values changed.
+        """Return settings with some values changed; several numbers may be any sequence.
 
         Raises:
             SettingsError: an unknown name or a value that is not allowed.
@@ -180,23 +251,13 @@ class Settings:
         for name in changes:
             if name not in OPTIONS:
                 raise SettingsError(f'unknown setting {name!r}, expected one of {list(OPTIONS)}')
-        return dataclasses.replace(self, **changes)
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, (list, array.array)) else value
+            for name, value in changes.items()
+        }
+        return dataclasses.replace(self, **values)
 
 
 OPTIONS: dict[str, Option] = {
     field.name: field.metadata['option'] for field in dataclasses.fields(Settings)
 }
-
-
-def _check(name: str, value: Any, option: Option) -> None:
-    default = getattr(Settings, name)
-    # A bool is an int to Python, not to a person.
-    if type(value) is not type(default):
-        kind = type(default).__name__
-        raise SettingsError(f'{name} is {value!r} ({type(value).__name__}), expected {kind}')
-    if option.choices and value not in option.choices:
-        raise SettingsError(f'{name} is {value!r}, expected {option.allowed()}')
-    if option.minimum is None or option.maximum is None:
-        return
-    if not option.minimum <= value <= option.maximum:  # nor if it is NaN
-        raise SettingsError(f'{name} is {value!r}, expected {option.allowed()}')

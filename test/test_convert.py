@@ -365,8 +365,11 @@ def test_options_are_the_nodes(capsys, monkeypatch):
     shown = ' '.join(capsys.readouterr().out.split())
     for name in SETTINGS:
         assert f'--{name.replace("_", "-")}' in shown
-        if not isinstance(getattr(Settings, name), bool):
-            assert f'(default: {getattr(Settings, name)})' in shown
+        default = getattr(Settings, name)
+        if isinstance(default, tuple):
+            default = ' '.join(map(str, default))
+        if not isinstance(default, bool):
+            assert f'(default: {default})' in shown
 
 
 def test_no_ros_needed(tmp_path):

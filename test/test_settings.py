@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every default is written once: the YAML file and the README's table agree with the code."""
 
+import array
 import dataclasses
 import re
 from pathlib import Path
@@ -11,7 +12,11 @@ import yaml
 from depth_pcd_ros.settings import OPTIONS, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULTS = dataclasses.asdict(Settings())
+# several numbers are a tuple in the code and a list in YAML
+DEFAULTS = {
+    name: list(value) if isinstance(value, tuple) else value
+    for name, value in dataclasses.asdict(Settings()).items()
+}
 
 
 def test_yaml_has_every_default():
@@ -56,6 +61,13 @@ def test_readme_table_is_the_code():
             'max_range is 0.05 m, expected 0 or more than min_depth, 0.1 m',
         ),
         ({'strid': 2}, "unknown setting 'strid'"),
+        ({'scale_bounds': (0.5,)}, 'scale_bounds is [0.5] (list), expected 2 floats'),
+        ({'scale_bounds': (1, 2)}, 'scale_bounds is [1, 2] (list), expected 2 floats'),
+        ({'scale_bounds': 0.5}, 'scale_bounds is 0.5 (float), expected 2 floats'),
+        ({'scale_bounds': (0.0, 2.0)}, 'scale_bounds is [0.0, 2.0], expected from 0.01 to 100'),
+        ({'scale_bounds': [2.0, 0.5]}, 'scale_bounds are [2.0, 0.5], expected the lower one first'),
+        ({'scale_transform': [0.0] * 3 + [1.0] * 4}, 'a quaternion of length 1 at its end, not 2'),
+        ({'scale_source': 'plane'}, 'camera_height is 0.0, expected more with scale_source plane'),
     ],
 )
 def test_a_wrong_value_is_named(changes, told):
@@ -63,6 +75,12 @@ def test_a_wrong_value_is_named(changes, told):
     with pytest.raises(SettingsError) as err:
         Settings().replace(changes)
     assert told in str(err.value)
+
+
+def test_several_numbers():
+    """As a list, a tuple or the array that ROS has; kept as a tuple."""
+    for value in ([0.8, 1.2], (0.8, 1.2), array.array('d', [0.8, 1.2])):
+        assert Settings().replace({'scale_bounds': value}).scale_bounds == (0.8, 1.2)
 
 
 def test_replace_keeps_the_rest():

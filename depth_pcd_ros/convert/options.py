@@ -81,6 +81,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 default=default,
                 help=option.description,
             )
+        elif isinstance(default, tuple):
+            settings.add_argument(
+                flag,
+                type=float,
+                nargs=len(default),
+                default=default,
+                metavar='X',
+                help=f'{option.description} (default: {" ".join(map(str, default))})',
+            )
         else:
             settings.add_argument(
                 flag,

@@ -55,11 +55,15 @@ def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
     if len(pictures) > 1:
         # whatever it raises is told below of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
-            frames = iter(pipeline.process_batch([(p.rgb, p.calibration) for p in pictures]))
+            frames = iter(
+                pipeline.process_batch([(p.rgb, p.calibration, p.evidence) for p in pictures])
+            )
 
     def inferred(picture: Picture) -> Outcome:
         try:
-            frame = next(frames, None) or pipeline.process(picture.rgb, picture.calibration)
+            frame = next(frames, None) or pipeline.process(
+                picture.rgb, picture.calibration, picture.evidence
+            )
         except Exception as err:  # whatever one picture does, the next one is tried
             return Failure(picture.label, err)
         return Action(picture.label, partial(save, picture, frame), pictures=1)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.encodings import Rgb
 from depth_pcd_ros.pipeline import Frame
+from depth_pcd_ros.scale.readings import NO_EVIDENCE, Evidence
 
 # x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
 Points = npt.NDArray[np.float32]
@@ -19,12 +20,13 @@ Points = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture that was read, (H, W, 3) RGB, and what saves its frame and points."""
+    """A picture that was read, (H, W, 3) RGB, what saves its result, and what tells its scale."""
 
     label: str
     rgb: Rgb
     calibration: Calibration
     save: Callable[[Frame, Points], None]
+    evidence: Evidence = NO_EVIDENCE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+import array
 from collections.abc import Sequence
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from depth_pcd_ros.option import kind
 from depth_pcd_ros.settings import OPTIONS, Option, Settings, SettingsError
 
 
@@ -21,20 +23,18 @@ def declare_settings(node: Node) -> Settings:
         SettingsError: a value given by the user is not allowed or has the wrong type.
     """
     values = {}
-    for field in dataclasses.fields(Settings):
-        option = OPTIONS[field.name]
+    for name, option in OPTIONS.items():
+        default = getattr(Settings, name)
+        several = isinstance(default, tuple)
         try:
-            parameter = node.declare_parameter(field.name, field.default, descriptor(option))
+            parameter = node.declare_parameter(
+                name, list(default) if several else default, descriptor(option, several)
+            )
         except ParameterException as err:
-            given = node._parameter_overrides[field.name].value
-            kind = type(field.default).__name__
-            advice = f': write {given}.0' if kind == 'float' and type(given) is int else ''
-            raise SettingsError(
-                f'{field.name} is {given!r} ({type(given).__name__}), '
-                f'expected {kind}, {option.allowed()}{advice}'
-            ) from err
-        values[field.name] = parameter.value
-    return Settings(**values)
+            given = node._parameter_overrides[name].value
+            raise SettingsError(_wrong_type(name, given, default)) from err
+        values[name] = parameter.value
+    return Settings().replace(values)
 
 
 def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
@@ -52,13 +52,15 @@ def unknown_overrides(node: Node) -> list[str]:
     return [name for name in node._parameter_overrides if not node.has_parameter(name)]
 
 
-def descriptor(option: Option) -> ParameterDescriptor:
-    """Describe a setting as `ros2 param describe` shows it."""
+def descriptor(option: Option, several: bool = False) -> ParameterDescriptor:
+    """Describe a setting, of one value or several, as `ros2 param describe` shows it."""
     described = ParameterDescriptor(
         description=option.description + (f' [{option.unit}]' if option.unit else ''),
-        additional_constraints=option.allowed() if option.choices else '',
+        additional_constraints=option.allowed() if option.choices or several else '',
         read_only=not option.live,
     )
+    if several:  # ranges are for single numbers
+        return described
     if isinstance(option.minimum, float) and option.maximum is not None:
         described.floating_point_range = [
             FloatingPointRange(from_value=option.minimum, to_value=float(option.maximum))
@@ -68,3 +70,17 @@ def descriptor(option: Option) -> ParameterDescriptor:
             IntegerRange(from_value=int(option.minimum), to_value=int(option.maximum), step=1)
         ]
     return described
+
+
+def _wrong_type(name: str, given: Any, default: Any) -> str:
+    """Say what was given and what is expected, and how integers become that."""
+    given = given.tolist() if isinstance(given, array.array) else given
+    advice = ''
+    if type(given) is int and type(default) is float:
+        advice = f': write {float(given)}'
+    elif isinstance(given, list) and all(type(one) is int for one in given):
+        advice = f': write {[float(one) for one in given]}'
+    return (
+        f'{name} is {given!r} ({type(given).__name__}), '
+        f'expected {kind(default)}, {OPTIONS[name].allowed()}{advice}'
+    )

@@ -17,6 +17,7 @@ TYPES = {
     int: ParameterType.PARAMETER_INTEGER,
     float: ParameterType.PARAMETER_DOUBLE,
     str: ParameterType.PARAMETER_STRING,
+    tuple: ParameterType.PARAMETER_DOUBLE_ARRAY,
 }
 
 
@@ -54,6 +55,9 @@ def test_every_setting_is_described(node, peer):
         assert all(choice in found.additional_constraints for choice in option.choices)
         ranges = [*found.floating_point_range, *found.integer_range]
         bounds = [(option.minimum, option.maximum)] if option.minimum is not None else []
+        if isinstance(default, tuple):  # a descriptor has ranges for single numbers only
+            assert found.additional_constraints == option.allowed()
+            bounds = []
         assert [(r.from_value, r.to_value) for r in ranges] == bounds
 
 
@@ -80,6 +84,7 @@ def test_a_change_acts_on_the_next_frame(node, peer):
         ({'stride': 4, 'depth_scale': 1000.0}, 'depth_scale'),
         ({'stride': 4, 'model': 'demo'}, 'model'),
         ({'stride': 4, 'depth_scale': 2}, 'expected'),
+        ({'stride': 4, 'scale_bounds': [1.2, 0.8]}, 'are [1.2, 0.8], expected the lower one first'),
     ],
 )
 def test_a_wrong_change_changes_nothing(node, peer, changes, reason):
@@ -121,6 +126,12 @@ def test_yaml_file_with_a_typo(run_node, tmp_path):
         ),
         ({'stride': 0}, 'stride is 0 (int), expected int, from 1 to 64 px'),
         ({'input_size': 100}, 'input_size is 100 px, expected 0 or a multiple of 14'),
+        (
+            {'scale_bounds': '[1, 2]'},
+            'scale_bounds is [1, 2] (list), expected 2 floats, from 0.01 to 100: write [1.0, 2.0]',
+        ),
+        ({'scale_bounds': '[0.8]'}, 'scale_bounds is [0.8] (list), expected 2 floats'),
+        ({'scale_source': 'plane'}, 'camera_height is 0.0, expected more'),
     ],
 )
 def test_wrong_parameter_at_the_start(run_node, params, told):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about a setting, and whether a value is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting has a value that is not allowed; the message names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What is known about one setting beside its default.
+
+    Attributes:
+        description: one sentence for a person.
+        unit: unit of a number, '' for none.
+        minimum, maximum: inclusive bounds of a number, or of each of several.
+        choices: the allowed values of a text.
+        live: it can be changed while the node runs.
+    """
+
+    description: str
+    unit: str = ''
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def allowed(self) -> str:
+        """Say in words which values are allowed."""
+        if self.choices:
+            return 'one of ' + ', '.join(self.choices)
+        if self.minimum is not None:
+            unit = f' {self.unit}' if self.unit else ''
+            return f'from {self.minimum:g} to {self.maximum:g}{unit}'
+        return 'any text'
+
+
+def option(default: Any, description: str, **known: Any) -> Any:
+    """A field of the settings; a default of several numbers is a tuple of floats."""
+    return dataclasses.field(default=default, metadata={'option': Option(description, **known)})
+
+
+def kind(default: Any) -> str:
+    """Name the type of a value for a person."""
+    return f'{len(default)} floats' if isinstance(default, tuple) else type(default).__name__
+
+
+def check(name: str, value: Any, default: Any, known: Option) -> None:
+    """Refuse a value of another type than the default's, or one that is not allowed.
+
+    Raises:
+        SettingsError: with the value, and what is allowed.
+    """
+    several = isinstance(default, tuple)
+    values = value if several and isinstance(value, tuple) else (value,)
+    of_type = float if several else type(default)
+    # A bool is an int to Python, not to a person.
+    if len(values) != (len(default) if several else 1) or any(
+        type(one) is not of_type for one in values
+    ):
+        shown = list(value) if isinstance(value, tuple) else value
+        raise SettingsError(
+            f'{name} is {shown!r} ({type(shown).__name__}), expected {kind(default)}'
+        )
+    if known.choices and value not in known.choices:
+        raise SettingsError(f'{name} is {value!r}, expected {known.allowed()}')
+    if known.minimum is None or known.maximum is None:
+        return
+    for one in values:
+        if not known.minimum <= one <= known.maximum:  # nor if it is NaN
+            shown = list(value) if several else value
+            raise SettingsError(f'{name} is {shown!r}, expected {known.allowed()}')

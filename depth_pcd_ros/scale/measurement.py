@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a source says about the depth of one frame: true depth = scale x depth + shift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on one frame.
+
+    Attributes:
+        scale: factor on the depth.
+        shift: added to the scaled depth [m].
+        inliers: how many points agree with it.
+    """
+
+    scale: float
+    shift: float
+    inliers: int
+
+
+class ScaleError(ValueError):
+    """Why a frame gives no measurement: the last good scale is held.
+
+    Args:
+        cause: stable snake_case name of the reason.
+        message: what was found and what was expected, for a person.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sensor has said, and which of its readings belongs to a picture."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Of the sensor's points at most so many are kept, evenly spread: enough for any fit.
+MAX_POINTS = 20_000
+KEPT = 2000  # readings at most
+JUMP_BACK = 1.0  # [s] by which a stamp is earlier than the last one: a recording begins again
+
+
+@dataclass(frozen=True, eq=False)
+class PointsReading:
+    """Points with a known position, (N, 3) [m], in the frame `frame_id`."""
+
+    stamp_ns: int
+    frame_id: str
+    xyz: npt.NDArray[Any]
+
+    def __post_init__(self) -> None:
+        """Thin out what is more than needed."""
+        step = -(-len(self.xyz) // MAX_POINTS)
+        if step > 1:
+            object.__setattr__(self, 'xyz', np.ascontiguousarray(self.xyz[::step]))
+
+
+@dataclass(frozen=True)
+class RangeReading:
+    """A distance along a beam, as in a sensor_msgs/Range; field_of_view in radians."""
+
+    stamp_ns: int
+    frame_id: str
+    distance: float  # [m]
+    minimum: float  # [m]
+    maximum: float  # [m]
+    field_of_view: float  # [rad]
+
+
+Reading = PointsReading | RangeReading
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known about a picture beside its pixels.
+
+    Attributes:
+        stamp_ns: when it was taken.
+        frame_id: its optical frame.
+        reading: the sensor's newest that is not newer than the picture; None where there is none.
+        optical_from_sensor: the sensor's place (x y z [m], qx qy qz qw), where that was looked up.
+        sequence: pictures of another one have nothing to do with those before.
+    """
+
+    stamp_ns: int = 0
+    frame_id: str = ''
+    reading: Reading | None = None
+    optical_from_sensor: tuple[float, ...] | None = None
+    sequence: str = ''
+
+
+NO_EVIDENCE = Evidence()
+
+
+class Readings:
+    """The readings of one sensor by their stamps; safe to use from several threads.
+
+    Which one a picture gets depends on stamps alone, so that a recording always gives the same.
+
+    Args:
+        patience: how long a picture waits for the first reading newer than itself, which tells
+            that no more of the older ones are on their way [s].
+        span: readings older than the newest by more than this are forgotten [s].
+    """
+
+    def __init__(self, patience: float = 0.0, span: float = float('inf')) -> None:
+        self._patience = patience
+        self._span_ns = span * 1e9
+        self._readings: list[Reading] = []  # by stamp
+        self._changed = threading.Condition()
+        self._vain = False  # the last wait was, and nothing has come since
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def add(self, reading: Reading) -> None:
+        """Remember a reading."""
+        with self._changed:
+            kept = self._readings
+            if kept and kept[-1].stamp_ns - reading.stamp_ns > JUMP_BACK * 1e9:
+                kept.clear()
+            bisect.insort(kept, reading, key=_stamp)
+            outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=_stamp)
+            del kept[: max(outdated, len(kept) - KEPT)]
+            self._vain = False
+            self._changed.notify_all()
+
+    def find(self, stamp_ns: int) -> Reading | None:
+        """The newest reading that is not newer than a stamp; older ones are forgotten."""
+
+        def complete() -> bool:
+            return bool(self._readings) and self._readings[-1].stamp_ns >= stamp_ns
+
+        with self._changed:
+            if self._patience and not self._vain:
+                self._vain = not self._changed.wait_for(complete, self._patience)
+            after = bisect.bisect_right(self._readings, stamp_ns, key=_stamp)
+            if not after:
+                return None
+            del self._readings[: after - 1]
+            return self._readings[0]
+
+
+def _stamp(reading: Reading) -> int:
+    return reading.stamp_ns

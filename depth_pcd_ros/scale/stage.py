@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage of the pipeline: measure, smooth, apply."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.scale import beam, plane, points, transform
+from depth_pcd_ros.scale.measurement import Measurement, ScaleError
+from depth_pcd_ros.scale.readings import JUMP_BACK, Evidence, PointsReading, RangeReading
+from depth_pcd_ros.scale.tracker import ScaleState, Tracker
+from depth_pcd_ros.settings import Settings
+
+SENSOR_AXIS = (1.0, 0.0, 0.0)  # along which a Range is measured, by its definition
+
+
+class TrueScale:
+    """Corrects the depth of one frame after another."""
+
+    def __init__(self) -> None:
+        self._tracker = Tracker()
+        self._last = Evidence()
+
+    def correct(
+        self,
+        depth: npt.NDArray[np.float32],
+        camera: Camera,
+        evidence: Evidence,
+        settings: Settings,
+        max_depth: float,
+    ) -> ScaleState | None:
+        """Correct the depth in place.
+
+        Args:
+            depth: depth along z [m], (H, W) float32, of the network: not filtered.
+            camera: the model of these pixels.
+            evidence: what is known about the picture.
+            settings: which source, and how.
+            max_depth: depth at which the network's output ends [m].
+
+        Returns:
+            What was done; None without a `scale_source`.
+        """
+        if settings.scale_source == 'none':
+            return None
+        jump_back = (self._last.stamp_ns - evidence.stamp_ns) * 1e-9
+        if evidence.sequence != self._last.sequence or jump_back > JUMP_BACK:
+            self._tracker = Tracker()
+        self._last = evidence
+        measured: Measurement | ScaleError
+        try:
+            measured = measure(depth, camera, evidence, settings, max_depth)
+        except ScaleError as err:
+            measured = err
+        state = self._tracker.update(evidence.stamp_ns, measured, settings)
+        if state.scale != 1.0:
+            depth *= np.float32(state.scale)
+        if state.shift:
+            depth += np.float32(state.shift)
+        return dataclasses.replace(state, age=_age(evidence))
+
+
+def measure(
+    depth: npt.NDArray[np.float32],
+    camera: Camera,
+    evidence: Evidence,
+    settings: Settings,
+    max_depth: float,
+) -> Measurement:
+    """Measure one frame with the source that the settings name; arguments as in `correct`.
+
+    Raises:
+        ScaleError: there is nothing to measure with, or it does not fit.
+    """
+    if settings.scale_source == 'plane':
+        height, pitch, roll = settings.camera_height, settings.camera_pitch, settings.camera_roll
+        return plane.measure(depth, camera, height, pitch, roll)
+    reading, age = evidence.reading, _age(evidence)
+    if reading is None:
+        raise ScaleError('silent', f'nothing from the {settings.scale_source} source')
+    if age > settings.scale_timeout:
+        raise ScaleError(
+            'stale',
+            f'the newest of the {settings.scale_source} source is {age:.3g} s older than the '
+            f'picture, scale_timeout is {settings.scale_timeout:g} s',
+        )
+    if isinstance(reading, PointsReading):
+        xyz = reading.xyz
+        if reading.frame_id != evidence.frame_id:
+            xyz = transform.apply(_optical_from_sensor(evidence, settings), xyz)
+        return points.measure(depth, camera, xyz, settings.scale_fit, max_depth)
+    origin, direction = _beam(reading, evidence, settings)
+    return beam.measure(depth, camera, reading, origin, direction, max_depth)
+
+
+def _beam(
+    reading: RangeReading, evidence: Evidence, settings: Settings
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Origin and direction of the beam in the optical frame."""
+    if not any(settings.range_direction):
+        rotation, translation = transform.split(_optical_from_sensor(evidence, settings))
+        return tuple(translation), tuple(rotation @ SENSOR_AXIS)
+    return settings.scale_transform[:3], settings.range_direction
+
+
+def _optical_from_sensor(evidence: Evidence, settings: Settings) -> tuple[float, ...]:
+    if any(settings.scale_transform):
+        return settings.scale_transform
+    if evidence.optical_from_sensor is None:
+        sensor = evidence.reading.frame_id if evidence.reading else ''
+        raise ScaleError(
+            'no_transform',
+            f'the sensor is in frame {sensor!r}, the picture in {evidence.frame_id!r}: '
+            'scale_transform is not set and tf does not know',
+        )
+    return evidence.optical_from_sensor
+
+
+def _age(evidence: Evidence) -> float:
+    if evidence.reading is None:
+        return math.nan
+    return (evidence.stamp_ns - evidence.reading.stamp_ns) * 1e-9
