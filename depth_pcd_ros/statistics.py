@@ -44,6 +44,7 @@ class Summary:
     """The state at one moment; delays are [s] over the last seconds, NaN without a frame.
 
     Attributes:
+        lost: images of which the middleware says that they were lost on the way here.
         received: images that have arrived; each ends as one of the following, once.
         published: gave their results.
         superseded: replaced by a newer one before they were worked on.
@@ -55,9 +56,11 @@ class Summary:
         failure: why the latest frame was dropped, '' if it was not.
         lately_dropped: frames dropped in the last seconds, by cause.
         latest_drop: why the latest of these was dropped.
+        lately_lost, lately_received: images lost on the way and arrived in the last seconds.
         input_rate, output_rate: of the last seconds [Hz].
     """
 
+    lost: int
     received: int
     published: int
     superseded: int
@@ -69,6 +72,8 @@ class Summary:
     failure: str
     lately_dropped: dict[str, int]
     latest_drop: str
+    lately_lost: int
+    lately_received: int
     input_rate: float
     output_rate: float
     latency_p50: float
@@ -84,6 +89,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._lost = 0
         self._received = 0
         self._published = 0
         self._superseded = 0
@@ -93,9 +99,16 @@ class Statistics:
         self._idle = False
         self._failure = ''
         self._jumped = float('-inf')
+        self._losses: collections.deque[tuple[float, int]] = collections.deque(maxlen=KEPT)
         self._arrivals: collections.deque[float] = collections.deque(maxlen=KEPT)
         self._results: collections.deque[Published] = collections.deque(maxlen=KEPT)
         self._drops: collections.deque[_Dropped] = collections.deque(maxlen=KEPT)
+
+    def lost(self, count: int, now: float) -> None:
+        """Count images that were lost on the way here."""
+        with self._lock:
+            self._lost += count
+            self._losses.append((now, count))
 
     def received(self, now: float) -> None:
         """Count an image that has arrived."""
@@ -163,6 +176,7 @@ class Statistics:
                 frame.stamp_age for frame in results if frame.time - frame.latency > self._jumped
             ]
             return Summary(
+                lost=self._lost,
                 received=self._received,
                 published=self._published,
                 superseded=self._superseded,
@@ -174,6 +188,8 @@ class Statistics:
                 failure=self._failure,
                 lately_dropped=dict(collections.Counter(drop.cause for drop in drops)),
                 latest_drop=drops[-1].message if drops else '',
+                lately_lost=sum(count for time, count in self._losses if now - time <= WINDOW),
+                lately_received=len(arrivals),
                 input_rate=_rate(arrivals, now),
                 output_rate=_rate([frame.time for frame in results], now),
                 latency_p50=_quantile(latencies, 0.50),

@@ -16,11 +16,15 @@ In a launch file of one's own:
 import os
 import posixpath
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from depth_pcd_ros.environment import for_large_messages
+
+SHARE = get_package_share_directory('depth_pcd_ros')
 BOOLEAN = ['true', 'false', 'True', 'False']
 # name: default, description, choices
 ARGUMENTS = {
@@ -40,20 +44,19 @@ ARGUMENTS = {
     'log_level': ('info', 'how much is logged', ['debug', 'info', 'warn', 'error', 'fatal']),
     'respawn': ('false', 'start the node again when it has ended', BOOLEAN),
     'fastdds_profile': (
-        '',
-        'XML profile of Fast DDS, such as config/fastdds.xml; empty: as the environment has it',
+        posixpath.join(SHARE, 'config', 'fastdds.xml'),
+        'XML profile of Fast DDS, unless the environment names one; none: no settings for large '
+        'messages, neither of Fast DDS nor of malloc (docs/transport.md)',
         None,
     ),
 }
 PARAMETERS = ('model', 'device', 'rectified', 'image_transport', 'frames')
-# Kilted has renamed it.
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
 def start(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    for name in ('params_file', 'fastdds_profile'):
-        if given[name] and not os.path.isfile(given[name]):
+    for name, without in (('params_file', ''), ('fastdds_profile', 'none')):
+        if given[name] != without and not os.path.isfile(given[name]):
             raise RuntimeError(f'{name} is {given[name]!r}, expected the path of a file')
     truth = {word: word.lower() == 'true' for word in BOOLEAN}
     parameters = {name: truth.get(given[name], given[name]) for name in PARAMETERS if given[name]}
@@ -62,9 +65,9 @@ def start(context: LaunchContext) -> list[Node]:
     common = {
         'package': 'depth_pcd_ros',
         'namespace': given['namespace'],
-        'additional_env': dict.fromkeys(PROFILE_VARIABLES, given['fastdds_profile'])
-        if given['fastdds_profile']
-        else {},
+        'additional_env': {}
+        if given['fastdds_profile'] == 'none'
+        else for_large_messages(given['fastdds_profile']),
         'output': 'screen',
     }
     sim_time = {'use_sim_time': truth[given['use_sim_time']]}

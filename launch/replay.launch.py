@@ -14,6 +14,7 @@ import os
 import posixpath
 import subprocess
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -25,7 +26,10 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.substitutions import ExecutableInPackage
 
+from depth_pcd_ros.environment import for_large_messages
+
 BOOLEAN = ['true', 'false', 'True', 'False']
+PROFILE = posixpath.join(get_package_share_directory('depth_pcd_ros'), 'config', 'fastdds.xml')
 CAMERA = os.path.join(os.path.dirname(os.path.realpath(__file__)), 'depth_pcd.launch.py')
 
 
@@ -52,7 +56,9 @@ def play(context: LaunchContext) -> list[ExecuteProcess]:
     command += ['--wait', '600', '--wait-for', *topics]
     if given['loop'].lower() == 'true':
         command.append('--loop')
-    return [ExecuteProcess(cmd=command, output='screen')]
+    profile = context.launch_configurations.get('fastdds_profile', PROFILE)
+    environment = {} if profile == 'none' else for_large_messages(profile)
+    return [ExecuteProcess(cmd=command, additional_env=environment, output='screen')]
 
 
 def generate_launch_description() -> LaunchDescription:

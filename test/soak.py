@@ -3,21 +3,25 @@
 
 A 30 Hz camera whose size and calibration change and of whose messages 1 % are broken, subscribers
 that come, go and are killed, parameters that change, now and then a deactivation. Afterwards every
-frame that was received must have been published or counted, and neither memory nor threads have
-grown.
+frame that was sent while the node was active must have arrived and been published or counted, and
+neither memory nor threads have grown since the first minute. In that minute all that costs memory
+is done once, size by size: libraries start their threads, and buffers take their full size, when
+they are first needed.
 """
 
 import argparse
 import collections
 import contextlib
+import itertools
 import random
 import signal
 import statistics
 import sys
+import threading
 import time
 from pathlib import Path
 
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from scenes.isolation import isolate
 
@@ -27,61 +31,102 @@ from .ros.conftest import (
     Peer,
     make_image,
     make_info,
+    wait_until,
 )
 
 PERIOD = 1 / 30  # [s]
 SIZES = ((640, 480), (320, 240), (424, 240))
 BROKEN = 0.01  # of the messages
 MAX_GROWTH = 20.0  # [MB]
-MAX_LOST = 0.03  # on the way to the node, which listens to nothing while it is not active
+MINUTE = 60  # [s] that the first minute has
+# What needs most memory, each once for each size in the first minute.
+PLAIN = {
+    'stride': 1,
+    'depth_scale': 2.0,
+    'edge_filter': 88.0,
+    'voxel_size': 0.0,
+    'organized': True,
+    'cloud_fields': 'xyzrgb',
+    'depth_encoding': '32FC1',
+}
+HUNGRY = (PLAIN, {**PLAIN, 'voxel_size': 0.05}, {**PLAIN, 'organized': False, 'stride': 2})
+# Of the images: keep last 1 replaces an image before it is taken if the node is late by a period,
+# which the middleware does not tell.
+MAX_LOST = 0.001
 ENDS = ('frames processed', 'frames superseded', 'frames nobody subscribed to', 'frames dropped')
 
 
 class Camera:
-    """Publishes an image and a CameraInfo every 33 ms, some of them broken."""
+    """Publishes an image and a CameraInfo every 33 ms in a thread of its own, some of them broken.
+
+    Attributes:
+        sent, broken: how many images were published, and how many of them were no good.
+        heard: how many were published while the node certainly listened.
+        listening: whether it does; to be set from outside.
+    """
 
     def __init__(self, peer, rng):
         self.images = peer.publisher('/image', Image)
         self.infos = peer.publisher('/camera_info', CameraInfo)
         self.pictures = [make_image(*size) for size in SIZES]
         self.rng = rng
-        self.sent = self.broken = 0
+        self.sent = self.heard = self.broken = 0
+        self.listening = False
         self.change()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
 
-    def change(self):
+    def start(self):
+        """Begin to publish."""
+        self._thread.start()
+
+    def end(self):
+        """Publish no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def change(self, size=None):
         """Take another size and another calibration."""
-        self.image = self.rng.choice(self.pictures)
-        width, height = self.image.width, self.image.height
+        image = self.pictures[SIZES.index(size)] if size else self.rng.choice(self.pictures)
+        width, height = image.width, image.height
         focal = self.rng.uniform(0.5, 1.2) * width
-        self.info = make_info(width, height, focal, focal, width / 2, height / 2)
-        self.info.d = [self.rng.uniform(-0.1, 0.1), 0.01, 0.0, 0.0, 0.0]
+        info = make_info(width, height, focal, focal, width / 2, height / 2)
+        info.d = [self.rng.uniform(-0.1, 0.1), 0.01, 0.0, 0.0, 0.0]
+        self.now_showing = image, info
 
-    def show(self):
-        """Publish one of each."""
-        image, info = self.image, self.info
+    def _run(self):
+        due = time.monotonic()
+        while not self._ended.wait(max(due - time.monotonic(), 0.0)):
+            self._show()
+            due = max(due + PERIOD, time.monotonic())  # no burst after a pause
+
+    def _show(self):
+        good, info = self.now_showing
+        image = good
         image.header.stamp.sec, image.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
         if self.rng.random() < BROKEN:
             self.broken += 1
             image = Image(header=image.header, encoding=image.encoding, step=image.step)
-            image.width, image.height = self.image.width, self.image.height
+            image.width, image.height = good.width, good.height
             fault = self.rng.choice(['encoding', 'size', 'data', 'step', 'frame', 'stamp'])
             if fault == 'encoding':
                 image.encoding = 'rgb9'
             elif fault == 'size':
-                image.width, image.data = 2**31, self.image.data
+                image.width, image.data = 2**31, good.data
             elif fault == 'data':
-                image.data = self.image.data[: self.rng.randrange(1000)]
+                image.data = good.data[: self.rng.randrange(1000)]
             elif fault == 'step':
-                image.step, image.data = 1, self.image.data
+                image.step, image.data = 1, good.data
             elif fault == 'frame':
-                image.data = self.image.data
+                image.data = good.data
                 image.header = type(image.header)(frame_id='elsewhere', stamp=image.header.stamp)
             else:
                 image.header = type(image.header)(frame_id=image.header.frame_id)
                 image.header.stamp.sec = -1
-                image.data = self.image.data[:-1]
-        info.header = self.image.header
+                image.data = good.data[:-1]
+        info.header = good.header
         self.infos.publish(info)
+        self.heard += self.listening
         self.images.publish(image)
         self.sent += 1
 
@@ -95,24 +140,48 @@ class Life:
         self.subscriptions = []
         self.changes = 0
         self.deactivations = 0
+        self.hungry = list(itertools.product(SIZES, HUNGRY))
 
     def happen(self, second):
         """Let one second's events happen."""
-        if second % 3 == 0:
-            self.change_parameters()
-        if second % 10 == 0:
-            self.camera.change()
-        if second % 7 == 0:
-            self.toggle_subscription()
+        if second % 120 == 40:  # the first within the first minute
+            self.restart()
         if second % 20 == 0:
             self.subscribers.append(NodeProcess(['subscriber'], 'test.ros.stream'))
             if len(self.subscribers) > 2:
                 how = self.rng.choice([signal.SIGKILL, signal.SIGINT])
                 self.subscribers.pop(0).stop(how)
-        if second % 120 == 40:  # the first within the first minute
-            assert self.peer.change_state('deactivate')
-            assert self.peer.change_state('activate')
-            self.deactivations += 1
+        if second < MINUTE:
+            if second == 0:
+                self.subscribe('/points', '/depth/image', '/depth/color')
+            if second % 5 == 4 and self.hungry:
+                size, values = self.hungry.pop(0)
+                self.camera.change(size)
+                assert self.peer.set_parameters(**values) == ''
+                self.changes += 1
+            return
+        if second % 3 == 0:
+            self.change_parameters()
+        if second % 10 == 0:
+            self.camera.change()
+        if second % 7 == 0:
+            topic = self.rng.choice(['/depth/image', '/depth/color', None])
+            self.subscribe(*([topic] if topic else []))
+
+    def restart(self):
+        """Deactivate and activate; the camera goes on."""
+        self.camera.listening = False
+        assert self.peer.change_state('deactivate')
+        assert self.peer.change_state('activate')
+        self.wait_for_ears()
+        self.deactivations += 1
+
+    def wait_for_ears(self):
+        """Wait until what the camera publishes certainly arrives."""
+        images = self.camera.images
+        assert wait_until(lambda: images.get_subscription_count() == 1)
+        time.sleep(0.5)  # what is matched here must also be matched there
+        self.camera.listening = True
 
     def change_parameters(self):
         """Set some parameters, now and then to what is not allowed."""
@@ -132,14 +201,14 @@ class Life:
             assert self.peer.set_parameters(**values) == ''
         self.changes += 1
 
-    def toggle_subscription(self):
-        """Subscribe to another result, or to none."""
+    def subscribe(self, *topics):
+        """Subscribe to these results and to no others."""
         while self.subscriptions:
             self.peer.node.destroy_subscription(self.subscriptions.pop())
-        topic = self.rng.choice(['/depth/image', '/depth/color', None])
-        if topic is not None:
+        for topic in topics:
+            msg_type = PointCloud2 if topic == '/points' else Image
             self.subscriptions.append(
-                self.peer.node.create_subscription(Image, topic, lambda _: None, 1)
+                self.peer.node.create_subscription(msg_type, topic, lambda _: None, 1, raw=True)
             )
 
     def end(self):
@@ -174,23 +243,24 @@ def soak(seconds, seed):
     camera = Camera(peer, rng)
     life = Life(peer, camera, rng)
     used, threads = [], []
-    start = due = time.monotonic()
-    seen = -1
-    while (now := time.monotonic()) - start < seconds and node.process.poll() is None:
-        camera.show()
-        if int(now - start) > seen:
-            seen = int(now - start)
-            life.happen(seen)
+    start = time.monotonic()
+    camera.start()
+    life.wait_for_ears()
+    try:
+        for second in range(int(seconds)):
+            time.sleep(max(start + second - time.monotonic(), 0.0))
+            if node.process.poll() is not None:
+                break
+            life.happen(second)
             used.append(memory(node.process.pid))
             threads.append(thread_names(node.process.pid))
             peer.received['/diagnostics'][:-5] = []
-            if seen % 60 == 0:
-                print(
-                    f'{seen:5d} s: {used[-1][0]:.1f} MB, {threads[-1].total()} threads', flush=True
-                )
-        due = max(due + PERIOD, time.monotonic() - 1.0)
-        time.sleep(max(due - time.monotonic(), 0.0))
-    life.end()
+            if second % MINUTE == 0:
+                megabytes, count = used[-1][0], threads[-1].total()
+                print(f'{second:5d} s: {megabytes:.1f} MB, {count} threads', flush=True)
+    finally:
+        camera.end()
+        life.end()
     values = peer.wait_for_values(lambda v: total(v) == int(v['frames received']), 20.0)
     threads.append(thread_names(node.process.pid))
     exit_code = node.stop()
@@ -205,15 +275,17 @@ def total(values):
 
 def report(camera, life, values, used, threads, node, exit_code):
     """Print what was seen; return what should not be."""
-    minute = min(60, len(used) // 3)
+    minute = min(MINUTE, len(used) // 3)
     growths = [
         statistics.median(sample[kind] for sample in used[-minute:])
         - statistics.median(sample[kind] for sample in used[minute : 2 * minute])
         for kind in (0, 1)
     ]
+    lost = max(camera.heard - int(values['frames received']), 0)
     print(
-        f'sent {camera.sent}, of which broken {camera.broken}; parameters set '
-        f'{life.changes} times, deactivated {life.deactivations} times'
+        f'sent {camera.sent}, {camera.heard} of them while it certainly listened, broken '
+        f'{camera.broken}; parameters set {life.changes} times, deactivated '
+        f'{life.deactivations} times; lost on the way {lost}'
     )
     for name, value in values.items():
         print(f'  {name}: {value}')
@@ -223,10 +295,9 @@ def report(camera, life, values, used, threads, node, exit_code):
         f'at most {max(resident):.1f} since; medians of a minute have grown by {growths[0]:+.1f}, '
         f'unshared by {growths[1]:+.1f}'
     )
-    half_way = threads[len(threads) // 2]  # libraries start threads when they first need them
-    more, fewer = threads[-1] - half_way, half_way - threads[-1]
+    more, fewer = threads[-1] - threads[minute], threads[minute] - threads[-1]
     print(
-        f'  threads: {threads[-1].total()} at the end; since half-time new {dict(more)}, '
+        f'  threads: {threads[-1].total()} at the end; since the first minute new {dict(more)}, '
         f'gone {dict(fewer)}'
     )
     dropped = sum(int(v) for k, v in values.items() if k.startswith('frames dropped'))
@@ -235,13 +306,12 @@ def report(camera, life, values, used, threads, node, exit_code):
         'the node ended': exit_code != 0,
         'a traceback': 'Traceback' in node.log,
         'frames neither published nor counted': total(values) != int(values['frames received']),
-        'frames lost on the way': camera.sent - int(values['frames received'])
-        > MAX_LOST * camera.sent,
+        'frames lost on the way': lost > MAX_LOST * camera.heard,
         'more drops than broken messages explain': dropped > 2 * camera.broken + 100,
         'internal errors': bool(unexpected),
         'few results': int(values['frames processed']) < 0.1 * camera.sent,
         'memory': growths[0] > MAX_GROWTH,
-        'threads': threads[-1].total() > half_way.total(),
+        'threads': bool(more),
     }
     return [name for name, found in findings.items() if found]
 

@@ -62,13 +62,11 @@ class Activity:
             predecessor=predecessor._worker if predecessor is not None else None,
         )
         try:
-            for msg_type, topic, callback in (
-                (CameraInfo, 'camera_info', self._worker.take_camera_info),
-                (image_type, image_topic, self._worker.take_image),
+            for arguments in (
+                (CameraInfo, 'camera_info', self._worker.take_camera_info, depth),
+                (image_type, image_topic, self._worker.take_image, depth, self._worker.count_lost),
             ):
-                self._subscriptions.append(
-                    AdaptiveSubscription(node, msg_type, topic, callback, depth)
-                )
+                self._subscriptions.append(AdaptiveSubscription(node, *arguments))
         except Exception:
             self.stop()
             raise

@@ -10,12 +10,15 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.ros import transport
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.statistics import WINDOW, Summary
 
 SILENT_AFTER = 2.0  # [s] without an image
 STUCK_AFTER = 5.0  # [s] on one frame
 FAILED_AFTER = 1.0  # [s] without a result while frames are dropped
+# Images lost on the way in the last seconds that are worth a warning: so many, and this part.
+MANY_LOST, MUCH_LOST = 5, 0.1
 
 
 def judge(
@@ -37,12 +40,15 @@ def judge(
         active_for: how long it has been active [s].
         busy_for: how long it has worked on the frame in work [s].
     """
+    lost, expected = summary.lately_lost, summary.lately_lost + summary.lately_received
+    losses = f'{lost} of {expected} images lost on the way in the last {WINDOW:g} s'
     silence = summary.seconds_since_image
     if silence is None or silence > SILENT_AFTER:
         if active_for < SILENT_AFTER:
             return DiagnosticStatus.OK, 'waiting for images'
         since = 'no image yet' if silence is None else f'no image for {silence:.1f} s'
-        return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {image.who_publishes()}'
+        why = f'{losses}, {transport.advice()}' if lost else image.who_publishes()
+        return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {why}'
     if not has_camera_info:
         return (
             DiagnosticStatus.ERROR,
@@ -54,6 +60,8 @@ def judge(
     if summary.failure and (unpublished is None or unpublished > FAILED_AFTER):
         return DiagnosticStatus.ERROR, summary.failure
     rate = f'{summary.output_rate:.1f} results/s'
+    if lost >= MANY_LOST and lost > MUCH_LOST * expected:
+        return DiagnosticStatus.WARN, f'{rate}, {losses}: {transport.advice()}'
     if summary.lately_dropped:
         level = DiagnosticStatus.WARN
         if 'queue_full' in summary.lately_dropped:  # `frames: all` has promised every one
@@ -106,6 +114,7 @@ def values(summary: Summary) -> dict[str, str]:
     return {
         'input rate [Hz]': f'{summary.input_rate:.2f}',
         'output rate [Hz]': f'{summary.output_rate:.2f}',
+        'frames lost on the way': str(summary.lost),
         'frames received': str(summary.received),
         'frames processed': str(summary.published),
         'frames superseded': str(summary.superseded),

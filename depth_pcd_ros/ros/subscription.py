@@ -15,9 +15,9 @@ from depth_pcd_ros.ros import qos
 from depth_pcd_ros.settings import SettingsError
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 RELIABILITIES = {
     'adapt': None,
@@ -39,6 +39,9 @@ class AdaptiveSubscription:
         topic: topic name, relative and before remapping.
         callback: gets each message.
         depth: how many messages the middleware keeps.
+        on_lost: gets the number of messages of which the middleware has just noticed that they
+            were lost on the way; not those that a newer one has replaced here. Fast DDS notices
+            it of best-effort messages.
 
     Raises:
         SettingsError: the reliability parameter has an unknown value.
@@ -51,8 +54,10 @@ class AdaptiveSubscription:
         topic: str,
         callback: Callable[[Any], None],
         depth: int,
+        on_lost: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._node = node
+        self._on_lost = on_lost
         self._arguments = (msg_type, topic, callback)
         self._depth = depth
         self.topic_name: str = node.resolve_topic_name(topic)
@@ -96,8 +101,6 @@ class AdaptiveSubscription:
             asked = getattr(own, policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
-        if own.reliability == ReliabilityPolicy.BEST_EFFORT:
-            return f'{count}, best effort: lost on the way? See Fast DDS in the README'
         return f'{count}, which sends nothing'
 
     def destroy(self) -> None:
@@ -120,10 +123,20 @@ class AdaptiveSubscription:
         return RELIABILITIES[value]
 
     def _subscribe(self) -> Any:
+        try:
+            return self._subscribe_with(
+                message_lost=lambda event: self._on_lost(event.total_count_change)
+            )
+        except UnsupportedEventTypeError:  # by this middleware
+            return self._subscribe_with()
+
+    def _subscribe_with(self, **callbacks: Any) -> Any:
         return self._node.create_subscription(
             *self._arguments,
             QoSProfile(depth=self._depth, reliability=self._reliability),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible, **callbacks
+            ),
             qos_overriding_options=QoSOverridingOptions(
                 [kind for kind in qos.OVERRIDABLE if kind != QoSPolicyKind.RELIABILITY]
             ),

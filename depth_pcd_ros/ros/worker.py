@@ -119,6 +119,10 @@ class Worker:
         else:
             self._statistics.superseded()
 
+    def count_lost(self, count: int) -> None:
+        """Count images that were lost on the way here."""
+        self._statistics.lost(count, time.monotonic())
+
     def _start(self, before: threading.Thread | None) -> threading.Thread:
         thread = threading.Thread(target=self._work, args=(before,), name=THREAD, daemon=True)
         thread.start()

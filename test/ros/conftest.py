@@ -23,8 +23,10 @@ from rcl_interfaces.srv import SetParametersAtomically  # noqa: E402
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.task import Future  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
+from depth_pcd_ros.environment import PROFILE_VARIABLES  # noqa: E402
 from scenes.isolation import isolate  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,12 +84,20 @@ def constant_params(constant_checkpoint: Path) -> dict[str, Any]:
 
 
 class NodeProcess:
-    """A running node; `log` is what it has printed so far."""
+    """A running node; `log` is what it has printed so far.
 
-    def __init__(self, arguments: list[str], module: str) -> None:
+    With `profile` False, Fast DDS is as it is by default.
+    """
+
+    def __init__(self, arguments: list[str], module: str, profile: bool = True) -> None:
         command = [sys.executable, '-m', module, *arguments]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if profile or k not in PROFILE_VARIABLES},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read)
@@ -173,6 +183,7 @@ class Peer:
         self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
+        self._end = Future()
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
 
@@ -276,14 +287,15 @@ class Peer:
 
     def close(self) -> None:
         """End."""
-        self._executor.shutdown()
+        self._end.set_result(None)
         self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._end)
         except ExternalShutdownException:
             return
 

@@ -21,6 +21,7 @@ VALUES = {
     'depth scale',
     'input rate [Hz]',
     'output rate [Hz]',
+    'frames lost on the way',
     'frames received',
     'frames processed',
     'frames superseded',

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ pytest.importorskip('ros2launch', reason='ros2launch is not installed (no wheels
 from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
+
+from depth_pcd_ros.environment import MALLOC, PROFILE_VARIABLES
 
 from ..test_convert_recordings import START, image, info, record
 from .conftest import ROOT, make_image, make_info, wait_until
@@ -170,6 +173,27 @@ def test_a_file_of_ones_own_includes_it(launch, params_file, tmp_path):
     running = launch(str(own))
     running.wait_for('listening to /cam/image_raw and /cam/camera_info')
     assert running.stop() == 0
+
+
+@pytest.mark.parametrize('given', [[], ['fastdds_profile:=none']])
+def test_settings_for_large_messages(launch, env, params_file, given):
+    """The node has those of environment.py that were not set before; none if that is asked for."""
+    names = (*PROFILE_VARIABLES, *MALLOC)
+    for name in names:
+        env.pop(name, None)
+    env['MALLOC_TOP_PAD_'] = '4096'
+    running = launch('depth_pcd_ros', CAMERA, f'params_file:={params_file}', *given)
+    running.wait_for('listening to')
+    pid = re.search(r'depth_pcd_node-1\]: process started with pid \[(\d+)\]', running.log)[1]
+    entries = Path(f'/proc/{pid}/environ').read_text().split('\0')
+    found = dict(entry.partition('=')[::2] for entry in entries)
+    assert found['MALLOC_TOP_PAD_'] == '4096'
+    if given:
+        assert found.keys() & set(names) == {'MALLOC_TOP_PAD_'}
+        return
+    assert found['MALLOC_TRIM_THRESHOLD_'] == MALLOC['MALLOC_TRIM_THRESHOLD_']
+    for name in PROFILE_VARIABLES:
+        assert Path(found[name]).read_text() == (ROOT / 'config' / 'fastdds.xml').read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do about large messages that get lost; see docs/transport.md."""
+
+from __future__ import annotations
+
+import os
+
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from depth_pcd_ros.environment import PROFILE_VARIABLES
+
+
+def advice() -> str:
+    """Say what probably helps against images that are lost between the camera and this node."""
+    if not get_rmw_implementation_identifier().startswith('rmw_fastrtps'):
+        return 'see docs/transport.md'
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return 'is config/fastdds.xml also set for the camera? See docs/transport.md'
+    return (
+        "Fast DDS's shared memory has room for 512 KB: set config/fastdds.xml for the camera and "
+        'this node, see docs/transport.md'
+    )
