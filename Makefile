@@ -4,9 +4,16 @@
 ROS ?= kilted
 PYTHON ?= python3
 MODEL ?= demo
-VENV := .venv$(if $(filter-out kilted,$(ROS)),-$(ROS))
+# ROS=none: no ROS and no torch, an environment for each Python
+NONE := $(if $(filter none,$(ROS)),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+VENV := .venv$(if $(filter-out kilted,$(ROS)),-$(ROS))$(NONE)
 PY := $(VENV)/bin/python
-REQUIREMENTS := requirements/base.txt requirements/dev.txt requirements/ros-$(ROS).txt
+REQUIREMENTS := requirements/base.txt requirements/dev.txt \
+  $(if $(NONE),,requirements/torch.txt requirements/ros-$(ROS).txt)
+COLCON := $(VENV)/colcon
+# all that depends on being installed; the other tests have no need to run twice
+COLCON_TESTS ?= test/ros/test_installed.py test/ros/test_launch.py test/ros/test_rviz.py
+WORKSPACE := build/colcon
 READY := $(VENV)/ready
 
 # The ROS of the wheels and a sourced one do not mix: here, the wheels are used.
@@ -17,17 +24,18 @@ unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_P
 unexport ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION PYTHONHOME
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: help setup demo test lint format train eval bench soak rviz-picture clean
+.PHONY: help setup demo test lint format train eval bench soak rviz-picture colcon clean
 
 help:
 	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
-	@echo 'make test    run all the tests (ROS=jazzy: with the other distribution)'
+	@echo 'make test    run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some)'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make format  let ruff format'
 	@echo 'make eval    accuracy of the demo model, the edge filter and the scale on unseen rooms'
 	@echo 'make bench   what every stage costs, beside its limit and other ways'
 	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
 	@echo 'make rviz-picture  RViz shows the demo; its window as out/rviz/rviz.png'
+	@echo 'make colcon  colcon build and colcon test in a workspace of their own, build/colcon'
 	@echo 'make train   train the demo model (hours; resumes where it was)'
 	@echo 'make clean   remove what make has made, but not the environments'
 
@@ -37,7 +45,7 @@ $(READY): $(REQUIREMENTS) setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), expected Python 3.10 to 3.13;" \
 	    'name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
-	@echo 'Setting up $(VENV) with ROS 2 $(ROS) and torch: a few minutes, once.'
+	@echo 'Setting up $(VENV) with $(if $(NONE),neither ROS nor torch,ROS 2 $(ROS) and torch): a few minutes, once.'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo 'Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@$(PY) -m pip install --disable-pip-version-check $(REQUIREMENTS:%=-r %) \
@@ -50,7 +58,7 @@ demo: $(READY)
 	$(PY) -m scenes.demo --model $(MODEL)
 
 test: $(READY)
-	$(PY) -m pytest
+	$(PY) -m pytest $(TESTS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -70,6 +78,19 @@ soak: $(READY)
 rviz-picture: $(READY)
 	test -f out/demo/output.mcap || $(PY) -m scenes.demo
 	$(PY) -m scenes.rviz_picture
+
+$(COLCON): requirements/colcon.txt $(READY)
+	$(PY) -m pip install --disable-pip-version-check -r $<
+	@touch $@
+
+colcon: $(COLCON)
+	rm -rf $(WORKSPACE)
+	mkdir -p $(WORKSPACE)/src/depth_pcd_ros
+	git ls-files -z --cached --others --exclude-standard \
+	  | xargs -0 cp --parents --target-directory $(WORKSPACE)/src/depth_pcd_ros
+	cd $(WORKSPACE) && $(abspath $(VENV))/bin/colcon build
+	cd $(WORKSPACE) && $(abspath $(VENV))/bin/colcon test --event-handlers console_direct+ \
+	  --return-code-on-test-failure --pytest-args $(COLCON_TESTS)
 
 train: $(READY)
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m scenes.train

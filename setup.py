@@ -37,7 +37,8 @@ setup(
         'tqdm',
         'PyYAML',
     ],
-    extras_require={'view': ['viser']},
+    # colcon test runs pytest because of the extra of this name.
+    extras_require={'view': ['viser'], 'test': ['pytest', 'pytest-timeout', 'hypothesis']},
     zip_safe=True,
     maintainer='depth_pcd_ros maintainers',
     maintainer_email='depth_pcd_ros@example.org',

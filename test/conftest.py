@@ -1,12 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Without ROS 2, the tests in test/ros are left out, and the header of the run says so."""
+"""Without ROS 2 the tests in test/ros are left out, without torch those that import it."""
 
 import importlib.util
+import sys
+
+import pytest
 
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
+HAS_TORCH = importlib.util.find_spec('torch') is not None
 collect_ignore = [] if HAS_ROS else ['ros']
+
+
+class Missing:
+    """Skips the test, or the file of tests, that imports torch."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """Called for every module that is imported for the first time."""
+        if name == 'torch':
+            pytest.skip('torch is not installed', allow_module_level=True)
+
+
+if not HAS_TORCH:
+    sys.meta_path.insert(0, Missing)
 
 
 def pytest_report_header():
     """Say what is left out."""
-    return None if HAS_ROS else 'ROS 2 is not installed: the tests in test/ros are left out'
+    missing = [
+        *([] if HAS_ROS else ['ROS 2 is not installed: the tests in test/ros are left out']),
+        *([] if HAS_TORCH else ['torch is not installed: the tests that import it are skipped']),
+    ]
+    return missing or None

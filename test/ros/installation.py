@@ -35,7 +35,11 @@ def environment(folder: Path) -> Mapping[str, str]:
         index.mkdir(parents=True)
         programs.mkdir(parents=True)
         (index / PACKAGE).touch()
-        (folder / 'share' / PACKAGE).symlink_to(ROOT)
+        for name in ('config', 'launch', 'models', 'rviz'):
+            share = folder / 'share' / PACKAGE / name
+            share.mkdir(parents=True)
+            for path in (ROOT / name).glob('*.*'):
+                (share / path.name).symlink_to(path)
         for name, module in PROGRAMS.items():
             call = f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n'
             (programs / name).write_text(call)
