@@ -4,7 +4,6 @@
 import json
 import re
 import runpy
-import signal
 import subprocess
 import sys
 import time
@@ -20,36 +19,13 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.options import FORMATS, SETTINGS
 from depth_pcd_ros.convert.outputs import FORMATS as WRITERS
 from depth_pcd_ros.convert.overlap import overlap
-from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ply import read_ply
 from depth_pcd_ros.settings import OPTIONS, Settings
 
+from .converting import CAMERA, DEMO, HEIGHT, WIDTH, contents, listed, photos, smooth, video
+
 GOLDEN = Path(__file__).parent / 'data' / 'golden'
 ROOT = Path(__file__).resolve().parent.parent
-WIDTH, HEIGHT = 56, 42
-DEMO = ['--model', 'demo', '--device', 'cpu', '--input-size', '42']
-CAMERA = ['--fx', '50', '--fy', '48', '--cx', '27', '--cy', '20']
-
-
-def smooth(seed, width=WIDTH, height=HEIGHT):
-    """A smooth picture, (H, W, 3) RGB."""
-    few = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
-    return cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def photos(folder, count=3):
-    """A folder with photos, the first in a folder below it."""
-    (folder / 'below').mkdir(parents=True)
-    for i in range(count):
-        name = f'below/{i}.png' if i == 0 else f'{i}.png'
-        Image.fromarray(smooth(i)).save(folder / name)
-    return str(folder)
-
-
-def contents(folder):
-    """The bytes of every file below a folder, by its path there."""
-    files = (path for path in folder.rglob('*') if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_golden(tmp_path):
@@ -82,9 +58,7 @@ def test_every_format(tmp_path):
     out = tmp_path / 'out'
     args = ['convert', str(tmp_path / 'a.png'), '-o', str(out), *CAMERA, *DEMO]
     assert main([*args, '--write', ','.join(FORMATS)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(
-        f'a{ending}' for ending, _ in WRITERS.values()
-    )
+    assert listed(out) == sorted(f'a{ending}' for ending, _ in WRITERS.values())
     depth = np.load(out / 'a.depth.npy')
     assert depth.dtype == np.float32
     valid = np.isfinite(depth)
@@ -159,13 +133,7 @@ def test_exif_focal_length(tmp_path, capsys):
 
 def test_video(tmp_path):
     """A video gives its pictures by number, in a folder of its name."""
-    writer = cv2.VideoWriter(
-        str(tmp_path / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (WIDTH, HEIGHT)
-    )
-    for i in range(3):
-        writer.write(np.ascontiguousarray(smooth(i)[..., ::-1]))
-    writer.release()
-    args = ['convert', str(tmp_path / 'clip.avi'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    args = ['convert', video(tmp_path / 'clip.avi', 3), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
     assert main(args) == 0
     found = contents(tmp_path / 'out')
     assert sorted(found) == [f'clip/{i:06d}.ply' for i in range(3)]
@@ -181,10 +149,7 @@ def test_video(tmp_path):
 def test_damaged_video(tmp_path, part, capfd):
     """A video without a picture fails; one that is cut off gives what it has, and that is said."""
     path = tmp_path / 'clip.avi'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (WIDTH, HEIGHT))
-    for i in range(10):
-        writer.write(smooth(i))
-    writer.release()
+    video(path, 10)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), *CAMERA, '--size', '56x42', *DEMO]
@@ -210,84 +175,6 @@ def test_clouds_of_voxels(tmp_path):
     assert f'WIDTH {len(xyz)}\nHEIGHT 1\n'.encode() in (tmp_path / 'out' / 'a.pcd').read_bytes()
     preview = cv2.imread(str(tmp_path / 'out' / 'a.preview.png'))
     assert preview.shape == (HEIGHT // 2, 3 * WIDTH // 2, 3)
-
-
-def test_nothing_is_overwritten(tmp_path, capsys):
-    """Without --force what is there stays; --resume makes what is missing; --force makes all."""
-    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
-    assert main(args) == 0
-    first = contents(tmp_path / 'out')
-    assert sorted(first) == ['1.ply', '2.ply', 'below/0.ply']
-    for name in ('1.ply', 'below/0.ply'):
-        (tmp_path / 'out' / name).write_bytes(b'mine')
-    (tmp_path / 'out' / '2.ply').unlink()
-    capsys.readouterr()
-    assert main(args) == 2
-    told = capsys.readouterr().err
-    assert '1.ply (and 1 more) is there already: --force' in told
-    assert not (tmp_path / 'out' / '2.ply').exists()
-    assert main([*args, '--resume']) == 0
-    assert '1 converted, 2 there already' in capsys.readouterr().err
-    assert contents(tmp_path / 'out') == {
-        '1.ply': b'mine',
-        '2.ply': first['2.ply'],
-        'below/0.ply': b'mine',
-    }
-    assert main([*args, '--force']) == 0
-    assert contents(tmp_path / 'out') == first
-
-
-@pytest.mark.parametrize('at', ['read', 'infer', 'write'])
-@pytest.mark.parametrize('number', [0, 1, 3])
-def test_interrupted(tmp_path, monkeypatch, at, number):
-    """Ctrl-C while one of the threads is at some picture, then --resume: as if run once."""
-    folder = photos(tmp_path / 'in', 4)
-    args = ['convert', folder, *CAMERA, *DEMO, '--write', 'ply,npy']
-    assert main([*args, '-o', str(tmp_path / 'once')]) == 0
-    names = {
-        'read': 'depth_pcd_ros.convert.jobs.read_photo',
-        'infer': 'depth_pcd_ros.pipeline.Pipeline.process',
-        'write': 'depth_pcd_ros.convert.outputs.np.save',
-    }
-    module, _, name = names[at].rpartition('.')
-    owner = Pipeline if at == 'infer' else sys.modules.get(module) or np
-    original = getattr(owner, name)
-    calls = []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        if len(calls) == number + 1:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, interrupted)
-        assert main([*args, '-o', str(tmp_path / 'twice')]) == 130
-    there = contents(tmp_path / 'twice')
-    assert len(there) < 8
-    assert not [name for name in there if name.endswith('.part')]
-    assert main([*args, '-o', str(tmp_path / 'twice'), '--resume']) == 0
-    assert contents(tmp_path / 'twice') == contents(tmp_path / 'once')
-
-
-def test_interrupted_by_signal(tmp_path):
-    """The real signal, while it works: exit code 130, no half file, no traceback."""
-    folder = photos(tmp_path / 'in', 40)
-    out = tmp_path / 'out'
-    command = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', folder, '-o', str(out)]
-    process = subprocess.Popen(
-        [*command, *CAMERA, *DEMO], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    end = time.monotonic() + 60.0
-    while not list(out.glob('*.ply')) and time.monotonic() < end:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130, told
-    assert 'Traceback' not in told
-    count = len(contents(out))
-    assert 0 < count < 40
-    assert not [name for name in contents(out) if not name.endswith('.ply')]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +210,6 @@ def test_usage(tmp_path, capsys, arguments, reason):
         ['--write', 'ply,obj'],
         ['--size', '640'],
         ['--stride', 'two'],
-        ['--force', '--resume'],
         ['--precision', 'fp8'],
     ],
 )

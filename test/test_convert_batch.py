@@ -11,7 +11,7 @@ from depth_pcd_ros.convert.steps import Action, Picture
 from depth_pcd_ros.engine.torch_engine import TorchEngine
 from depth_pcd_ros.errors import FrameError
 
-from .test_convert import CAMERA, DEMO, contents, smooth
+from .converting import CAMERA, DEMO, contents, smooth
 
 
 def picture(name, width):

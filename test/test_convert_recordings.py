@@ -19,11 +19,12 @@ from depth_pcd_ros.messages import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
 
+from .converting import DEMO, HEIGHT, WIDTH, listed
+from .converting import smooth as picture
+
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 T = STORE.types
-WIDTH, HEIGHT = 56, 42
 K = (50.0, 0.0, 27.0, 0.0, 48.0, 20.0, 0.0, 0.0, 1.0)
-OPTIONS = ['--model', 'demo', '--device', 'cpu', '--input-size', '42']
 START = 1_700_000_000 * 10**9
 
 
@@ -31,12 +32,6 @@ def header(i, frame_id='camera'):
     """The header of picture number i."""
     stamp = T['builtin_interfaces/msg/Time'](*divmod(START + i * 10**8, 10**9))
     return T['std_msgs/msg/Header'](stamp, frame_id)
-
-
-def picture(i):
-    """A smooth picture, (H, W, 3) RGB."""
-    few = np.random.default_rng(i).integers(0, 256, (4, 5, 3), np.uint8)
-    return cv2.resize(few, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
 
 
 def image(i, encoding='rgb8', frame_id='camera'):
@@ -103,7 +98,7 @@ def cdr(message):
 
 def convert(tmp_path, *options, source='in', out='out'):
     """Run the command; return its exit code."""
-    return main(['convert', str(tmp_path / source), '-o', str(tmp_path / out), *OPTIONS, *options])
+    return main(['convert', str(tmp_path / source), '-o', str(tmp_path / out), *DEMO, *options])
 
 
 def cameras(count):
@@ -147,7 +142,7 @@ def test_messages(tmp_path, plugin):
         assert (depth.height, depth.width, depth.encoding) == (HEIGHT, WIDTH, '32FC1')
         assert depth.data.tobytes() == frame.depth.tobytes()
         assert cdr(found['/depth/camera_info'][i][1]) == cdr(info(i))
-    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['in']
+    assert listed(tmp_path / 'out') == ['in']
 
 
 def test_options(tmp_path):
@@ -179,7 +174,7 @@ def test_compressed(tmp_path):
         small += [('/cam/camera_info', info(i)), ('/cam/image_raw/compressed', compressed(i))]
     record(tmp_path / 'small', small)
     both = [str(tmp_path / 'raw'), str(tmp_path / 'small')]
-    assert main(['convert', *both, '-o', str(tmp_path / 'out'), *OPTIONS]) == 0
+    assert main(['convert', *both, '-o', str(tmp_path / 'out'), *DEMO]) == 0
     raw, small = read(tmp_path / 'out' / 'raw'), read(tmp_path / 'out' / 'small')
     assert len(raw['/points']) == 2
     for (_, a), (_, b) in zip(raw['/points'], small['/points'], strict=True):
@@ -202,7 +197,7 @@ def test_copy(tmp_path):
         }
     # again with what is there: its topics would be there twice
     assert convert(tmp_path, '--copy', source='out/in', out='two') == 1
-    assert not list((tmp_path / 'two').iterdir())
+    assert not listed(tmp_path / 'two')
 
 
 def test_ros1(tmp_path):
@@ -227,7 +222,7 @@ def test_ros1(tmp_path):
             data = ros1.serialize_ros1(ros1.types[kind](**fields), kind)
             writer.write(connections[topic], stamp.sec * 10**9 + stamp.nanosec, data)
     both = [str(tmp_path / 'in'), str(tmp_path / 'old.bag')]
-    assert main(['convert', *both, '-o', str(tmp_path / 'out'), *OPTIONS]) == 0
+    assert main(['convert', *both, '-o', str(tmp_path / 'out'), *DEMO]) == 0
     new, old = read(tmp_path / 'out' / 'in'), read(tmp_path / 'out' / 'old')
     for topic in new:
         for (time_a, a), (time_b, b) in zip(new[topic], old[topic], strict=True):
@@ -277,7 +272,7 @@ def test_files_of_a_recording(tmp_path):
     """Asked for by --write, beside the recording, named by their stamps."""
     record(tmp_path / 'in', cameras(2))
     assert convert(tmp_path, '--write', 'ply') == 0
-    names = sorted(path.name for path in (tmp_path / 'out' / 'in_files').iterdir())
+    names = listed(tmp_path / 'out' / 'in_files')
     assert names == [f'{START + i * 10**8}.ply' for i in range(2)]
     (tmp_path / 'out' / 'in').rename(tmp_path / 'out' / 'elsewhere')
     assert convert(tmp_path, '--write', 'ply') == 2  # the files would be overwritten
@@ -311,8 +306,8 @@ def test_unusable(tmp_path, make, capsys):
         bad = record(tmp_path / 'bad', [('/cam/image_raw', image(0, encoding='odd'))])
     else:
         bad.write_bytes({'empty': b'', 'text': b'hello', 'half': data[: len(data) // 2]}[make])
-    assert main(['convert', str(bad), str(good), '-o', str(tmp_path / 'out'), *OPTIONS]) == 1
-    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['good']
+    assert main(['convert', str(bad), str(good), '-o', str(tmp_path / 'out'), *DEMO]) == 1
+    assert listed(tmp_path / 'out') == ['good']
     assert str(bad) in capsys.readouterr().err
 
 
@@ -406,30 +401,3 @@ def test_never_over_its_own_input(tmp_path, capsys):
     assert convert(tmp_path, '--force', out='') == 2
     assert set(read(tmp_path / 'in')) == {'/cam/camera_info', '/cam/image_raw'}
     assert 'is an input' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize('number', [0, 2])
-def test_interrupted(tmp_path, monkeypatch, number):
-    """Ctrl-C in a recording leaves nothing of it; --resume then gives the same file as one run."""
-    record(tmp_path / 'in', cameras(4))
-    assert convert(tmp_path, '--copy', out='once') == 0
-    original = Pipeline.process
-    calls = []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        if len(calls) == number + 1:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, 'process', interrupted)
-        assert convert(tmp_path, '--copy', out='twice') == 130
-    assert not list((tmp_path / 'twice').iterdir())
-    (tmp_path / 'twice' / 'in.part' / 'in').mkdir(parents=True)  # as kill -9 would leave it
-    for options in (['--resume'], ['--resume'], ['--force']):
-        assert convert(tmp_path, '--copy', *options, out='twice') == 0
-        assert [path.name for path in (tmp_path / 'twice').iterdir()] == ['in']
-        for name in ('in.mcap', 'metadata.yaml'):
-            found = (tmp_path / 'twice' / 'in' / name).read_bytes()
-            assert found == (tmp_path / 'once' / 'in' / name).read_bytes()

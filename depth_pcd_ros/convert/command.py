@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import closing
+from pathlib import Path
 
 from depth_pcd_ros.calibration import CameraError
 from depth_pcd_ros.camera import Camera
@@ -20,9 +21,10 @@ from depth_pcd_ros.convert.intrinsics import (
     read_camera_info,
 )
 from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
-from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS
+from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS, option
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import read_header
+from depth_pcd_ros.convert.record import Record
 from depth_pcd_ros.convert.recordings import RecordingJob, Topics
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.run import run
@@ -39,8 +41,9 @@ def main(args: argparse.Namespace) -> int:
         args.out = absolute(args.out)
         sources = find(args.inputs, args.out)
         intrinsics = _checked(_intrinsics(args), sources)
-        jobs = [_job(source, args, intrinsics, report.say) for source in sources]
-        _check_present(jobs, sources, allowed=args.force or args.resume)
+        record = _record(args)
+        jobs = [_job(source, args, intrinsics, record, report.say) for source in sources]
+        _check_present(jobs, sources, record, args)
         engine = create(
             settings.model,
             settings.max_depth,
@@ -58,18 +61,33 @@ def main(args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def _job(source: Source, args: argparse.Namespace, intrinsics: Intrinsics, say: Say) -> Job:
+def _job(
+    source: Source, args: argparse.Namespace, intrinsics: Intrinsics, record: Record, say: Say
+) -> Job:
+    outputs = Outputs(args.out, args.write or ['ply'], record)
     if source.kind == 'photo':
-        return PhotoJob(source, intrinsics, Outputs(args.out, args.write or ['ply']), say)
+        return PhotoJob(source, intrinsics, outputs, say)
     if source.kind == 'video':
-        return VideoJob(source, intrinsics, Outputs(args.out, args.write or ['ply']), say)
+        return VideoJob(source, intrinsics, outputs, say)
     if source.kind == 'recording':
         topics = Topics(args.image_topic, args.camera_info_topic)
-        files = Outputs(args.out, args.write) if args.write else None
+        files = outputs if args.write else None
         return RecordingJob(
-            source, intrinsics, args.depth_encoding, args.out, topics, args.copy, files, say
+            source, intrinsics, args.depth_encoding, args.out, topics, args.copy, files, record, say
         )
     return UnknownJob(source)
+
+
+def _record(args: argparse.Namespace) -> Record:
+    """The record of the output folder, with the options that say what comes out."""
+    names = ('fx', 'fy', 'cx', 'cy', 'hfov', 'size', 'image_topic', 'camera_info_topic', 'copy')
+    options = {name: getattr(args, name) for name in (*SETTINGS, *names)}
+    if args.camera_info is not None:
+        options['camera_info'] = args.camera_info.read_text('utf-8')
+    try:
+        return Record(args.out, {option(name): value for name, value in options.items()})
+    except OSError as err:
+        raise InputsError(f'the record of earlier runs cannot be read: {err}') from err
 
 
 def _intrinsics(args: argparse.Namespace) -> Intrinsics:
@@ -135,14 +153,28 @@ def _has_focal_length(source: Source) -> bool:
     return header is not None and header.focal_35mm > 0.0
 
 
-def _check_present(jobs: list[Job], sources: list[Source], allowed: bool) -> None:
+def _check_present(
+    jobs: list[Job], sources: list[Source], record: Record, args: argparse.Namespace
+) -> None:
     """Refuse to write over what is there, and over inputs in any case."""
     present = [path for job in jobs for path in job.present()]
-    inputs = [path for path in present if path in {source.path for source in sources}]
+    inputs = {source.path for source in sources}.intersection(present)
     if inputs:
-        raise InputsError(f'{inputs[0]} is an input and would be overwritten: use another folder')
-    if present and not allowed:
-        more = f' (and {len(present) - 1} more)' if len(present) > 1 else ''
+        path = min(inputs)
+        raise InputsError(f'{path} is an input and would be overwritten: use another folder')
+    if args.force or not present:
+        return
+    if not args.resume:
         raise InputsError(
-            f'{present[0]}{more} is there already: --force overwrites, --resume leaves it out'
+            f'{_first(present)} is there already: --force overwrites, --resume leaves it out'
         )
+    others = [path for path in present if not record.is_done(path)]
+    if others:
+        raise InputsError(
+            f'{_first(others)} was made with other options: {record.difference(others[0])}; '
+            '--resume goes on with the same ones, --resume --force makes again what had others'
+        )
+
+
+def _first(paths: list[Path]) -> str:
+    return str(paths[0]) + (f' (and {len(paths) - 1} more)' if len(paths) > 1 else '')

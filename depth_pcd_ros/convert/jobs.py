@@ -45,8 +45,8 @@ class Job(Protocol):
         ...
 
 
-class PhotoJob:
-    """A photo."""
+class _FilesJob:
+    """An input that becomes files."""
 
     def __init__(self, source: Source, intrinsics: Intrinsics, outputs: Outputs, say: Say) -> None:
         self.label = str(source.path)
@@ -54,6 +54,13 @@ class PhotoJob:
         self._intrinsics = intrinsics
         self._outputs = outputs
         self._say = say
+
+    def close(self) -> None:
+        """Nothing is left half written."""
+
+
+class PhotoJob(_FilesJob):
+    """A photo."""
 
     def pictures(self) -> int:
         """One."""
@@ -61,31 +68,21 @@ class PhotoJob:
 
     def present(self) -> list[Path]:
         """Those of its files that are there."""
-        return [path for path in self._outputs.paths(self._source.name) if path.exists()]
+        return self._outputs.present(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the photo."""
         name = self._source.name
-        if resume and len(self.present()) == len(self._outputs.paths(name)):
+        if resume and self._outputs.are_done(name):
             yield Present(self.label)
             return
         rgb, header = read_photo(self._source.path)
         calibration = self._intrinsics.fitted(header, self._say)
         yield Picture(self.label, rgb, calibration, partial(self._outputs.write, name))
 
-    def close(self) -> None:
-        """Nothing is left half written."""
 
-
-class VideoJob:
+class VideoJob(_FilesJob):
     """A video; its pictures are numbered from 000000."""
-
-    def __init__(self, source: Source, intrinsics: Intrinsics, outputs: Outputs, say: Say) -> None:
-        self.label = str(source.path)
-        self._source = source
-        self._intrinsics = intrinsics
-        self._outputs = outputs
-        self._say = say
 
     def pictures(self) -> int:
         """What the header says, which may be wrong."""
@@ -96,7 +93,7 @@ class VideoJob:
 
     def present(self) -> list[Path]:
         """The files in its folder."""
-        return sorted((self._outputs.folder / self._source.name).glob('*'))
+        return self._outputs.present_below(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the video picture by picture; OpenCV turns them upright."""
@@ -109,7 +106,7 @@ class VideoJob:
                 name = str(Path(self._source.name) / f'{number:06d}')
                 label = f'{self.label}, picture {number}'
                 number += 1
-                if resume and all(path.exists() for path in self._outputs.paths(name)):
+                if resume and self._outputs.are_done(name):
                     yield Present(label)
                     continue
                 found, bgr = video.retrieve()
@@ -127,9 +124,6 @@ class VideoJob:
                 raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
         finally:
             video.release()
-
-    def close(self) -> None:
-        """Nothing is left half written."""
 
 
 class UnknownJob:

@@ -40,9 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{name}: {what}' for name, what in FORMATS.items())
         + ' (default: ply; a recording becomes a recording, and these only if asked for)',
     )
-    there = parser.add_mutually_exclusive_group()
-    there.add_argument('--force', action='store_true', help='overwrite what is there')
-    there.add_argument('--resume', action='store_true', help='leave out what is there')
+    parser.add_argument('--force', action='store_true', help='overwrite what is there')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='leave out what is there; with --force, make again what had other options',
+    )
 
     parser.add_argument(
         '--batch',
@@ -72,14 +75,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     settings = parser.add_argument_group("the node's parameters")
     for name in SETTINGS:
-        option, default = OPTIONS[name], getattr(Settings, name)
-        flag = '--' + name.replace('_', '-')
+        known, default = OPTIONS[name], getattr(Settings, name)
         if isinstance(default, bool):
             settings.add_argument(
-                flag,
+                option(name),
                 action=argparse.BooleanOptionalAction,
                 default=default,
-                help=option.description,
+                help=known.description,
             )
         elif isinstance(default, tuple):
             settings.add_argument(
@@ -92,13 +94,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             )
         else:
             settings.add_argument(
-                flag,
+                option(name),
                 type=type(default),
                 default=default,
-                choices=option.choices or None,
-                metavar=None if option.choices else (option.unit or name).upper(),
-                help=f'{option.description} (default: {default})',
+                choices=known.choices or None,
+                metavar=None if known.choices else (known.unit or name).upper(),
+                help=f'{known.description} (default: {default})',
             )
+
+
+def option(name: str) -> str:
+    """The option for a setting of this name."""
+    return '--' + name.replace('_', '-')
 
 
 def _formats(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.convert.record import Record
 from depth_pcd_ros.convert.steps import Points
 from depth_pcd_ros.messages import depth_pixels
 from depth_pcd_ros.pcd import write_pcd
@@ -72,15 +73,30 @@ class Outputs:
     Args:
         folder: where the files go.
         formats: names of `FORMATS`.
+        record: told of each file.
     """
 
-    def __init__(self, folder: Path, formats: Sequence[str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, formats: Sequence[str], record: Record) -> None:
+        self._folder = folder
         self._formats = [FORMATS[name] for name in formats]
+        self._record = record
 
     def paths(self, name: str) -> list[Path]:
         """The files of a picture of this name."""
-        return [self.folder / (name + chosen.ending) for chosen in self._formats]
+        return [self._folder / (name + chosen.ending) for chosen in self._formats]
+
+    def present(self, name: str) -> list[Path]:
+        """Those of the files of a picture that are there."""
+        return [path for path in self.paths(name) if path.exists()]
+
+    def present_below(self, folder: str) -> list[Path]:
+        """The files in a folder of pictures that are there."""
+        patterns = [f'*{chosen.ending}' for chosen in self._formats]
+        return sorted(path for p in patterns for path in (self._folder / folder).glob(p))
+
+    def are_done(self, name: str) -> bool:
+        """Whether all files of a picture are there, made with the options of this run."""
+        return all(self._record.is_done(path) for path in self.paths(name))
 
     def write(self, name: str, frame: Frame, points: Points) -> None:
         """Write the files of one picture, each whole or not at all.
@@ -89,4 +105,5 @@ class Outputs:
             OSError: a file cannot be written.
         """
         for path, chosen in zip(self.paths(name), self._formats, strict=True):
+            self._record.begin(path)
             chosen.write(path, frame, points)

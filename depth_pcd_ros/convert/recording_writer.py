@@ -12,6 +12,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
+from depth_pcd_ros.convert.record import Record
 from depth_pcd_ros.convert.recording_messages import (
     STORE,
     camera_info_message,
@@ -128,8 +129,11 @@ class RecordingWriter:
             self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, TOPICS[topic]))
         self._clouds += 1
 
-    def finish(self) -> None:
+    def finish(self, record: Record) -> None:
         """Give the recording its name.
+
+        Args:
+            record: told of it.
 
         Raises:
             RecordingError: it has no cloud, or could not be written.
@@ -139,6 +143,7 @@ class RecordingWriter:
         if not self._clouds:
             raise RecordingError('no picture of it gave a cloud')
         self._writer.close()
+        record.begin(self._folder)
         if self._folder.exists():
             shutil.rmtree(self._folder)
         os.replace(self._half / self._folder.name, self._folder)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +20,7 @@ from depth_pcd_ros.convert.inputs import Source
 from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import PhotoHeader
+from depth_pcd_ros.convert.record import Record
 from depth_pcd_ros.convert.recording_writer import RecordingError, RecordingWriter
 from depth_pcd_ros.convert.steps import Action, Failure, Picture, Points, Present, Step
 from depth_pcd_ros.errors import FrameError
@@ -49,6 +50,7 @@ class RecordingJob:
         topics: where the pictures and their CameraInfo are.
         copy: whether the new recording has all messages of the old one, too.
         files: writes the files of each picture; None for none.
+        record: told of the new recording.
         say: told of what a person should know.
     """
 
@@ -61,6 +63,7 @@ class RecordingJob:
         topics: Topics,
         copy: bool,
         files: Outputs | None,
+        record: Record,
         say: Say,
     ) -> None:
         self.label = str(source.path)
@@ -70,10 +73,12 @@ class RecordingJob:
         self._topics = topics
         self._copy = copy
         self._files = files
+        self._record = record
         self._say = say
         self._target = folder / source.name
         self._files_name = f'{source.name}_files'
         self._writer: RecordingWriter | None = None
+        self._stamps: Counter[int] = Counter()  # how many pictures had this stamp so far
 
     def pictures(self) -> int:
         """The number of messages on the image topic; one where there is no telling."""
@@ -85,39 +90,44 @@ class RecordingJob:
             return 1
 
     def present(self) -> list[Path]:
-        """The folders of the new recording and of its files that are there."""
-        folders = [self._target]
-        if self._files is not None:
-            folders.append(self._files.folder / self._files_name)
-        return [folder for folder in folders if folder.exists()]
+        """The folder of the new recording, if it is there, and its files that are."""
+        files = self._files.present_below(self._files_name) if self._files else []
+        return [self._target, *files] if self._target.exists() else files
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the recording."""
-        if resume and self._target.exists():
+        done = resume and self._record.is_done(self._target)
+        if done and self._files is None:
             yield Present(self.label, self.pictures())
             return
         with open_recording(self._source.path) as reader:
             image_topic = find_image_topic(reader, self._topics.image)
             calibrations = self._calibrations(reader, image_topic)
-            writer = self._writer = RecordingWriter(self._target, self._depth_encoding)
-            if self._copy:
-                for left_out in writer.copy_topics(reader):
-                    self._say(f'{self.label}: {left_out} is not copied: its type is not known')
-            for connection, time_ns, raw in reader.messages(self._read(reader, image_topic)):
-                if self._copy:
-                    copy = partial(writer.copy, connection, time_ns, bytes(raw))
-                    yield Action(self.label, copy)
+            writer = self._writer = None if done else self._new_recording(reader)
+            read = [c for c in reader.connections if self._copy or c.topic == image_topic]
+            for connection, time_ns, raw in reader.messages(read):
+                if self._copy and writer is not None:
+                    yield Action(self.label, partial(writer.copy, connection, time_ns, bytes(raw)))
                 if connection.topic == image_topic:
                     yield self._picture(reader, connection, time_ns, bytes(raw), calibrations)
-            yield Action(self.label, writer.finish)
+            if writer is not None:
+                yield Action(self.label, partial(writer.finish, self._record))
+
+    def _new_recording(self, reader: AnyReader) -> RecordingWriter:
+        writer = RecordingWriter(self._target, self._depth_encoding)
+        try:
+            left_out = writer.copy_topics(reader) if self._copy else []
+        except RecordingError:
+            writer.abort()
+            raise
+        for topic in left_out:
+            self._say(f'{self.label}: {topic} is not copied: its type is not known')
+        return writer
 
     def close(self) -> None:
         """Remove what was left half written."""
         if self._writer is not None:
             self._writer.abort()
-
-    def _read(self, reader: AnyReader, image_topic: str) -> list[Connection]:
-        return [c for c in reader.connections if self._copy or c.topic == image_topic]
 
     def _calibrations(self, reader: AnyReader, image_topic: str) -> _Calibrations | None:
         if self._intrinsics.given:
@@ -145,14 +155,23 @@ class RecordingJob:
                 calibration = calibrations.find(time_ns, msg.header, *size)
         except (FrameError, AnyReaderError) as err:
             return Failure(self.label, err)
-        save = partial(self._save, time_ns, msg.header)
-        return Picture(self.label, rgb, calibration, save)
+        name = self._name(msg.header)
+        if self._writer is None and self._files is not None and self._files.are_done(name):
+            return Present(self.label)
+        return Picture(self.label, rgb, calibration, partial(self._save, time_ns, msg.header, name))
 
-    def _save(self, time_ns: int, header: Any, frame: Frame, points: Points) -> None:
-        assert self._writer is not None  # made before the first picture is read
-        self._writer.write(time_ns, header, frame, points)
+    def _name(self, header: Any) -> str:
+        """The name of a picture's files: its stamp, and a number where others had that before."""
+        stamp = stamp_ns(header)
+        self._stamps[stamp] += 1
+        again = f'_{self._stamps[stamp]}' if self._stamps[stamp] > 1 else ''
+        return f'{self._files_name}/{stamp}{again}'
+
+    def _save(self, time_ns: int, header: Any, name: str, frame: Frame, points: Points) -> None:
+        if self._writer is not None:
+            self._writer.write(time_ns, header, frame, points)
         if self._files is not None:
-            self._files.write(f'{self._files_name}/{stamp_ns(header)}', frame, points)
+            self._files.write(name, frame, points)
 
 
 class _Calibrations:

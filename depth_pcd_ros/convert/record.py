@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which options made which file of an output folder, so that a run that goes on can tell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = '.depth-pcd-convert'  # in the output folder
+_LONGEST = 40  # characters of a value that is shown in a message
+
+
+class Record:
+    """Has a line for each file, written before the file is, which says with which options.
+
+    Whatever is interrupted, a file that is there was made with the options noted last.
+
+    Args:
+        folder: the output folder; it need not be there.
+        options: those of this run, by the names that a person types, as JSON has them.
+
+    Raises:
+        OSError: the record that is there cannot be read.
+    """
+
+    def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._path = folder / NAME
+        self._options = dict(options)
+        text = json.dumps(self._options, sort_keys=True)
+        self._id = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self._ids: dict[str, str] = {}  # of the options, by the name of the file
+        self._known: dict[str, dict[str, Any]] = {}  # the options, by their id
+        if self._path.exists():
+            self._read()
+
+    def difference(self, path: Path) -> str:
+        """Say in which options the run that made this file differs; '' if in none, or unknown."""
+        made = self._ids.get(self._name(path), self._id)
+        if made == self._id:
+            return ''
+        then, now = self._known.get(made, {}), self._options
+        names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+        return ', '.join(
+            f'{name} was {_shown(then, name)}, is {_shown(now, name)}' for name in names
+        )
+
+    def is_done(self, path: Path) -> bool:
+        """Whether this file is there and is not known to be of other options."""
+        return path.exists() and self._ids.get(self._name(path), self._id) == self._id
+
+    def begin(self, path: Path) -> None:
+        """Note that this file is made from here on; one that was not made so is removed.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        name = self._name(path)
+        if self._ids.get(name) == self._id:
+            return
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if self._id not in self._known:
+            self._append({'options': self._options, 'id': self._id})
+            self._known[self._id] = self._options
+        self._append({'file': name, 'id': self._id})
+        self._ids[name] = self._id
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._path.open('ab') as file:
+            # the end of the line comes first, so that half a line spoils no other
+            file.write(b'\n' + json.dumps(line, sort_keys=True).encode())
+
+    def _read(self) -> None:
+        for line in self._path.read_bytes().splitlines():
+            try:
+                content = json.loads(line)
+            except ValueError:  # half a line, of a full disk or a machine that went down
+                continue
+            if 'options' in content:
+                self._known[content['id']] = content['options']
+            else:
+                self._ids[content['file']] = content['id']
+
+
+def _shown(options: Mapping[str, Any], name: str) -> str:
+    text = json.dumps(options.get(name), sort_keys=True).strip('"')
+    return text if len(text) <= _LONGEST else 'another one'
