@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    # Before torch is loaded: its threads would spin, and keep the cores from reading and writing.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
 
     return convert(args)

@@ -18,6 +18,8 @@ import time
 import traceback
 from pathlib import Path
 
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch is loaded, as convert does
+
 from depth_pcd_ros.cli import main as depth_pcd
 from depth_pcd_ros.convert import command  # noqa: F401, in this process, so that forks are fast
 from depth_pcd_ros.engine import torch_engine  # noqa: F401

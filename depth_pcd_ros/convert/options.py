@@ -85,12 +85,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             )
         elif isinstance(default, tuple):
             settings.add_argument(
-                flag,
+                option(name),
                 type=float,
                 nargs=len(default),
                 default=default,
                 metavar='X',
-                help=f'{option.description} (default: {" ".join(map(str, default))})',
+                help=f'{known.description} (default: {" ".join(map(str, default))})',
             )
         else:
             settings.add_argument(
