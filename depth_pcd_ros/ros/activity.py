@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import diagnostics
+from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.worker import Worker
 from depth_pcd_ros.settings import Settings
@@ -52,13 +53,16 @@ class Activity:
             image_type = CompressedImage
             image_topic = node.resolve_topic_name('image') + '/compressed'
         depth = DEPTH[settings.frames]
+        self._pipeline = pipeline
         self._since = time.monotonic()
         self._subscriptions: list[AdaptiveSubscription] = []
+        self._scale_source = ScaleSource(node, settings)
         self._worker: Worker = Worker(
             node,
             pipeline,
             publishers,
             statistics,
+            self._scale_source,
             predecessor=predecessor._worker if predecessor is not None else None,
         )
         try:
@@ -79,13 +83,14 @@ class Activity:
         """Receive nothing more, drop what waits, and wait a moment for the frame in work."""
         while self._subscriptions:
             self._subscriptions.pop().destroy()
+        self._scale_source.destroy()
         self._worker.stop(PATIENCE)
 
     def check(self) -> bool:
         """Adapt to the publishers, revive the worker; return False if that one is hopeless."""
         if not self._worker.revive():
             return False
-        for subscription in self._subscriptions:
+        for subscription in (*self._subscriptions, *self._scale_source.subscriptions):
             subscription.check()
         return True
 
@@ -98,4 +103,18 @@ class Activity:
             has_camera_info=len(self._worker.camera_infos) > 0,
             active_for=now - self._since,
             busy_for=self._worker.busy_for(now),
+            scale_problem=self._scale_problem(),
         )
+
+    def scale_values(self) -> dict[str, str]:
+        """Return the correction of the scale under the names that a person reads."""
+        state = self._worker.scale
+        return {} if state is None else diagnostic_values(state)
+
+    def _scale_problem(self) -> str:
+        """Say why the scale is frozen; '' where it is not."""
+        state, settings = self._worker.scale, self._pipeline.settings
+        if state is None or not state.frozen(settings.scale_timeout):
+            return ''
+        who = self._scale_source.who_publishes() if state.cause in ('silent', 'stale') else ''
+        return f'scale frozen at {state.scale:.3f}: {state.reason}{who and f" ({who})"}'

@@ -29,6 +29,7 @@ def judge(
     has_camera_info: bool,
     active_for: float,
     busy_for: float,
+    scale_problem: str = '',
 ) -> tuple[bytes, str]:
     """Return the level and the sentence of an active node.
 
@@ -39,6 +40,7 @@ def judge(
         has_camera_info: one has arrived.
         active_for: how long it has been active [s].
         busy_for: how long it has worked on the frame in work [s].
+        scale_problem: why the scale is frozen, '' where it is not.
     """
     lost, expected = summary.lately_lost, summary.lately_lost + summary.lately_received
     losses = f'{lost} of {expected} images lost on the way in the last {WINDOW:g} s'
@@ -79,6 +81,8 @@ def judge(
         return DiagnosticStatus.WARN, (
             f'{rate}, the last without a valid point: see min_depth, max_range, edge_filter'
         )
+    if scale_problem:
+        return DiagnosticStatus.WARN, f'{rate}, {scale_problem}'
     return DiagnosticStatus.OK, rate
 
 

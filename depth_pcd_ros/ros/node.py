@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Float64MultiArray
 
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import diagnostics, loading, parameters, qos, time_jumps, worker
@@ -33,6 +34,7 @@ OUTPUTS = {
     'depth/image': Image,
     'depth/camera_info': CameraInfo,
     'depth/color': Image,
+    'depth/scale': Float64MultiArray,  # only with a scale_source
 }
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
@@ -81,6 +83,8 @@ class DepthPcdNode(LifecycleNode):
             engine = loading.load_engine(settings, self._while_loading)
             self._pipeline = Pipeline(engine, settings)
             for topic, msg_type in OUTPUTS.items():
+                if topic == 'depth/scale' and settings.scale_source == 'none':
+                    continue
                 self._outputs[topic] = qos.create_publisher(
                     self, msg_type, topic, DEPTH[settings.frames]
                 )
@@ -212,6 +216,7 @@ class DepthPcdNode(LifecycleNode):
                 {
                     **(diagnostics.engine_values(engine) if engine is not None else {}),
                     'depth scale': f'{self.settings.depth_scale:g}',
+                    **(self._activity.scale_values() if self._activity is not None else {}),
                     **diagnostics.values(summary),
                 },
             )

@@ -21,6 +21,8 @@ from depth_pcd_ros.pipeline import Frame, Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.ros.scale_source import ScaleSource, scale_msg
+from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.statistics import Published, Statistics
 
 THREAD = 'depth'
@@ -44,6 +46,7 @@ class Worker:
         pipeline: what is done to a frame.
         publishers: by topic; a topic without a subscriber is not computed.
         statistics: what happens to each frame is counted here.
+        scale_source: what is known about the scale of a frame.
         predecessor: stopped, but perhaps still inside the network, which takes one at a time.
     """
 
@@ -53,9 +56,12 @@ class Worker:
         pipeline: Pipeline,
         publishers: Mapping[str, Publisher],
         statistics: Statistics,
+        scale_source: ScaleSource,
         predecessor: Worker | None = None,
     ) -> None:
         self.camera_infos = CameraInfos()
+        self.scale: ScaleState | None = None  # of the last frame
+        self._scale_source = scale_source
         self._node = node
         self._pipeline = pipeline
         self._publishers = dict(publishers)
@@ -161,7 +167,9 @@ class Worker:
         rgb = image_msgs.rgb_from_msg(arrival.msg)
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
-        frame = self._pipeline.process(rgb, calibration)
+        evidence = self._scale_source.evidence(stamp_ns, header.frame_id)
+        frame = self._pipeline.process(rgb, calibration, evidence)
+        self.scale = frame.scale
         if self._queue.closed:
             self._statistics.discarded(1)
             return
@@ -187,6 +195,9 @@ class Worker:
             return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header)
         if topic == 'depth/camera_info':
             return image_msgs.camera_info_msg(frame.calibration, header)
+        if topic == 'depth/scale':
+            assert frame.scale is not None  # the topic is there only with a source
+            return scale_msg(frame.scale, header)
         color = colorize(frame.depth, *color_range(settings.min_depth, frame.max_range))
         return image_msgs.bgr_image_msg(color, header)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,16 @@ class RangeReading:
     field_of_view: float  # [rad]
 
 
-Reading = PointsReading | RangeReading
+@dataclass(frozen=True)
+class BrokenReading:
+    """A message that says nothing, and why."""
+
+    stamp_ns: int
+    frame_id: str
+    problem: str
+
+
+Reading = PointsReading | RangeReading | BrokenReading
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +94,23 @@ class Readings:
         self._patience = patience
         self._span_ns = span * 1e9
         self._readings: list[Reading] = []  # by stamp
+        self._next: list[Reading] = []  # those after time has jumped back, for pictures after that
+        self._last_ns: int | None = None  # stamp of the last picture
         self._changed = threading.Condition()
         self._vain = False  # the last wait was, and nothing has come since
 
     def __len__(self) -> int:
-        return len(self._readings)
+        return len(self._readings) + len(self._next)
 
     def add(self, reading: Reading) -> None:
         """Remember a reading."""
         with self._changed:
-            kept = self._readings
-            if kept and kept[-1].stamp_ns - reading.stamp_ns > JUMP_BACK * 1e9:
-                kept.clear()
-            bisect.insort(kept, reading, key=_stamp)
-            outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=_stamp)
-            del kept[: max(outdated, len(kept) - KEPT)]
+            if self._next or _jumps_back(self._readings, reading):
+                if _jumps_back(self._next, reading):  # once more
+                    self._readings, self._next = self._next, []
+                self._insert(self._next, reading)
+            else:
+                self._insert(self._readings, reading)
             self._vain = False
             self._changed.notify_all()
 
@@ -106,9 +118,13 @@ class Readings:
         """The newest reading that is not newer than a stamp; older ones are forgotten."""
 
         def complete() -> bool:
-            return bool(self._readings) and self._readings[-1].stamp_ns >= stamp_ns
+            newest = self._readings[-1].stamp_ns if self._readings else -math.inf
+            return newest >= stamp_ns or bool(self._next)
 
         with self._changed:
+            if self._begins_anew(stamp_ns):
+                self._readings, self._next = self._next, []
+            self._last_ns = stamp_ns
             if self._patience and not self._vain:
                 self._vain = not self._changed.wait_for(complete, self._patience)
             after = bisect.bisect_right(self._readings, stamp_ns, key=_stamp)
@@ -116,6 +132,26 @@ class Readings:
                 return None
             del self._readings[: after - 1]
             return self._readings[0]
+
+    def _begins_anew(self, stamp_ns: int) -> bool:
+        """Whether time has jumped back for the pictures, too, or for the sensor alone."""
+        if self._last_ns is not None and self._last_ns - stamp_ns > JUMP_BACK * 1e9:
+            return True
+        if not self._next:
+            return False
+        behind = [stamp_ns - one.stamp_ns for one in (*self._readings[:1], *self._readings[-1:])]
+        # the old readings are of no use: all newer than the picture, or too old
+        useless = not behind or behind[0] < 0 or behind[-1] > JUMP_BACK * 1e9
+        return self._last_ns is None or useless
+
+    def _insert(self, kept: list[Reading], reading: Reading) -> None:
+        bisect.insort(kept, reading, key=_stamp)
+        outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=_stamp)
+        del kept[: max(outdated, len(kept) - KEPT)]
+
+
+def _jumps_back(kept: list[Reading], reading: Reading) -> bool:
+    return bool(kept) and kept[-1].stamp_ns - reading.stamp_ns > JUMP_BACK * 1e9
 
 
 def _stamp(reading: Reading) -> int:

@@ -12,7 +12,13 @@ import numpy.typing as npt
 from depth_pcd_ros.camera import Camera
 from depth_pcd_ros.scale import beam, plane, points, transform
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
-from depth_pcd_ros.scale.readings import JUMP_BACK, Evidence, PointsReading, RangeReading
+from depth_pcd_ros.scale.readings import (
+    JUMP_BACK,
+    BrokenReading,
+    Evidence,
+    PointsReading,
+    RangeReading,
+)
 from depth_pcd_ros.scale.tracker import ScaleState, Tracker
 from depth_pcd_ros.settings import Settings
 
@@ -89,6 +95,8 @@ def measure(
             f'the newest of the {settings.scale_source} source is {age:.3g} s older than the '
             f'picture, scale_timeout is {settings.scale_timeout:g} s',
         )
+    if isinstance(reading, BrokenReading):
+        raise ScaleError('broken', reading.problem)
     if isinstance(reading, PointsReading):
         xyz = reading.xyz
         if reading.frame_id != evidence.frame_id:
@@ -116,7 +124,7 @@ def _optical_from_sensor(evidence: Evidence, settings: Settings) -> tuple[float,
         raise ScaleError(
             'no_transform',
             f'the sensor is in frame {sensor!r}, the picture in {evidence.frame_id!r}: '
-            'scale_transform is not set and tf does not know',
+            'scale_transform is not set, and tf2 does not know',
         )
     return evidence.optical_from_sensor
 

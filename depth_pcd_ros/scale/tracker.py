@@ -42,6 +42,10 @@ class ScaleState:
     cause: str = ''
     held_for: float = math.inf
 
+    def frozen(self, timeout: float) -> bool:
+        """Whether the last good measurement is older than `timeout` [s], or never was."""
+        return bool(self.cause) and self.held_for > timeout
+
     def apply(self, depth: float) -> float:
         """A depth of the network [m], corrected, to the last bit as a depth map is."""
         return float(np.float32(depth) * np.float32(self.scale) + np.float32(self.shift))

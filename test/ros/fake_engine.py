@@ -2,7 +2,7 @@
 """The node with a fake in place of the network, for faults and speeds that a real one has rarely.
 
 The parameter `model` says how the fake behaves, such as `slow:0.2`; all else is the real node.
-The depth is 2 m everywhere.
+The depth is 2 m everywhere unless it says otherwise.
 """
 
 import sys
@@ -18,7 +18,8 @@ from depth_pcd_ros.ros import loading, node, worker
 class FakeEngine:
     """An engine whose behaviour is its model's name, `WORD:NUMBER`.
 
-    slow: a frame takes so many seconds. loading: the model takes so many seconds to load.
+    slow: a frame takes so many seconds. ramp: its depth goes from 2 m on the left to 3 m on the
+    right. loading: the model takes so many seconds to load.
     raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
     the driver, without memory, with the thread, or never.
     """
@@ -42,6 +43,9 @@ class FakeEngine:
         self.frames += 1
         if self.word == 'slow':
             time.sleep(self.number)
+        elif self.word == 'ramp':
+            ramp = np.linspace(2.0, 3.0, rgb.shape[1], dtype=np.float32)
+            return np.repeat(ramp[None], rgb.shape[0], axis=0)
         elif self.number <= self.frames < 10:
             self.fail()
         return np.full(rgb.shape[:2], 2.0, np.float32)

@@ -5,13 +5,15 @@ import xml.etree.ElementTree as ElementTree
 
 from .conftest import ROOT, wait_until
 
-# of a node without use_sim_time, which has no /clock
+# what a node without use_sim_time, without tf2 and with `scale_source: points` has not
+ABSENT = {'/clock', '/tf', '/tf_static', '/scale/range'}
 REMAPPING = ('image:=/camera/image_raw', 'camera_info:=/camera/camera_info')
 
 
 def test_policy_names_what_the_node_has(run_node, peer):
     """Every topic and service of the node is in the policy, and the other way round."""
-    run_node({'model': 'slow:0'}, *(p for r in REMAPPING for p in ('-r', r)), fake=True)
+    params = {'model': 'slow:0', 'scale_source': 'points'}
+    run_node(params, *(p for r in REMAPPING for p in ('-r', r)), fake=True)
     profile = ElementTree.parse(ROOT / 'docs' / 'sros2_policy.xml').find('.//profile')
 
     def allowed(kind, use):
@@ -28,6 +30,6 @@ def test_policy_names_what_the_node_has(run_node, peer):
     for of_node, expected in (
         (node.get_service_names_and_types_by_node, allowed('service', 'reply')),
         (node.get_publisher_names_and_types_by_node, allowed('topic', 'publish')),
-        (node.get_subscriber_names_and_types_by_node, allowed('topic', 'subscribe') - {'/clock'}),
+        (node.get_subscriber_names_and_types_by_node, allowed('topic', 'subscribe') - ABSENT),
     ):
         assert wait_until(lambda f=of_node, e=expected: names(f) == e), (names(of_node), expected)

@@ -57,12 +57,42 @@ def test_it_waits_for_a_silent_sensor_only_once():
 
 
 def test_a_recording_that_begins_again():
-    """Readings from its end are no use to its beginning."""
+    """Pictures of its end get the readings of its end, those of its beginning the new ones."""
     readings = Readings()
-    for stamp in (5.0, 6.0, 7.0, 1.0):
+    for stamp in (5.0, 6.0, 7.0, 1.0, 2.0):
         readings.add(reading(stamp))
+    assert readings.find(8 * SECOND).distance == 2.0  # the first picture: all before is over
+    for stamp in (3.0, 9.0, 1.5, 2.5):
+        readings.add(reading(stamp))
+    assert readings.find(9 * SECOND).distance == 9.0
+    assert readings.find(2 * SECOND).distance == 1.5
+    assert readings.find(3 * SECOND).distance == 2.5
+    assert readings.find(1 * SECOND) is None  # jumps back before any reading does
+    assert len(readings) == 0
+
+
+def test_a_picture_of_the_next_round_waits_for_its_reading():
+    """Those of the round before do not count."""
+    readings = Readings(patience=20.0)
+    for stamp in (5.0, 6.0, 7.0):
+        readings.add(reading(stamp))
+    assert readings.find(6 * SECOND).distance == 6.0
+    timer = threading.Timer(0.2, lambda: readings.add(reading(1.0)))
+    timer.start()
     assert readings.find(SECOND).distance == 1.0
-    assert len(readings) == 1
+    timer.join()
+
+
+@pytest.mark.parametrize('ahead', [3600.0, 5.0])
+def test_the_clock_of_the_sensor_alone_is_set_back(ahead):
+    """By an hour, or by 5 s: the next picture has its readings again."""
+    readings = Readings()
+    for i in range(40):
+        now = 100.0 + 0.1 * i
+        readings.add(reading(now + ahead if i < 10 else now - 0.02))
+        found = readings.find(round(now * SECOND))
+        assert (found is None) == (i < 10)
+    assert found.distance == pytest.approx(now - 0.02)
 
 
 def test_memory_is_bounded():

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What PointCloud2 and Range messages say; those of rclpy and of rosbags alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.scale.readings import BrokenReading, PointsReading, RangeReading, Reading
+
+# sensor_msgs/PointField, datatype to NumPy's type without its byte order
+DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+# The scale/* topic of each source that has one, its type's name, and how it is read.
+TOPICS = {'points': 'scale/points', 'range': 'scale/range'}
+TYPES = {'points': 'sensor_msgs/msg/PointCloud2', 'range': 'sensor_msgs/msg/Range'}
+
+
+class CloudError(ValueError):
+    """A PointCloud2 contradicts itself; the message says how."""
+
+
+def points_reading(msg: Any) -> Reading:
+    """A PointCloud2; a broken one is a reading that says so."""
+    stamp_ns, frame_id = _stamp_ns(msg.header), msg.header.frame_id
+    try:
+        return PointsReading(stamp_ns, frame_id, xyz_of_cloud(msg))
+    except CloudError as err:
+        return BrokenReading(stamp_ns, frame_id, str(err))
+
+
+def range_reading(msg: Any) -> Reading:
+    """A sensor_msgs/Range."""
+    return RangeReading(
+        stamp_ns=_stamp_ns(msg.header),
+        frame_id=msg.header.frame_id,
+        distance=float(msg.range),
+        minimum=float(msg.min_range),
+        maximum=float(msg.max_range),
+        field_of_view=float(msg.field_of_view),
+    )
+
+
+READERS: dict[str, Callable[[Any], Reading]] = {'points': points_reading, 'range': range_reading}
+
+
+def xyz_of_cloud(msg: Any) -> npt.NDArray[np.float32]:
+    """The fields x, y and z of all points, (N, 3) [m], wherever in the point they are.
+
+    Raises:
+        CloudError: a field is missing or of no known type, or the data is too short.
+    """
+    fields = {field.name: field for field in msg.fields}
+    order = '>' if msg.is_bigendian else '<'
+    formats, offsets = [], []
+    for name in 'xyz':
+        if name not in fields:
+            raise CloudError(f'the cloud has the fields {list(fields)}, expected x, y and z')
+        field = fields[name]
+        if field.datatype not in DATATYPES:
+            raise CloudError(f'field {name} has datatype {field.datatype}, expected 1 to 8')
+        formats.append(order + DATATYPES[field.datatype])
+        offsets.append(field.offset)
+    if not msg.height * msg.width:
+        return np.empty((0, 3), np.float32)
+    data = np.frombuffer(msg.data, np.uint8)
+    try:
+        point = np.dtype(
+            {'names': [*'xyz'], 'formats': formats, 'offsets': offsets, 'itemsize': msg.point_step}
+        )
+        if msg.height > 1 and msg.row_step < msg.width * msg.point_step:
+            raise ValueError('the rows overlap')
+        points: Any = np.ndarray(
+            (msg.height, msg.width), point, data, strides=(msg.row_step, msg.point_step)
+        )
+    except (TypeError, ValueError) as err:
+        raise CloudError(
+            f'a cloud of {msg.width}x{msg.height} points with point_step {msg.point_step} and '
+            f'row_step {msg.row_step} does not fit its {len(data)} bytes: {err}'
+        ) from err
+    return np.stack([points[name].ravel() for name in 'xyz'], axis=1).astype(np.float32)
+
+
+def _stamp_ns(header: Any) -> int:
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""True scale over the real middleware; the engine is a fake whose depth is a ramp."""
+
+import sys
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import PointCloud2, Range
+from std_msgs.msg import Float64MultiArray, Header
+
+from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.ros.scale_source import FIELDS
+from depth_pcd_ros.scale.messages import xyz_of_cloud
+
+from .conftest import FRAME_ID, ROOT, make_image, make_info, wait_until
+
+WIDTH, HEIGHT = 64, 48
+FX, FY, CX, CY = 55.0, 50.0, 30.5, 25.0
+RAMP = np.linspace(2.0, 3.0, WIDTH)
+TENTH = 10**8  # ns
+# optical_from_sensor of a sensor with x ahead, y left, z up, 0.2 m above the camera
+ABOVE = [0.0, -0.2, 0.0, 0.5, -0.5, 0.5, 0.5]
+
+
+def stamped(message, tenths, frame_id=FRAME_ID):
+    """A message with a stamp in tenths of a second."""
+    seconds, rest = divmod(tenths, 10)
+    message.header = Header(frame_id=frame_id)
+    message.header.stamp.sec, message.header.stamp.nanosec = seconds, rest * TENTH
+    return message
+
+
+def true_points(factor):
+    """Points of the ramp times a factor, (N, 3) float32."""
+    v, u = np.mgrid[4:HEIGHT:4, 4 : WIDTH - 4 : 4]
+    z = factor * RAMP[u]
+    points = np.stack([(u - CX) / FX * z, (v - CY) / FY * z, z], -1)
+    return points.reshape(-1, 3).astype(np.float32)
+
+
+def cloud(factor, tenths, frame_id=FRAME_ID):
+    """The points as a message, in their own frame where that is not the camera's."""
+    points = true_points(factor)
+    if frame_id != FRAME_ID:
+        x, y, z = points.T
+        points = np.column_stack([z, -x, -y - 0.2])
+    return stamped(cloud_msg(points, Header()), tenths, frame_id)
+
+
+def picture(tenths):
+    """An image and its CameraInfo."""
+    image = stamped(make_image(WIDTH, HEIGHT), tenths)
+    return image, make_info(WIDTH, HEIGHT, FX, FY, CX, CY)
+
+
+def values_of(message):
+    """A depth/scale message by the names in its label."""
+    assert message.layout.dim[0].label == ', '.join(FIELDS)
+    assert message.layout.dim[0].size == len(message.data)
+    return dict(zip(FIELDS, message.data, strict=True))
+
+
+def start(run_node, peer, source='points', **params):
+    """A node, its scales and the publisher of its sensor; every image is worked on."""
+    node = run_node({'model': 'ramp', 'scale_source': source, 'frames': 'all', **params}, fake=True)
+    scales = peer.subscribe('/depth/scale', Float64MultiArray)
+    kind = {'points': PointCloud2, 'range': Range}[source]
+    return node, scales, peer.publisher(f'/scale/{source}', kind)
+
+
+def test_points_to_cloud_and_diagnostics(run_node, peer):
+    """The cloud is that of the true depth; depth/scale and the diagnostics say by what."""
+    _, scales, sensor = start(run_node, peer)
+    clouds = peer.subscribe('/points', PointCloud2)
+    sensor.publish(cloud(1.2, 99))
+    sensor.publish(cloud(1.2, 101))
+    peer.show(*picture(100))
+    assert wait_until(lambda: scales and clouds)
+    found = values_of(scales[0])
+    assert found['scale'] == pytest.approx(1.2, rel=1e-3)
+    assert found['inliers'] == len(true_points(1))
+    assert found['age'] == pytest.approx(0.1)
+    assert (found['shift'], found['held'], found['sec'], found['nanosec']) == (0, 0, 10, 0)
+    z = xyz_of_cloud(clouds[0]).reshape(HEIGHT, WIDTH, 3)[..., 2]
+    np.testing.assert_allclose(z, np.broadcast_to(1.2 * RAMP, z.shape), rtol=1e-3)
+    values = peer.wait_for_values(lambda v: 'true scale' in v)
+    assert float(values['true scale']) == pytest.approx(1.2, rel=1e-3)
+    assert values['true scale source age [s]'] == '0.100'
+    assert values['true scale held because'] == ''
+
+
+def test_a_replay_gives_the_same_each_time(run_node, peer):
+    """By the stamps, whatever arrives first: readings late by two images, twice the same."""
+    _, scales, sensor = start(run_node, peer, scale_smoothing=0.15)
+    factors = np.random.default_rng(0).uniform(0.9, 1.2, 30)
+    for count in (30, 60):
+        for i in range(30):
+            peer.show(*picture(100 + i))
+            if i >= 2:
+                sensor.publish(cloud(factors[i - 2], 98 + i))
+        for i in (28, 29, 30):
+            sensor.publish(cloud(factors[min(i, 29)], 100 + i))
+        assert wait_until(lambda n=count: len(scales) == n, 30.0)
+    messages = [values_of(message) for message in scales]
+    assert messages[:30] == messages[30:]
+    assert [m['age'] for m in messages] == [0.0] * 60
+    assert not any(m['held'] for m in messages)
+    assert messages[0]['scale'] == pytest.approx(factors[0], rel=1e-3)
+    assert np.ptp([m['scale'] for m in messages]) > 0.05
+
+
+def test_silence_and_disagreement_are_told(run_node, peer):
+    """The scale is frozen, with a warning that says why and who publishes."""
+    node, scales, sensor = start(run_node, peer)
+    sensor.publish(cloud(1.2, 100))
+    peer.show(*picture(100))
+    assert wait_until(lambda: len(scales) == 1)
+    for i in range(1, 12):
+        sensor.publish(stamped(cloud_msg(true_points(1.0)[:5], Header()), 100 + i))
+        peer.show(*picture(100 + i))
+    assert wait_until(lambda: len(scales) == 12)
+    status = peer.wait_for_status('scale frozen at 1.200: 5 points', DiagnosticStatus.WARN)
+    values = {pair.key: pair.value for pair in status.values}
+    assert values['true scale held for [s]'] == '1.1'
+    assert values['true scale held because'].startswith('5 points to measure by')
+    peer.show(*picture(120))
+    peer.wait_for_status('0.9 s older than the picture', DiagnosticStatus.WARN)
+    peer.wait_for_status('(/scale/points: 1 publisher, ', DiagnosticStatus.WARN)
+    assert all(values_of(s)['held'] for s in scales[1:])
+    assert {values_of(s)['scale'] for s in scales} == {values_of(scales[0])['scale']}
+    node.wait_for('scale frozen at 1.200', 10.0)
+    sensor.publish(cloud(1.2, 121))
+    peer.show(*picture(121))
+    peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+def test_range_in_its_own_frame(run_node, peer):
+    """A range finder above the camera, along its own x axis by scale_transform."""
+    params = {'range_direction': '[0.0, 0.0, 0.0]', 'scale_transform': str(ABOVE)}
+    _, scales, sensor = start(run_node, peer, 'range', **params)
+    ahead = RAMP[round(CX)]
+    reading = Range(min_range=0.2, max_range=8.0, field_of_view=0.02, range=1.1 * ahead)
+    sensor.publish(stamped(reading, 100, 'sonar'))
+    peer.show(*picture(100))
+    assert wait_until(lambda: scales)
+    assert values_of(scales[0])['scale'] == pytest.approx(1.1, rel=0.01)
+
+
+def test_another_frame_without_a_transform(run_node, peer):
+    """The parameter is asked for; it can be set while the node runs."""
+    node, _, sensor = start(run_node, peer)
+    if 'tf2_ros' not in sys.modules:
+        node.wait_for('tf2_ros is not installed: a sensor in another frame')
+    sensor.publish(cloud(1.2, 100, 'lidar'))
+    peer.show(*picture(100))
+    peer.wait_for_status("the sensor is in frame 'lidar'", DiagnosticStatus.WARN)
+    assert peer.set_parameters(scale_transform=ABOVE) == ''
+    sensor.publish(cloud(1.2, 101, 'lidar'))
+    peer.show(*picture(101))
+    peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+def test_transform_by_tf2(run_node, peer, monkeypatch):
+    """A fake stands for tf2_ros, which has no wheel: it knows one transform."""
+    monkeypatch.setenv('PYTHONPATH', str(ROOT / 'test' / 'ros' / 'fake_tf2'))
+    _, scales, sensor = start(run_node, peer)
+    sensor.publish(cloud(1.2, 100, 'lidar'))
+    peer.show(*picture(100))
+    assert wait_until(lambda: scales)
+    assert values_of(scales[0])['scale'] == pytest.approx(1.2, rel=1e-3)
+    sensor.publish(cloud(1.2, 101, 'radar'))
+    peer.show(*picture(101))
+    peer.show(*picture(106))
+    peer.wait_for_status("the sensor is in frame 'radar'", DiagnosticStatus.WARN)
+
+
+def test_without_a_source_there_is_no_topic(run_node, peer):
+    """Nobody waits for a scale that never comes."""
+    run_node({'model': 'ramp'}, fake=True)
+    topics = {}
+
+    def seen():
+        topics.update(peer.node.get_topic_names_and_types())
+        return '/points' in topics
+
+    assert wait_until(seen)
+    assert '/depth/scale' not in topics
+    assert '/scale/points' not in topics
