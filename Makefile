@@ -29,7 +29,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 help:
 	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
 	@echo 'make test    run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some)'
-	@echo 'make lint    ruff and mypy'
+	@echo 'make lint    ruff, mypy, codespell and, for the Dockerfile, hadolint'
 	@echo 'make format  let ruff format'
 	@echo 'make eval    accuracy of the demo model, the edge filter and the scale on unseen rooms'
 	@echo 'make bench   what every stage costs, beside its limit and other ways'
@@ -64,6 +64,8 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
+	$(VENV)/bin/hadolint Dockerfile
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .
