@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.cli import main
-from depth_pcd_ros.convert import jobs
+from depth_pcd_ros.convert import jobs, overlap
 from depth_pcd_ros.convert.record import NAME, Record
 from depth_pcd_ros.pipeline import Pipeline
 
@@ -77,6 +77,15 @@ def test_interrupted_recording(tmp_path, number):
         assert main([*args, *options, '-o', str(out)]) == 0
         assert contents(out) == contents(tmp_path / 'once')
     assert sorted(contents(out)) == ['in/in.mcap', 'in/metadata.yaml']
+
+
+@pytest.mark.parametrize('number', range(3))  # one of them is the progress bar's
+def test_interrupted_while_starting(tmp_path, number):
+    """Ctrl-C when only some of the threads were started."""
+    args = ['convert', photos(tmp_path / 'in', 1), *CAMERA, *DEMO, '-o', str(tmp_path / 'out')]
+    with interrupted_at(overlap.threading.Thread, 'start', number):
+        assert main(args) == 130
+    assert not contents(tmp_path / 'out')
 
 
 def test_interrupted_by_signal(tmp_path):

@@ -40,6 +40,8 @@ def overlap(
                 continue
 
     def produce() -> None:
+        if stop.is_set():  # interrupted while it was started
+            return
         try:
             for item in produced:
                 put(before, item)
@@ -79,7 +81,8 @@ def overlap(
         stop.set()
         _wake(after)
         for thread in threads:
-            thread.join(_PATIENCE)
+            with contextlib.suppress(RuntimeError):  # not started yet when interrupted
+                thread.join(_PATIENCE)
     if errors:
         raise errors[0]
 
