@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 from depth_pcd_ros.calibration import CameraError
@@ -41,6 +42,8 @@ def main(args: argparse.Namespace) -> int:
         args.out = absolute(args.out)
         sources = find(args.inputs, args.out)
         intrinsics = _checked(_intrinsics(args), sources)
+        if 'las' in (args.write or ()) and find_spec('laspy') is None:
+            raise InputsError('--write las needs the Python package laspy: pip install laspy')
         record = _record(args)
         jobs = [_job(source, args, intrinsics, record, report.say) for source in sources]
         _check_present(jobs, sources, record, args)

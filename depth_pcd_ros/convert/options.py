@@ -15,6 +15,7 @@ FORMATS = {
     'depth': 'depth as 16-bit PNG in mm, 0 invalid',
     'npy': 'depth as float32 in m, NaN invalid',
     'npz': 'arrays xyz and rgb',
+    'las': 'LAS, valid points only (needs the Python package laspy)',
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
 # Enough to keep a large GPU busy with the small network; ones that do not fit go one by one.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from depth_pcd_ros.convert.record import Record
 from depth_pcd_ros.convert.steps import Points
+from depth_pcd_ros.las import write_las
 from depth_pcd_ros.messages import depth_pixels
 from depth_pcd_ros.pcd import write_pcd
 from depth_pcd_ros.pipeline import Frame
@@ -63,6 +64,7 @@ FORMATS = {
     'depth': Format('.depth.png', _write_depth),
     'npy': Format('.depth.npy', _write_npy),
     'npz': Format('.npz', _write_npz),
+    'las': Format('.las', lambda path, frame, points: write_las(path, points)),
     'preview': Format('.preview.png', _write_preview),
 }
 
