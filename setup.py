@@ -30,6 +30,7 @@ setup(
         'numpy>=1.21',
         'numba>=0.55',
         'torch>=2.6',
+        'openvino>=2025.0; platform_machine in "x86_64 AMD64 aarch64 arm64"',
         'safetensors>=0.4',
         'huggingface_hub>=0.20',
         'rosbags>=0.10',

@@ -182,6 +182,15 @@ def _bundled(filename: str) -> Path:
     )
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _check_sha256(path: Path, expected: str) -> None:
     """Compare a file of the cache with what the hub says; remove it where it is another one.
 
@@ -190,13 +199,10 @@ def _check_sha256(path: Path, expected: str) -> None:
     """
     if not re.fullmatch('[0-9a-f]{64}', expected):  # a mirror need not give the hub's checksum
         return
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    if digest.hexdigest() != expected:
+    found = sha256(path)
+    if found != expected:
         path.resolve().unlink()  # the path itself is a link of the cache
-        raise ValueError(f'its SHA-256 is {digest.hexdigest()}, the hub says {expected}')
+        raise ValueError(f'its SHA-256 is {found}, the hub says {expected}')
 
 
 def _from_hub(name: str) -> Path:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,11 @@ from depth_pcd_ros.convert.options import add_options
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
     args = _parser().parse_args(argv)
+    log = logging.getLogger('depth_pcd_ros')
+    handler = logging.StreamHandler()  # to stderr
+    handler.setFormatter(logging.Formatter('depth-pcd: %(message)s'))
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
     try:
         code: int = args.run(args)
     except KeyboardInterrupt:

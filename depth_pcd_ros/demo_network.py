@@ -92,12 +92,11 @@ class DemoNetwork(nn.Module):
     def coordinates(self, like: Tensor) -> Tensor:
         """(1, 2, h, w): column and row of each pixel, from -1 to 1 across the picture."""
         height, width = like.shape[-2:]
+        if not isinstance(height, int):  # a tensor while it is traced, which leaves sizes open
+            return _coordinates(height, width, like)
         key = (height, width, like.device, like.dtype)
         if key not in self._coordinates:
-            u = (torch.arange(width, device=like.device) + 0.5) * (2 / width) - 1
-            v = (torch.arange(height, device=like.device) + 0.5) * (2 / height) - 1
-            grid = torch.stack([u[None].expand(height, width), v[:, None].expand(height, width)])
-            self._coordinates[key] = grid[None].to(like.dtype)
+            self._coordinates[key] = _coordinates(height, width, like)
         return self._coordinates[key]
 
     def log_depth(self, x: Tensor) -> Tensor:
@@ -116,6 +115,13 @@ class DemoNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, h, w) ImageNet-normalised RGB -> (N, h, w) depth [m]."""
         return torch.exp(self.log_depth(x))
+
+
+def _coordinates(height: int, width: int, like: Tensor) -> Tensor:
+    u = (torch.arange(width, device=like.device) + 0.5) * (2 / width) - 1
+    v = (torch.arange(height, device=like.device) + 0.5) * (2 / height) - 1
+    grid = torch.stack([u[None].expand(height, width), v[:, None].expand(height, width)])
+    return grid[None].to(like.dtype)
 
 
 def load(path: str | Path) -> DemoNetwork:

@@ -68,7 +68,7 @@ class DepthAnythingV2(nn.Module):
             (N, h, w) depth along z [m], float32 whatever the precision of the weights.
         """
         height, width = x.shape[-2:]
-        if height % PATCH or width % PATCH:
+        if isinstance(height, int) and (height % PATCH or width % PATCH):
             raise ValueError(f'the input is {height}x{width} px, expected multiples of {PATCH}')
         grid = (height // PATCH, width // PATCH)
         logits = self.depth_head(self.pretrained(x, grid), grid)  # (N, 1, h, w)
@@ -140,7 +140,7 @@ class _VisionTransformer(nn.Module):
     def forward(self, x: Tensor, grid: tuple[int, int]) -> list[Tensor]:
         """(N, 3, h, w) to the normalised patch tokens of each tap, (N, rows * columns, width)."""
         x = self.patch_embed['proj'](x).flatten(2).transpose(1, 2)
-        x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         x = x + self.positions(grid)
         taps = []
         for index, block in enumerate(self.blocks):
@@ -151,8 +151,8 @@ class _VisionTransformer(nn.Module):
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embedding of the class token and of a grid of patches, (1, 1 + patches, C)."""
-        if grid == (GRID, GRID):
-            return self.pos_embed
+        if not isinstance(grid[0], int):  # a tensor while it is traced, which leaves sizes open
+            return self._interpolated_positions(grid)
         key = (grid, self.pos_embed.device, self.pos_embed.dtype)
         if key not in self._positions:
             if len(self._positions) >= self.CACHED_SIZES:
@@ -163,13 +163,30 @@ class _VisionTransformer(nn.Module):
     @torch.no_grad()
     def _interpolated_positions(self, grid: tuple[int, int]) -> Tensor:
         embedding = self.pos_embed.float()
-        patches = embedding[:, 1:].reshape(1, GRID, GRID, -1).permute(0, 3, 1, 2)
-        # By scale factor, not by size: the offset of 0.1 also shifts where the official network,
-        # and so its training, samples the embedding.
-        scale = [(side + 0.1) / GRID for side in grid]
-        patches = F.interpolate(patches, scale_factor=scale, mode='bicubic')
-        patches = patches.flatten(2).transpose(1, 2)
+        rows, columns = grid
+        # The official network, and so its training, samples a grid of another size with an offset
+        # of 0.1, and that of its own size as it is.
+        own = torch.as_tensor((rows == GRID) & (columns == GRID))
+        offset = torch.where(own, 0.0, 0.1).to(embedding.device)
+        down, across = (_cubic_weights(side, (side + offset) / GRID) for side in grid)
+        patches = embedding[0, 1:].reshape(GRID, GRID, -1)
+        patches = torch.einsum('rg,ghc,vh->rvc', down, patches, across).flatten(0, 1)[None]
         return torch.cat((embedding[:, :1], patches), dim=1).to(self.pos_embed.dtype)
+
+
+def _cubic_weights(side: int, scale: Tensor) -> Tensor:
+    """(side, GRID): how much of each place of the learned grid enters each of `side` places.
+
+    What F.interpolate does with `bicubic` and a scale factor, written out so that it can be traced
+    for any size: cubic convolution with a = -0.75, pixel centres, borders repeated.
+    """
+    at = (torch.arange(side, device=scale.device) + 0.5) / scale - 0.5
+    # with the two repeated places at either end
+    d = (at[:, None] - torch.arange(-2, GRID + 2, device=scale.device)).abs()
+    near, far = (1.25 * d - 2.25) * d * d + 1, ((-0.75 * d + 3.75) * d - 6) * d + 3
+    weights = torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
+    first, last = weights[:, :3].sum(1, True), weights[:, -3:].sum(1, True)
+    return torch.cat((first, weights[:, 3:-3], last), dim=1)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -231,7 +248,7 @@ class _Head(nn.Module):
         layers = []
         for i, tokens in enumerate(taps):
             # to a picture of patches, (N, width, rows, columns)
-            patches = tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+            patches = tokens.transpose(1, 2).reshape(tokens.shape[0], -1, rows, columns)
             layer = self.resize_layers[i](self.projects[i](patches))
             layers.append(self.scratch[f'layer{i + 1}_rn'](layer))
         sizes = [(8 * rows, 8 * columns), *(layer.shape[2:] for layer in layers[:3])]

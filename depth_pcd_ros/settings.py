@@ -48,10 +48,15 @@ class Settings:
         minimum=0,
         maximum=2016,
     )
-    device: str = option('auto', 'auto, cpu, cuda or cuda:N; auto is CUDA where there is one')
+    device: str = option(
+        'auto',
+        'cuda, cuda:N, openvino (CPU), openvino:GPU, openvino:NPU, cpu (torch), or auto: CUDA '
+        'where there is one, else openvino, or cpu where that is not installed',
+    )
     precision: str = option(
         'auto',
-        'number format of the network; auto is fp16 on CUDA and fp32 elsewhere',
+        'number format of the network; auto is fp16 on GPUs and NPUs, bf16 in openvino on a CPU '
+        'that has it, else fp32',
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
     image_transport: str = option(

@@ -3,9 +3,13 @@
 
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
+
+from depth_pcd_ros.engine import converted
 
 # Before torch is loaded: on busy cores, threads that spin for each other take ten times longer.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -36,3 +40,14 @@ def pytest_report_header():
         *([] if HAS_TORCH else ['torch is not installed: the tests that import it are skipped']),
     ]
     return missing or None
+
+
+def pytest_configure(config):
+    """Keep converted networks out of the user's cache; all tests share them."""
+    config.converted_networks = tempfile.mkdtemp(prefix='depth_pcd_ros-test-')
+    os.environ[converted.FOLDER_VARIABLE] = config.converted_networks
+
+
+def pytest_unconfigure(config):
+    """Remove them."""
+    shutil.rmtree(config.converted_networks, ignore_errors=True)

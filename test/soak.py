@@ -236,7 +236,7 @@ def thread_names(pid):
 def soak(seconds, seed):
     """Run; return the findings that should not be, by name."""
     rng = random.Random(seed)
-    node = NodeProcess(['--ros-args', '-p', 'model:=demo', '-p', 'device:=cpu'], REAL_ENGINE)
+    node = NodeProcess(['--ros-args', '-p', 'model:=demo'], REAL_ENGINE)
     node.wait_for('listening')
     peer = Peer()
     peer.wait_for_status('')

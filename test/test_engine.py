@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine from an official file to metres, against recorded official outputs."""
 
-import json
-import runpy
 import threading
 from pathlib import Path
 
@@ -14,18 +12,9 @@ from depth_pcd_ros import checkpoints, engine
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.engine.preprocess import network_size
 from depth_pcd_ros.errors import FrameError
+from test import golden
 
-GOLDEN = Path(__file__).parent / 'data' / 'golden'
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-
-
-def official_file(folder, name, seed):
-    """Write a ViT-S checkpoint of the golden recipe as the official ones are written."""
-    recipe = runpy.run_path(str(GOLDEN / 'recipe.py'))['deterministic_state_dict']
-    weights = recipe(json.loads((GOLDEN / 'dav2_vits_keys.json').read_text()), seed)
-    path = folder / name
-    torch.save({key: torch.from_numpy(value) for key, value in weights.items()}, path)
-    return str(path)
 
 
 @pytest.fixture(scope='module')
@@ -33,8 +22,8 @@ def files(tmp_path_factory):
     """Paths of an indoor (seed 0) and of an outdoor checkpoint (seed 5)."""
     folder = tmp_path_factory.mktemp('checkpoints')
     paths = (
-        official_file(folder, 'depth_anything_v2_metric_hypersim_vits.pth', 0),
-        official_file(folder, 'depth_anything_v2_metric_vkitti_vits.pth', 5),
+        golden.official_file(folder, golden.INDOOR, 0),
+        golden.official_file(folder, golden.OUTDOOR, 5),
     )
     yield paths
     for path in paths:  # 100 MB each, which pytest would keep for three runs
@@ -50,10 +39,10 @@ def small(files):
 @pytest.mark.parametrize('case', range(3))
 def test_indoor_checkpoint_gives_official_depth(files, case):
     """Landscape, portrait and wide pictures, at 252 and 518."""
-    golden = np.load(GOLDEN / 'dav2_vits_golden.npz')
-    rgb, expected = golden[f'rgb_{case}'], golden[f'depth_{case}']
-    input_size = int(golden[f'input_size_{case}'])
-    assert network_size(*rgb.shape[:2], input_size) == tuple(golden[f'net_hw_{case}'])
+    recorded = golden.load('vits')
+    rgb, expected = recorded[f'rgb_{case}'], recorded[f'depth_{case}']
+    input_size = int(recorded[f'input_size_{case}'])
+    assert network_size(*rgb.shape[:2], input_size) == tuple(recorded[f'net_hw_{case}'])
     made = engine.create(files[0], input_size=input_size, device='cpu')
     depth = made.infer(rgb)
     assert depth.dtype == np.float32
@@ -63,19 +52,19 @@ def test_indoor_checkpoint_gives_official_depth(files, case):
 @pytest.mark.parametrize('case', range(3))
 def test_outdoor_checkpoint_gives_official_depth(files, case):
     """Other weights, 80 m, upscaled and downscaled pictures, at 392, 252 and 140."""
-    golden = np.load(GOLDEN / 'dav2_more_golden.npz')
-    assert (str(golden[f'encoder_{case}']), int(golden[f'seed_{case}'])) == ('vits', 5)
-    made = engine.create(files[1], input_size=int(golden[f'input_size_{case}']), device='cpu')
-    depth = made.infer(golden[f'rgb_{case}'])
-    np.testing.assert_allclose(depth, golden[f'depth_{case}'], rtol=0, atol=1e-3)
+    recorded = golden.load('more')
+    assert (str(recorded[f'encoder_{case}']), int(recorded[f'seed_{case}'])) == ('vits', 5)
+    made = engine.create(files[1], input_size=int(recorded[f'input_size_{case}']), device='cpu')
+    depth = made.infer(recorded[f'rgb_{case}'])
+    np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
 def test_half_precision_agrees_on_the_mean(files, precision):
     """Within 1 % of the official depth on average."""
-    golden = np.load(GOLDEN / 'dav2_more_golden.npz')
+    recorded = golden.load('more')
     made = engine.create(files[1], input_size=140, device='cpu', precision=precision)
-    depth, expected = made.infer(golden['rgb_2']), golden['depth_2']
+    depth, expected = made.infer(recorded['rgb_2']), recorded['depth_2']
     assert depth.dtype == np.float32
     assert np.mean(np.abs(depth - expected) / expected) < 0.01
 
@@ -84,10 +73,10 @@ def test_half_precision_agrees_on_the_mean(files, precision):
 @pytest.mark.parametrize(('precision', 'mean_error'), [('fp32', 1e-3), ('auto', 0.01)])
 def test_cuda_agrees_with_the_official_depth(files, precision, mean_error):
     """On a GPU, where auto is fp16."""
-    golden = np.load(GOLDEN / 'dav2_vits_golden.npz')
+    recorded = golden.load('vits')
     made = engine.create(files[0], input_size=252, precision=precision)
     assert made.device == 'cuda:0'
-    depth, expected = made.infer(golden['rgb_0']), golden['depth_0']
+    depth, expected = made.infer(recorded['rgb_0']), recorded['depth_0']
     assert np.mean(np.abs(depth - expected) / expected) < mean_error
 
 
@@ -245,12 +234,10 @@ def test_a_closed_engine_says_so(files):
 @pytest.mark.parametrize(
     ('arguments', 'reason'),
     [
-        ({'device': 'gpu'}, "device is 'gpu', expected auto, cpu, cuda or cuda:N"),
+        ({'device': 'gpu'}, "device is 'gpu', expected auto, cpu, cuda, cuda:N, openvino or"),
         ({'device': 'cpu:0'}, "device is 'cpu:0', expected"),
         ({'device': 'cuda:'}, "device is 'cuda:', expected"),
         ({'device': 'cuda:99'}, r"device is 'cuda:99', but torch .* sees \d+ of CUDA"),
-        ({'device': 'openvino'}, "device is 'openvino': OpenVINO is not supported yet"),
-        ({'device': 'openvino:GPU'}, "device is 'openvino:GPU': OpenVINO is not supported yet"),
         ({'precision': 'int8'}, "precision is 'int8', expected one of auto, fp32, fp16, bf16"),
         ({'input_size': 500}, 'input_size is 500 px, expected a positive multiple of 14'),
         ({'input_size': -14}, 'input_size is -14 px'),

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs the network: one interface, chosen by device. torch is imported when it is needed."""
+"""What runs the network: one interface, chosen by device.
+
+torch and OpenVINO are imported when they are needed, and torch only where it runs the network.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
+DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME'
 
 
 class EngineError(ValueError):
@@ -21,7 +25,7 @@ class Engine(Protocol):
 
     Attributes:
         model: name or path of the model, as asked for.
-        device: where it runs: `cpu`, `cuda:0`, ...
+        device: where it runs: `cpu`, `cuda:0`, `openvino:CPU`, ...
         precision: `fp32`, `fp16` or `bf16`.
         max_depth: depth at which the output ends [m].
         input_size: short side of the picture at the network [px].
@@ -92,15 +96,26 @@ def create(
         max_depth: depth at which the output ends [m]; 0: the model's own.
         input_size: short side of the picture at the network [px], a multiple of 14; 0: the
             model's own.
-        device: `auto` (CUDA where there is one, else the CPU), `cuda`, `cuda:N` or `cpu`.
-        precision: `auto` (`fp16` on CUDA, `fp32` on the CPU), `fp32`, `fp16` or `bf16`.
+        device: `auto` (CUDA where there is one, else OpenVINO if it is installed, else the CPU),
+            `cuda`, `cuda:N`, `openvino` (the CPU), `openvino:GPU` and so on, or `cpu` (torch).
+        precision: `auto` (`fp16` on GPUs; `bf16` on a CPU that has it, in OpenVINO; else `fp32`),
+            `fp32`, `fp16` or `bf16`.
 
     Raises:
         EngineError: a device, precision or input size that there is not.
         CheckpointError: see `depth_pcd_ros.checkpoints.resolve` and `depth_anything.load`.
     """
-    if device.partition(':')[0] == 'openvino':
-        raise EngineError(f'device is {device!r}: OpenVINO is not supported yet, use cuda or cpu')
+    if device == 'auto':
+        from depth_pcd_ros.engine.devices import default_device
+
+        device = default_device()
+    kind = device.partition(':')[0]
+    if kind == 'openvino':
+        from depth_pcd_ros.engine.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(model, max_depth, input_size, device, precision)
+    if kind not in ('cpu', 'cuda'):
+        raise EngineError(f'device is {device!r}, expected {DEVICES}')
     from depth_pcd_ros.engine.torch_engine import TorchEngine
 
     return TorchEngine(model, max_depth, input_size, device, precision)

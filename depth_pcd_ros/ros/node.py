@@ -24,7 +24,15 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray
 
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.ros import diagnostics, loading, parameters, qos, time_jumps, worker
+from depth_pcd_ros.ros import (
+    diagnostics,
+    loading,
+    log_messages,
+    parameters,
+    qos,
+    time_jumps,
+    worker,
+)
 from depth_pcd_ros.ros.activity import DEPTH, Activity
 from depth_pcd_ros.settings import SettingsError
 from depth_pcd_ros.statistics import Statistics
@@ -232,6 +240,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         rclpy.init(args=args)
         node = DepthPcdNode()
+        log_messages.forward(node.get_logger())
         if node.settings.autostart:
             node.autostart()
         rclpy.spin_until_future_complete(node, node.ended)

@@ -79,7 +79,7 @@ def constant_params(constant_checkpoint: Path) -> dict[str, Any]:
         'model': str(constant_checkpoint),
         'max_depth': 2 * CONSTANT_DEPTH,
         'input_size': 28,
-        'device': 'cpu',
+        'device': 'openvino',
     }
 
 

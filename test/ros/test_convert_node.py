@@ -32,7 +32,7 @@ def pictures():
 
 def test_recording_as_the_node(tmp_path, run_node, peer):
     """Every message of /points, /depth/image and /depth/camera_info, in all its fields."""
-    run_node({'model': 'demo', 'device': 'cpu', 'input_size': 84, 'frames': 'all'})
+    run_node({'model': 'demo', 'input_size': 84, 'frames': 'all'})
     received = {topic: peer.subscribe(topic, kind) for topic, kind in TOPICS.items()}
     store = get_typestore(Stores.ROS2_HUMBLE)
     names = {'/camera_info': 'sensor_msgs/msg/CameraInfo', '/image': 'sensor_msgs/msg/Image'}
@@ -46,7 +46,7 @@ def test_recording_as_the_node(tmp_path, run_node, peer):
     assert wait_until(lambda: all(len(messages) == COUNT for messages in received.values()))
 
     args = ['convert', str(tmp_path / 'in'), '-o', str(tmp_path / 'out'), '--model', 'demo']
-    assert main([*args, '--device', 'cpu', '--input-size', '84']) == 0
+    assert main([*args, '--input-size', '84']) == 0
     with AnyReader([tmp_path / 'out' / 'in']) as reader:
         converted = {topic: [] for topic in TOPICS}
         for connection, _, raw in reader.messages():

@@ -69,7 +69,7 @@ def test_cloud_of_a_constant_depth(run_node, peer, constant_params):
 
 def test_cloud_agrees_with_depth_and_pixels(run_node, peer):
     """With the bundled model, each point projects to its own pixel and has its depth."""
-    run_node({'model': 'demo', 'device': 'cpu'})
+    run_node({'model': 'demo'})
     clouds = peer.subscribe('/points', PointCloud2)
     depths = peer.subscribe('/depth/image', Image)
     infos = peer.subscribe('/depth/camera_info', CameraInfo)

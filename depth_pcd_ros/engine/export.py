@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program of its own: converts a checkpoint for OpenVINO, so that torch never enters the node.
+
+    python -m depth_pcd_ros.engine.export CHECKPOINT KIND MAX_DEPTH FOLDER fp16|fp32
+
+writes network.xml and network.bin to FOLDER and prints what else an engine must know as JSON. It
+ends early when its standard input does, as it does when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+from depth_pcd_ros.checkpoints import Checkpoint, CheckpointError
+
+# Exit codes: what was wrong. The message is on standard output.
+BAD_CHECKPOINT, NO_TORCH, NO_ROOM = 3, 4, 5
+
+
+def main() -> int:
+    """Convert, print, return the exit code."""
+    path, kind, max_depth, folder, weights = sys.argv[1:]
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        from depth_pcd_ros import networks
+    except ImportError as err:
+        print(err)
+        return NO_TORCH
+    checkpoint = Checkpoint(path, Path(path), kind, float(max_depth), None, '')
+    try:
+        network = networks.load(checkpoint)
+    except CheckpointError as err:
+        print(err)
+        return BAD_CHECKPOINT
+
+    import torch
+
+    from depth_pcd_ros.engine.openvino_runtime import openvino
+
+    ov = openvino()
+    # What depends on the size of the picture stays open: the engine fixes it, without torch.
+    side = 8 * 14
+    with torch.inference_mode(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter('ignore')  # of the tracer, about sizes
+        model = ov.convert_model(
+            network, example_input=torch.zeros(1, 3, side, side + 28), input=[-1, 3, -1, -1]
+        )
+    try:
+        ov.save_model(model, Path(folder) / 'network.xml', compress_to_fp16=weights == 'fp16')
+    except (RuntimeError, OSError) as err:
+        print(err)
+        return NO_ROOM
+    print(json.dumps({'max_depth': network.max_depth, 'input_size': network.input_size}))
+    return 0
+
+
+def _end_with_the_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
