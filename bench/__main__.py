@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import measure
 
 # Each is a module here with `measure(repetitions) -> list[Row]`.
-PARTS = ('stages',)
+PARTS = ('stages', 'network')
 
 
 def main() -> int:

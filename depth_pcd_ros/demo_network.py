@@ -23,6 +23,7 @@ INPUT_SIZE = 168  # px, the short side
 STEM = 16
 WIDTHS = (32, 64, 128, 256)  # channels at 1/4, 1/8, 1/16 and 1/32 of the input
 BLOCKS = (1, 2, 2, 1)
+CACHED_SIZES = 8
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
@@ -96,8 +97,14 @@ class DemoNetwork(nn.Module):
             return _coordinates(height, width, like)
         key = (height, width, like.device, like.dtype)
         if key not in self._coordinates:
+            if len(self._coordinates) >= CACHED_SIZES:
+                del self._coordinates[next(iter(self._coordinates))]
             self._coordinates[key] = _coordinates(height, width, like)
         return self._coordinates[key]
+
+    def constants(self) -> list[Tensor]:
+        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        return list(self._coordinates.values())
 
     def log_depth(self, x: Tensor) -> Tensor:
         """(N, 3, h, w) -> natural logarithm (N, h, w) of the depth in metres."""

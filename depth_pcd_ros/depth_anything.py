@@ -74,6 +74,10 @@ class DepthAnythingV2(nn.Module):
         logits = self.depth_head(self.pretrained(x, grid), grid)  # (N, 1, h, w)
         return torch.sigmoid(logits.float()).squeeze(1) * self.max_depth
 
+    def constants(self) -> list[Tensor]:
+        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        return list(self.pretrained._positions.values())
+
 
 class _Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
@@ -133,9 +137,8 @@ class _VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         # By grid, device and type, oldest first.
         self._positions: dict[tuple[object, ...], Tensor] = {}
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda *_: self._positions.clear()
-        )
+        hook = self.register_load_state_dict_post_hook
+        hook(lambda *_: self._positions.clear())  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> list[Tensor]:
         """(N, 3, h, w) to the normalised patch tokens of each tap, (N, rows * columns, width)."""
@@ -260,15 +263,12 @@ class _Head(nn.Module):
 
 
 def load(path: str | Path, max_depth: float = 0.0) -> DepthAnythingV2:
-    """Load a checkpoint without running any code that may be in it.
+    """Load a checkpoint, without running any code in it, in float32 on the CPU, for inference.
 
     Args:
         path: an official `.pth`, or a `.safetensors` with the same keys. Weights of any
             floating-point type are converted to float32.
         max_depth: depth at which the output ends [m]; 0: the name of the file tells.
-
-    Returns:
-        The network in float32 on the CPU, ready for inference.
 
     Raises:
         CheckpointError: no such file, not a checkpoint, other keys or shapes than those of one of

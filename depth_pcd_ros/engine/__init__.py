@@ -116,6 +116,10 @@ def create(
         return OpenVinoEngine(model, max_depth, input_size, device, precision)
     if kind not in ('cpu', 'cuda'):
         raise EngineError(f'device is {device!r}, expected {DEVICES}')
+    if kind == 'cuda':
+        from depth_pcd_ros.engine.cuda_engine import CudaEngine
+
+        return CudaEngine(model, max_depth, input_size, device, precision)
     from depth_pcd_ros.engine.torch_engine import TorchEngine
 
     return TorchEngine(model, max_depth, input_size, device, precision)

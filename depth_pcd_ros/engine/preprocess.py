@@ -77,10 +77,10 @@ class Preprocessor:
         cv2.split(rgb, self._planes)
         for channel, plane in enumerate(self._planes):
             cv2.transpose(plane, self._turned)
-            _mix_bytes(self._turned, *_taps(size[1], rgb.shape[1]), self._wide)
+            _mix_bytes(self._turned, *cubic_taps(size[1], rgb.shape[1]), self._wide)
             cv2.transpose(self._wide, self._wide_rows)
             scale, shift = np.float32(_SCALE[channel]), np.float32(_SHIFT[channel])
-            rows = _taps(size[0], rgb.shape[0])
+            rows = cubic_taps(size[0], rgb.shape[0])
             _mix_floats(self._wide_rows, *rows, scale, shift, out[0, channel])
         return out
 
@@ -95,7 +95,7 @@ class Preprocessor:
 
 
 @functools.lru_cache(maxsize=16)
-def _taps(count: int, source_count: int) -> Taps:
+def cubic_taps(count: int, source_count: int) -> Taps:
     """Which four pixels of a row each pixel of the resized row is mixed of, and how much of each.
 
     With Keys' cubic kernel (a = -0.75), half-pixel centres and the border repeated: what
