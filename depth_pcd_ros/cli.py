@@ -61,8 +61,8 @@ def _view(args: argparse.Namespace) -> int:
 
 
 def _find_camera(recording: Path) -> int:
+    from depth_pcd_ros.convert.recording_topics import find_camera
     from depth_pcd_ros.convert.recording_writer import RecordingError
-    from depth_pcd_ros.convert.recordings import find_camera
 
     try:
         found = find_camera(recording)

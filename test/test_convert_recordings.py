@@ -12,8 +12,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.convert.recording_topics import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.convert.recording_writer import RecordingError
-from depth_pcd_ros.convert.recordings import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.messages import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline

@@ -31,6 +31,7 @@ from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.run import run
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError
 
 
@@ -41,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
         args.out = absolute(args.out)
         sources = find(args.inputs, args.out)
+        _check_scale_source(settings, sources)
         intrinsics = _checked(_intrinsics(args), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
@@ -71,19 +73,50 @@ def _job(
     if source.kind == 'photo':
         return PhotoJob(source, intrinsics, outputs, say)
     if source.kind == 'video':
-        return VideoJob(source, intrinsics, outputs, say)
+        return VideoJob(source, intrinsics, outputs, say, args.scale_source)
     if source.kind == 'recording':
-        topics = Topics(args.image_topic, args.camera_info_topic)
+        topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
         files = outputs if args.write else None
         return RecordingJob(
-            source, intrinsics, args.depth_encoding, args.out, topics, args.copy, files, record, say
+            source,
+            intrinsics,
+            args.depth_encoding,
+            args.scale_source,
+            args.out,
+            topics,
+            args.copy,
+            files,
+            record,
+            say,
         )
     return UnknownJob(source)
 
 
+def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
+    """Refuse a sensor that an input does not have."""
+    if settings.scale_source in TOPICS:
+        for source in sources:
+            if source.kind in ('photo', 'video'):
+                raise InputsError(
+                    f'{source.path} is a {source.kind}: scale_source {settings.scale_source} is '
+                    'for recordings'
+                )
+
+
 def _record(args: argparse.Namespace) -> Record:
     """The record of the output folder, with the options that say what comes out."""
-    names = ('fx', 'fy', 'cx', 'cy', 'hfov', 'size', 'image_topic', 'camera_info_topic', 'copy')
+    names = (
+        'fx',
+        'fy',
+        'cx',
+        'cy',
+        'hfov',
+        'size',
+        'image_topic',
+        'camera_info_topic',
+        'scale_topic',
+        'copy',
+    )
     options = {name: getattr(args, name) for name in (*SETTINGS, *names)}
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')

@@ -17,6 +17,9 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import PhotoHeader, read_header, read_photo
 from depth_pcd_ros.convert.steps import Failure, Picture, Present, Step
 from depth_pcd_ros.encodings import ImageError
+from depth_pcd_ros.scale.readings import Evidence
+
+USUAL_RATE = 30.0  # Hz, of a video that does not say
 
 
 class Job(Protocol):
@@ -78,11 +81,24 @@ class PhotoJob(_FilesJob):
             return
         rgb, header = read_photo(self._source.path)
         calibration = self._intrinsics.fitted(header, self._say)
-        yield Picture(self.label, rgb, calibration, partial(self._outputs.write, name))
+        evidence = Evidence(sequence=self.label)
+        save = partial(self._outputs.write, name)
+        yield Picture(self.label, rgb, calibration, save, evidence)
 
 
 class VideoJob(_FilesJob):
     """A video; its pictures are numbered from 000000."""
+
+    def __init__(
+        self,
+        source: Source,
+        intrinsics: Intrinsics,
+        outputs: Outputs,
+        say: Say,
+        scale_source: str = 'none',
+    ) -> None:
+        super().__init__(source, intrinsics, outputs, say)
+        self._scaled = scale_source != 'none'
 
     def pictures(self) -> int:
         """What the header says, which may be wrong."""
@@ -101,12 +117,14 @@ class VideoJob(_FilesJob):
         try:
             if not video.isOpened():
                 raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
+            rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
             number = 0
             while video.grab():
                 name = str(Path(self._source.name) / f'{number:06d}')
                 label = f'{self.label}, picture {number}'
                 number += 1
-                if resume and self._outputs.are_done(name):
+                # with true scale a picture depends on those before: none is left out
+                if resume and not self._scaled and self._outputs.are_done(name):
                     yield Present(label)
                     continue
                 found, bgr = video.retrieve()
@@ -116,7 +134,9 @@ class VideoJob(_FilesJob):
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 header = PhotoHeader((rgb.shape[1], rgb.shape[0]))
                 calibration = self._intrinsics.fitted(header, self._say)
-                yield Picture(label, rgb, calibration, partial(self._outputs.write, name))
+                evidence = Evidence(round(number * 1e9 / rate), sequence=self.label)
+                save = partial(self._outputs.write, name)
+                yield Picture(label, rgb, calibration, save, evidence)
             expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
             if number < expected:
                 self._say(f'{self.label}: {number} pictures could be read, {expected} announced')

@@ -72,6 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     recording = parser.add_argument_group('recordings')
     recording.add_argument('--image-topic', default='', help='default: found by its type')
     recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
+    recording.add_argument('--scale-topic', default='', help='default: found by its type')
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
 
     settings = parser.add_argument_group("the node's parameters")

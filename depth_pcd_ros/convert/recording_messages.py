@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 
 from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 TYPES: Any = STORE.types
@@ -79,6 +80,16 @@ def camera_info_message(calibration: Calibration, header: Any) -> Any:
             do_rectify=calibration.do_rectify,
         ),
     )
+
+
+def scale_message(state: ScaleState, header: Any) -> Any:
+    """A Float64MultiArray like that of `scale_source.scale_msg`."""
+    values = state.message_values(header.stamp)
+    label = TYPES['std_msgs/msg/MultiArrayDimension'](
+        ', '.join(MESSAGE_FIELDS), len(values), len(values)
+    )
+    layout = TYPES['std_msgs/msg/MultiArrayLayout']([label], 0)
+    return TYPES['std_msgs/msg/Float64MultiArray'](layout, np.array(values))
 
 
 def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

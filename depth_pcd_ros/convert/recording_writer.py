@@ -19,16 +19,19 @@ from depth_pcd_ros.convert.recording_messages import (
     cloud_message,
     header_of,
     image_message,
+    scale_message,
 )
 from depth_pcd_ros.convert.steps import Points
 from depth_pcd_ros.messages import depth_pixels
 from depth_pcd_ros.pipeline import Frame
 
 POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
+SCALE = '/depth/scale'
 TOPICS = {
     POINTS: 'sensor_msgs/msg/PointCloud2',
     DEPTH: 'sensor_msgs/msg/Image',
     DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
+    SCALE: 'std_msgs/msg/Float64MultiArray',
 }
 # Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
 _VERSION = 8
@@ -44,9 +47,10 @@ class RecordingWriter:
     Args:
         folder: the recording, which is replaced if it is there.
         depth_encoding: 32FC1 or 16UC1.
+        with_scale: whether the scale of the frames is corrected.
     """
 
-    def __init__(self, folder: Path, depth_encoding: str) -> None:
+    def __init__(self, folder: Path, depth_encoding: str, *, with_scale: bool = False) -> None:
         self._folder = folder
         self._depth_encoding = depth_encoding
         self._half = folder.with_name(folder.name + '.part')
@@ -64,6 +68,7 @@ class RecordingWriter:
         self._made = {
             topic: self._writer.add_connection(topic, kind, typestore=STORE)
             for topic, kind in TOPICS.items()
+            if topic != SCALE or with_scale
         }
 
     def copy_topics(self, reader: AnyReader) -> list[str]:
@@ -82,7 +87,7 @@ class RecordingWriter:
         left_out = []
         for connection in reader.connections:
             topic, kind = connection.topic, connection.msgtype
-            if topic in TOPICS:
+            if topic in self._made:
                 raise RecordingError(f'it has {topic} already: convert it without copying')
             known = connection.msgdef.format != MessageDefinitionFormat.NONE
             if (topic, kind) in self._copied:
@@ -125,6 +130,8 @@ class RecordingWriter:
             DEPTH: image_message(depth_pixels(frame.depth, encoding), encoding, header),
             DEPTH_INFO: camera_info_message(frame.calibration, header),
         }
+        if frame.scale is not None:
+            made[SCALE] = scale_message(frame.scale, header)
         for topic, message in made.items():
             self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, TOPICS[topic]))
         self._clouds += 1

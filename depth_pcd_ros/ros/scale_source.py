@@ -13,7 +13,7 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayou
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.scale.messages import READERS, TOPICS
 from depth_pcd_ros.scale.readings import Evidence, Reading, Readings
-from depth_pcd_ros.scale.tracker import ScaleState
+from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
 from depth_pcd_ros.settings import Settings
 
 try:
@@ -26,7 +26,6 @@ DEPTH = {'latest': 10, 'all': 100}  # readings that the middleware keeps
 # How long an image of a recording waits for the readings before it, and for how long readings
 # wait for a live image [s].
 PATIENCE, SPAN = 0.5, 10.0
-FIELDS = ('scale', 'shift', 'inliers', 'held', 'age', 'sec', 'nanosec')
 
 
 class ScaleSource:
@@ -101,17 +100,12 @@ class ScaleSource:
 
 
 def scale_msg(state: ScaleState, header: Any) -> Float64MultiArray:
-    """The correction of a frame; its values are those of `FIELDS`, named in the layout's label.
-
-    No standard message is a stamped list of numbers, so the image's stamp is among them.
-    """
-    label = MultiArrayDimension(label=', '.join(FIELDS), size=len(FIELDS), stride=len(FIELDS))
-    stamp = header.stamp
-    values = (state.scale, state.shift, state.inliers, bool(state.cause), state.age)
-    return Float64MultiArray(
-        layout=MultiArrayLayout(dim=[label]),
-        data=[float(value) for value in (*values, stamp.sec, stamp.nanosec)],
+    """The correction of a frame; its values are `MESSAGE_FIELDS`, named in the layout's label."""
+    values = state.message_values(header.stamp)
+    label = MultiArrayDimension(
+        label=', '.join(MESSAGE_FIELDS), size=len(values), stride=len(values)
     )
+    return Float64MultiArray(layout=MultiArrayLayout(dim=[label]), data=values)
 
 
 def diagnostic_values(state: ScaleState) -> dict[str, str]:

@@ -114,19 +114,21 @@ class Readings:
             self._vain = False
             self._changed.notify_all()
 
+    def complete(self, stamp_ns: int) -> bool:
+        """Whether no reading that `find` would return can still come."""
+        newest = self._readings[-1].stamp_ns if self._readings else -math.inf
+        return newest >= stamp_ns or bool(self._next)
+
     def find(self, stamp_ns: int) -> Reading | None:
         """The newest reading that is not newer than a stamp; older ones are forgotten."""
-
-        def complete() -> bool:
-            newest = self._readings[-1].stamp_ns if self._readings else -math.inf
-            return newest >= stamp_ns or bool(self._next)
-
         with self._changed:
             if self._begins_anew(stamp_ns):
                 self._readings, self._next = self._next, []
             self._last_ns = stamp_ns
             if self._patience and not self._vain:
-                self._vain = not self._changed.wait_for(complete, self._patience)
+                self._vain = not self._changed.wait_for(
+                    lambda: self.complete(stamp_ns), self._patience
+                )
             after = bisect.bisect_right(self._readings, stamp_ns, key=_stamp)
             if not after:
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ MAX_SURPRISE = 1.25
 SAME = 1.1  # ratio within which surprises say the same
 INSISTENCE = 10.0  # [s]
 ONE_DISTANCE = ('range', 'plane')
+# The values on depth/scale. No standard message is a stamped list of numbers, so the image's stamp
+# is among them.
+MESSAGE_FIELDS = ('scale', 'shift', 'inliers', 'held', 'age', 'sec', 'nanosec')
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class ScaleState:
     reason: str = ''
     cause: str = ''
     held_for: float = math.inf
+
+    def message_values(self, stamp: Any) -> list[float]:
+        """The values of `MESSAGE_FIELDS`, for a frame with this stamp (of a header)."""
+        values = (self.scale, self.shift, self.inliers, bool(self.cause), self.age)
+        return [float(value) for value in (*values, stamp.sec, stamp.nanosec)]
 
     def frozen(self, timeout: float) -> bool:
         """Whether the last good measurement is older than `timeout` [s], or never was."""

@@ -41,3 +41,62 @@ def apply(transform: Sequence[float], points: npt.NDArray[Any]) -> npt.NDArray[n
     """
     rotation, translation = split(transform)
     return np.asarray(points @ rotation.T + translation, np.float64)
+
+
+def compose(a_from_b: Sequence[float], b_from_c: Sequence[float]) -> tuple[float, ...]:
+    """The transform a_from_c.
+
+    Raises:
+        ValueError: as `split`.
+    """
+    translation = apply(a_from_b, np.array([b_from_c[:3]]))[0]
+    x, y, z, w = a_from_b[3:]
+    # the matrix of a multiplication by the quaternion from the left
+    left = np.array([[w, -z, y, x], [z, w, -x, y], [-y, x, w, z], [-x, -y, -z, w]])
+    return (*translation.tolist(), *(left @ np.array(b_from_c[3:])).tolist())
+
+
+def invert(a_from_b: Sequence[float]) -> tuple[float, ...]:
+    """The transform b_from_a.
+
+    Raises:
+        ValueError: as `split`.
+    """
+    rotation, translation = split(a_from_b)
+    x, y, z, w = a_from_b[3:]
+    return (*(-rotation.T @ translation).tolist(), -x, -y, -z, w)
+
+
+class StaticTransforms:
+    """The fixed transforms between frames, each of which has one parent, as on /tf_static."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, tuple[str, tuple[float, ...]]] = {}
+
+    def add(self, parent: str, child: str, parent_from_child: Sequence[float]) -> None:
+        """Remember where a frame is."""
+        self._parents[child] = parent, tuple(parent_from_child)
+
+    def find(self, target: str, source: str) -> tuple[float, ...] | None:
+        """The transform target_from_source; None where they are not connected.
+
+        Raises:
+            ValueError: as `split`.
+        """
+        of_target, of_source = self._ancestors(target), self._ancestors(source)
+        for ancestor, from_target in of_target.items():
+            if ancestor in of_source:
+                return compose(invert(from_target), of_source[ancestor])
+        return None
+
+    def _ancestors(self, frame: str) -> dict[str, tuple[float, ...]]:
+        """ancestor_from_frame of the frame itself and all above it, nearest first."""
+        found: dict[str, tuple[float, ...]] = {}
+        transform: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+        while frame not in found:  # else they form a ring
+            found[frame] = transform
+            if frame not in self._parents:
+                break
+            frame, parent_from_frame = self._parents[frame]
+            transform = compose(parent_from_frame, transform)
+        return found

@@ -6,14 +6,21 @@ import sys
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.serialization import serialize_message
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import PointCloud2, Range
 from std_msgs.msg import Float64MultiArray, Header
 
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.convert import command
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
-from depth_pcd_ros.ros.scale_source import FIELDS
 from depth_pcd_ros.scale.messages import xyz_of_cloud
+from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
 
 from .conftest import FRAME_ID, ROOT, make_image, make_info, wait_until
+from .fake_engine import FakeEngine
 
 WIDTH, HEIGHT = 64, 48
 FX, FY, CX, CY = 55.0, 50.0, 30.5, 25.0
@@ -187,3 +194,50 @@ def test_without_a_source_there_is_no_topic(run_node, peer):
     assert wait_until(seen)
     assert '/depth/scale' not in topics
     assert '/scale/points' not in topics
+
+
+def test_convert_as_the_node(run_node, peer, tmp_path, monkeypatch):
+    """Byte for byte, with readings of another frame that were recorded after their pictures."""
+    _, scales, sensor = start(
+        run_node, peer, scale_transform=ABOVE, scale_fit='scale_shift', scale_smoothing=0.3
+    )
+    clouds = peer.subscribe('/points', PointCloud2)
+    factors = np.random.default_rng(1).uniform(0.8, 1.25, 20)
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    kinds = {'/camera_info': 'CameraInfo', '/image': 'Image', '/lidar': 'PointCloud2'}
+    with Writer(tmp_path / 'in', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {
+            topic: writer.add_connection(topic, f'sensor_msgs/msg/{kind}', typestore=store)
+            for topic, kind in kinds.items()
+        }
+        for i, factor in enumerate(factors):
+            image, info = picture(100 + i)
+            reading = cloud(factor, 100 + i, 'lidar') if i not in (3, 7, 8) else None
+            peer.show(image, info)
+            if reading is not None:
+                sensor.publish(reading)
+            for topic, message, delay in (
+                ('/camera_info', info, 0),
+                ('/image', image, 0),
+                ('/lidar', reading, 3 * TENTH // 2),
+            ):
+                if message is not None:
+                    time_ns = (100 + i) * TENTH + delay
+                    writer.write(connections[topic], time_ns, serialize_message(message))
+    assert wait_until(lambda: len(clouds) == len(scales) == 20)
+
+    monkeypatch.setattr(command, 'create', lambda *_: FakeEngine('ramp'))
+    args = ['convert', str(tmp_path / 'in'), '-o', str(tmp_path / 'out'), '--model', 'ramp']
+    args += ['--scale-source', 'points', '--scale-fit', 'scale_shift', '--scale-smoothing', '0.3']
+    assert main([*args, '--scale-transform', *map(str, ABOVE)]) == 0
+    found = {'/points': [], '/depth/scale': []}
+    with AnyReader([tmp_path / 'out' / 'in']) as reader:
+        for connection, _, raw in reader.messages():
+            if connection.topic in found:
+                found[connection.topic].append(reader.deserialize(raw, connection.msgtype))
+    assert [m.data.tobytes() for m in found['/points']] == [m.data.tobytes() for m in clouds]
+    assert [values_of(m) for m in found['/depth/scale']] == [values_of(m) for m in scales]
+    assert [values_of(m)['age'] for m in scales][:9] == pytest.approx(
+        [0, 0, 0, 0.1, 0, 0, 0, 0.1, 0.2]
+    )
+    assert len({values_of(m)['scale'] for m in scales}) == 20
