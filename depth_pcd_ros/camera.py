@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from depth_pcd_ros.calibration import Calibration, CameraError, check_stride
 from depth_pcd_ros.distortion import Lens, lens
 
 __all__ = ['Calibration', 'Camera', 'CameraError', 'Rectification']
+
+Planes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 # Pixels at a time: what is computed on the way stays in the processor's cache.
 BLOCK_PIXELS = 16384
@@ -165,12 +168,21 @@ class Camera:
     @property
     def rays(self) -> npt.NDArray[np.float32]:
         """`unproject` of every pixel, (H, W, 2) float32, read-only; computed once per camera."""
-        return _rays(self)[0]
+        return _rays(self)
+
+    @property
+    def ray_planes(self) -> Planes:
+        """The same as two planes, x / z and y / z, which broadcast to (H, W).
+
+        With an ideal lens x depends on the column only and y on the row: (1, W) and (H, 1). That
+        saves reading two maps for each frame, and computing them for each zoom.
+        """
+        return _planes(self)[0]
 
     @property
     def seen(self) -> npt.NDArray[np.uint8] | None:
         """Mask of the pixels that have a ray, (H, W), 255 or 0; None where all have one."""
-        return _rays(self)[1]
+        return _planes(self)[1]
 
     @property
     def distorts(self) -> bool:
@@ -232,17 +244,28 @@ def _camera(calibration: Calibration, rectified: bool) -> Camera:
 
 
 @functools.lru_cache(maxsize=4)
-def _rays(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
-    # one plane for x and one for y, as cv2 multiplies them fastest
-    rays = np.empty((2, camera.height, camera.width), np.float32).transpose(1, 2, 0)
-    if camera.distorts:
-        for rows in _blocks(camera):
-            rays[rows] = camera.unproject(_pixels(camera, rows))
-    else:  # fast enough for a zoom lens, which has another camera for every frame
-        rays[..., 0] = (np.arange(camera.width) - camera.cx) / camera.fx
-        rays[..., 1] = ((np.arange(camera.height) - camera.cy) / camera.fy).reshape(-1, 1)
-    rays.setflags(write=False)
-    return rays, _mask(np.isfinite(rays[..., 0]))
+def _planes(camera: Camera) -> tuple[Planes, npt.NDArray[np.uint8] | None]:
+    """The rays, and the mask of the pixels that have one."""
+    if not camera.distorts:
+        x = (np.arange(camera.width) - camera.cx) / camera.fx
+        y = (np.arange(camera.height) - camera.cy) / camera.fy
+        return (_read_only(x[None]), _read_only(y[:, None])), None
+    planes = np.empty((2, camera.height, camera.width), np.float32)
+    for rows in _blocks(camera):
+        planes[:, rows] = np.moveaxis(camera.unproject(_pixels(camera, rows)), -1, 0)
+    return (_read_only(planes[0]), _read_only(planes[1])), _mask(np.isfinite(planes[0]))
+
+
+@functools.lru_cache(maxsize=4)
+def _rays(camera: Camera) -> npt.NDArray[np.float32]:
+    x, y = camera.ray_planes
+    return _read_only(np.stack(np.broadcast_arrays(x, y), axis=-1))
+
+
+def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    values = np.ascontiguousarray(values, np.float32)
+    values.setflags(write=False)
+    return values
 
 
 @functools.lru_cache(maxsize=2)

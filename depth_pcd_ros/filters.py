@@ -1,164 +1,214 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages that decide which depths are worth a point, and how many points there are.
-
-A mask is what cv2 makes and takes: (H, W) uint8, 255 for a pixel that is kept and 0 for the rest.
-"""
+"""Stages that decide which depths are worth a point; what is dropped becomes NaN."""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.kernels import DOUBLE, FLOAT, INT, given, inner, kernel, written
 
 Depth = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
+Pixels = TypeVar('Pixels', bound=np.generic)
+
+# Room for rounding where the least growth of a chord is compared with the chord's own.
+_MARGIN = 1e-5
+_NO_MASK = np.empty((0, 0), np.uint8)
+_NAN = np.float32(np.nan)
 
 
-class _Step(NamedTuple):
-    """Slices that pair each pixel with the next one, and those with a pixel on either side."""
-
-    before: tuple[slice, ...]
-    after: tuple[slice, ...]
-    inner: tuple[slice, ...]
-
-
-# Bits for one coordinate of a cube in the key that cubes are sorted by.
-_KEY_BITS = 21
-_NO_KEY = np.iinfo(np.int64).max
-
-_ALL, _BEFORE, _AFTER, _INNER = slice(None), slice(-1), slice(1, None), slice(1, -1)
-_ALONG_U = _Step((_ALL, _BEFORE), (_ALL, _AFTER), (_ALL, _INNER))
-_ALONG_V = _Step((_BEFORE, _ALL), (_AFTER, _ALL), (_INNER, _ALL))
-
-
-def in_range(depth: Depth, minimum: float, maximum: float) -> Mask:
-    """Keep depths from `minimum` to `maximum`, both included [m]; NaN is outside.
-
-    Args:
-        depth: depth along z [m], (H, W) float32.
-        minimum: the nearest depth kept [m].
-        maximum: the farthest depth kept [m].
-    """
-    return np.asarray(cv2.inRange(depth, minimum, maximum), np.uint8)
-
-
-def not_flying(depth: Depth, camera: Camera, max_incidence: float) -> Mask:
-    """Drop pixels in the ramp that a network draws between an object and what is behind it.
+def flying(depth: Depth, camera: Camera, max_incidence: float) -> npt.NDArray[np.int32]:
+    """Find the pixels in the ramp that a network draws between an object and what is behind it.
 
     Between neighbouring pixels runs a chord of the surface; its incidence angle is the one
-    between the viewing ray and the chord's normal. A pixel is dropped where the chords to *both*
+    between the viewing ray and the chord's normal. A pixel flies where the chords to *both*
     its neighbours in a row, or in a column, are steeper than `max_incidence` and lead the same
     way, nearer to farther: it hangs between two surfaces. A pixel with a flat chord on one side
     belongs to a surface, and one that is nearer (or farther) than both neighbours is a thin
     object (or gap), so they stay.
 
     With ranges r0 <= r1 along rays that are an angle d apart, the chord's incidence at the
-    farther point exceeds t where r1 > r0 (cos d + tan t sin d).
+    farther point exceeds t where r1 > r0 (cos d + tan t sin d). With the rays a = (x, y, 1) and b,
+    that is z1 |b|^2 > z0 (a . b + tan t |a x b|). Few chords are that steep, so all are compared
+    with the least growth of depth that a steep chord of this camera has, and few in full.
 
     Args:
-        depth: depth along z [m], (H, W) float32.
+        depth: depth along z [m], (H, W) float32, contiguous; NaN leads nowhere.
         camera: the model of these pixels.
-        max_incidence: steepest surface that is kept [deg], below 90.
-    """
-    norms, growth_u, growth_v = _growth_limits(camera, max_incidence)
-    ranges = cv2.multiply(depth, norms)
-    flying = np.zeros(depth.shape, np.uint8)
-    for growth, step in ((growth_u, _ALONG_U), (growth_v, _ALONG_V)):
-        if not flying[step.inner].size:
-            continue  # fewer than three pixels in this direction
-        limits = cv2.multiply(ranges, growth)
-        farther = cv2.compare(ranges[step.after], limits[step.before], cv2.CMP_GT)
-        nearer = cv2.compare(ranges[step.before], limits[step.after], cv2.CMP_GT)
-        flying[step.inner] |= cv2.bitwise_or(
-            cv2.bitwise_and(farther[step.before], farther[step.after]),
-            cv2.bitwise_and(nearer[step.before], nearer[step.after]),
-        )
-    return cv2.bitwise_not(flying)
-
-
-def invalidate(depth: Depth, keep: Mask) -> Depth:
-    """Set what is not kept to NaN, in place, and return it."""
-    np.copyto(depth, np.float32(np.nan), where=keep == 0)
-    return depth
-
-
-def voxel_means(
-    depth: Depth,
-    rays: npt.NDArray[np.float32],
-    rgb: npt.NDArray[np.uint8] | None,
-    size: float,
-) -> npt.NDArray[np.float32]:
-    """Unproject, and merge the points in each cube of a fixed grid into their mean.
-
-    The cubes are centred at the multiples of `size`. Neighbouring pixels mostly share a cube, so
-    the runs of pixels that do are summed first and only the sums are sorted by cube.
-
-    Args:
-        depth: depth along z [m], (H, W) float32, NaN where invalid.
-        rays: (x / z, y / z) of each pixel, (H, W, 2) float32.
-        rgb: colours, (H, W, 3) uint8, or None for a cloud without.
-        size: edge of the cubes [m].
+        max_incidence: steepest surface that is kept [deg], above 0 and below 90.
 
     Returns:
-        x, y, z [m] and, with `rgb`, the packed colour, (N, 4) or (N, 3) float32: one point for
-        each cube with at least one valid pixel, all finite.
+        Indices into `depth.reshape(-1)`, in order.
+
+    Raises:
+        ValueError: `depth` is not of the camera's size.
     """
-    planes = [cv2.multiply(rays[..., i], depth) for i in range(2)] + [depth]
-    key = np.zeros(depth.size, np.int64)
-    for plane in planes:
-        key <<= _KEY_BITS
-        # plane / size, rounded; with two arrays, since cv2 takes a number for an array of four
-        key += cv2.addWeighted(plane, 1.0 / size, plane, 0.0, 0.0, dtype=cv2.CV_32S).ravel()
-    xyz = [plane.ravel() for plane in planes]
-    key[np.isnan(xyz[2])] = _NO_KEY
-
-    runs = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    run_keys = key[runs]
-    order = np.argsort(run_keys, kind='stable')
-    order = order[run_keys[order] != _NO_KEY]
-    sorted_keys = run_keys[order]
-    cubes = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
-    if not len(order):
-        return np.empty((0, 3 if rgb is None else 4), np.float32)
-
-    def total(run_sums: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        return np.add.reduceat(run_sums[order].astype(np.float64), cubes)
-
-    count = total(np.diff(runs, append=depth.size))
-    means = [total(np.add.reduceat(values, runs)) / count for values in xyz]
-    if rgb is not None:
-        r, g, b = (
-            np.rint(total(np.add.reduceat(rgb[..., i].ravel(), runs, dtype=np.uint32)) / count)
-            for i in range(3)
+    if depth.shape != (camera.height, camera.width):
+        raise ValueError(
+            f'depth is {depth.shape}, expected the size of the camera, '
+            f'{(camera.height, camera.width)}'
         )
-        bits = (r * 65536 + g * 256 + b).astype('<u4')
-        means.append(bits.view('<f4'))
-    # each column by itself: float64 would not keep the bits of a colour
-    return np.stack([column.astype(np.float32) for column in means], axis=1)
+    tan = math.tan(math.radians(max_incidence))
+    indices = np.empty(depth.size, np.int32)  # of which only what is used costs memory
+    count = _flying(depth, *camera.ray_planes, tan, _least_growth(camera, tan), indices)
+    return indices[:count]
+
+
+def drop(depth: Depth, indices: npt.NDArray[np.int32]) -> None:
+    """Set some pixels to NaN, in place; `indices` as `flying` returns them."""
+    depth.reshape(-1)[indices] = _NAN
+
+
+def drop_outside(depth: Depth, minimum: float, maximum: float, seen: Mask | None = None) -> int:
+    """Set to NaN, in place, what is nearer than `minimum`, farther than `maximum`, or not seen.
+
+    Args:
+        depth: depth along z [m], (H, W) float32, contiguous.
+        minimum: the nearest depth kept [m].
+        maximum: the farthest depth kept [m].
+        seen: (H, W), 0 for a pixel that shows nothing; None: all do.
+
+    Returns:
+        How many pixels are left, which are all that are not NaN.
+    """
+    mask = _NO_MASK if seen is None else seen
+    return int(_drop_outside(depth, np.float32(minimum), np.float32(maximum), mask))
+
+
+def every_nth(pixels: npt.NDArray[Pixels], n: int) -> npt.NDArray[Pixels]:
+    """Every n-th pixel in both directions, contiguous: (H, W) or (H, W, C)."""
+    if n == 1:
+        return np.ascontiguousarray(pixels)
+    rows = pixels[::n]
+    if pixels.ndim == 3:  # NumPy copies three bytes at a time slowly, but whole pixels fast
+        return np.stack([rows[:, ::n, c] for c in range(pixels.shape[2])], axis=-1)
+    return np.ascontiguousarray(rows[:, ::n])
 
 
 @functools.lru_cache(maxsize=4)
-def _growth_limits(camera: Camera, max_incidence: float) -> tuple[Depth, Depth, Depth]:
-    """Return |ray|, and by which factor ranges may grow to the next u and v, each (H, W)."""
-    rays = camera.rays.astype(np.float64)
-    height, width = rays.shape[:2]
-    norms = np.sqrt(1.0 + np.square(rays).sum(axis=-1))
-    unit = np.dstack([rays, np.ones_like(norms)]) / norms[..., None]
-    tan = math.tan(math.radians(max_incidence))
+def _least_growth(camera: Camera, tan: float) -> np.float32:
+    """The least factor by which depth grows along a steep chord of this camera."""
+    return np.float32(_growth(*camera.ray_planes, camera.height, camera.width, tan) - _MARGIN)
 
-    def growth(step: _Step) -> Depth:
-        sin = np.linalg.norm(np.cross(unit[step.before], unit[step.after]), axis=-1)
-        factor = np.sqrt(1.0 - sin**2) + tan * sin
-        if not factor.size:  # a single row or column: there are no steps
-            return np.ones((height, width), np.float32)
-        # the last row or column has no next one: it takes its neighbour's factor
-        missing = [(0, height - sin.shape[0]), (0, width - sin.shape[1])]
-        return np.pad(factor, missing, mode='edge').astype(np.float32)
 
-    return norms.astype(np.float32), growth(_ALONG_U), growth(_ALONG_V)
+@inner
+def _chord(x0: float, y0: float, x1: float, y1: float, tan: float) -> float:
+    """Return a . b + tan t |a x b|; see `flying`."""
+    i, j, k = y0 - y1, x1 - x0, x0 * y1 - y0 * x1
+    return 1.0 + x0 * x1 + y0 * y1 + tan * math.sqrt(i * i + j * j + k * k)
+
+
+@kernel(given('float32', 2), given('float32', 2), INT, INT, DOUBLE, returns=DOUBLE)
+def _growth(
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], height: int, width: int, tan: float
+) -> float:
+    least = np.inf
+    last_x, last_y = x.shape[0] - 1, y.shape[1] - 1
+    for v in range(height):
+        for u in range(width):
+            x0, y0 = x[min(v, last_x), u], y[v, min(u, last_y)]
+            for v1, u1 in ((v, u + 1), (v + 1, u)):
+                if v1 < height and u1 < width:
+                    x1, y1 = x[min(v1, last_x), u1], y[v1, min(u1, last_y)]
+                    square = 1.0 + max(x0 * x0 + y0 * y0, x1 * x1 + y1 * y1)
+                    growth = _chord(x0, y0, x1, y1, tan) / square
+                    if growth < least:  # not where a pixel has no ray
+                        least = growth
+    return least
+
+
+@inner
+def _steep(z0: float, x0: float, y0: float, z1: float, x1: float, y1: float, tan: float) -> bool:
+    return z1 * (1.0 + x1 * x1 + y1 * y1) > z0 * _chord(x0, y0, x1, y1, tan)
+
+
+@inner
+def _hangs(
+    depth: Depth,
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    v: int,
+    u: int,
+    down: int,
+    right: int,
+    tan: float,
+) -> bool:
+    """Whether the chords to both neighbours in one direction are steep and lead the same way."""
+    last_x, last_y = x.shape[0] - 1, y.shape[1] - 1
+    v0, u0, v1, u1 = v - down, u - right, v + down, u + right
+    xm, ym = x[min(v, last_x), u], y[v, min(u, last_y)]
+    x0, y0 = x[min(v0, last_x), u0], y[v0, min(u0, last_y)]
+    x1, y1 = x[min(v1, last_x), u1], y[v1, min(u1, last_y)]
+    z0, z, z1 = depth[v0, u0], depth[v, u], depth[v1, u1]
+    if z0 * z0 * (1.0 + x0 * x0 + y0 * y0) > z1 * z1 * (1.0 + x1 * x1 + y1 * y1):
+        x0, y0, z0, x1, y1, z1 = x1, y1, z1, x0, y0, z0  # nearer to farther
+    return _steep(z0, x0, y0, z, xm, ym, tan) and _steep(z, xm, ym, z1, x1, y1, tan)
+
+
+@kernel(
+    given('float32', 2),
+    given('float32', 2),
+    given('float32', 2),
+    DOUBLE,
+    FLOAT,
+    written('int32', 1),
+    returns=INT,
+)
+def _flying(
+    depth: Depth,
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    tan: float,
+    growth: np.float32,
+    indices: npt.NDArray[np.int32],
+) -> int:
+    height, width = depth.shape
+    shrinkage = np.float32(1.0) / growth
+    count = 0
+    steep = np.zeros((width + 63) // 64 * 64, np.uint8)  # candidates in this row
+    eights = steep.view(np.uint64)
+    for v in range(height):
+        z = depth[v]
+        above, below = depth[max(v - 1, 0)], depth[min(v + 1, height - 1)]  # flat at the border
+        for u in range(1, width - 1):
+            far, near = z[u] * growth, z[u] * shrinkage
+            steep[u] = ((max(z[u - 1], z[u + 1]) > far) & (min(z[u - 1], z[u + 1]) < near)) | (
+                (max(above[u], below[u]) > far) & (min(above[u], below[u]) < near)
+            )
+        for u in (0, width - 1):
+            far, near = z[u] * growth, z[u] * shrinkage
+            steep[u] = (max(above[u], below[u]) > far) & (min(above[u], below[u]) < near)
+        for eight in range(eights.size):
+            if not eights[eight]:
+                continue
+            for u in range(8 * eight, 8 * eight + 8):
+                if steep[u] and (
+                    (0 < u < width - 1 and _hangs(depth, x, y, v, u, 0, 1, tan))
+                    or (0 < v < height - 1 and _hangs(depth, x, y, v, u, 1, 0, tan))
+                ):
+                    indices[count] = v * width + u
+                    count += 1
+    return count
+
+
+@kernel(written('float32', 2), FLOAT, FLOAT, given('uint8', 2), returns=INT)
+def _drop_outside(depth: Depth, minimum: np.float32, maximum: np.float32, seen: Mask) -> int:
+    left = 0
+    for v in range(depth.shape[0]):
+        z = depth[v]
+        if seen.size:
+            visible = seen[v]
+            for u in range(z.size):
+                if visible[u] == 0:
+                    z[u] = _NAN
+        for u in range(z.size):
+            inside = (z[u] >= minimum) & (z[u] <= maximum)
+            left += int(inside)
+            z[u] = z[u] if inside else _NAN
+    return left

@@ -15,10 +15,12 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import types
 
-__all__ = ['FLOAT', 'INT', 'given', 'kernel', 'written']
+__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'given', 'inner', 'kernel', 'written']
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
+BOOL = types.boolean
+DOUBLE = types.float64
 FLOAT = types.float32
 INT = types.int64
 
@@ -55,3 +57,8 @@ def kernel(*arguments: Any, returns: Any = types.void) -> Callable[[Function], F
         return cast(Function, numba.njit(signature, **_OPTIONS)(function))
 
     return compiled
+
+
+def inner(function: Function) -> Function:
+    """Let kernels of the same module call this function; it is compiled with them."""
+    return cast(Function, numba.njit(**_OPTIONS)(function))

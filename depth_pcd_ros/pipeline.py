@@ -14,11 +14,13 @@ import numpy.typing as npt
 from depth_pcd_ros import filters
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.camera import Camera, Rectification
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.scale.readings import NO_EVIDENCE, Evidence
 from depth_pcd_ros.scale.stage import TrueScale
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import pack_points
+from depth_pcd_ros.unproject import fields, pack_points, pack_valid_points
+from depth_pcd_ros.voxels import VoxelGrid
 
 if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
@@ -31,6 +33,7 @@ class Frame:
     Attributes:
         rgb: the colours, (H, W, 3) uint8; rectified where that was asked for.
         depth: depth along z [m], (H, W) float32, NaN where invalid.
+        valid: how many pixels have a depth.
         camera: the camera model of these pixels.
         calibration: the numbers of a CameraInfo that describes these pixels.
         max_range: depth up to which points are valid [m]; without the correction of their scale,
@@ -41,6 +44,7 @@ class Frame:
 
     rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
+    valid: int
     camera: Camera
     calibration: Calibration
     max_range: float
@@ -63,7 +67,8 @@ class Pipeline:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
-        self._points = np.empty(0, np.float32)  # written over for each frame
+        self._memory = Memory()
+        self._voxels = VoxelGrid()
         self._true_scale = TrueScale()
 
     def process(
@@ -127,40 +132,38 @@ class Pipeline:
         if true_scale is not None and not settings.max_range:
             farthest = true_scale.apply(farthest)  # nothing that the network gives is cut
 
-        keep = filters.in_range(depth, settings.min_depth, farthest)
-        if seen is not None:
-            keep &= seen
         if settings.edge_filter:
-            keep &= filters.not_flying(depth, camera, settings.edge_filter)
-        depth = filters.invalidate(depth, keep)
-
+            filters.drop(depth, filters.flying(depth, camera, settings.edge_filter))
         n = settings.stride
         if n > 1:
-            rgb, depth = rgb[::n, ::n], depth[::n, ::n]
+            rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
             camera, calibration = camera.strided(n), calibration.strided(n)
-        return Frame(rgb, depth, camera, calibration, max_range, network_time, true_scale)
+            seen = None if seen is None else filters.every_nth(seen, n)
+        valid = filters.drop_outside(depth, settings.min_depth, farthest, seen)
+        return Frame(rgb, depth, valid, camera, calibration, max_range, network_time, true_scale)
 
-    def points(self, frame: Frame) -> npt.NDArray[np.float32]:
+    def points(self, frame: Frame, memory: Memory | None = None) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.
+
+        Args:
+            frame: as `process` returns it.
+            memory: where to put the points; None: the pipeline's own.
 
         Returns:
             (H, W, 4) float32 with NaN where invalid; or (N, 4), valid points only, where
             `organized` is false or `voxel_size` is set. (..., 3) for `cloud_fields: xyz`. It is
-            overwritten by the next call.
+            overwritten by the next call with the same memory.
         """
         settings = self.settings
+        memory = memory or self._memory
+        depth, rays = frame.depth, frame.camera.ray_planes
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
         if settings.voxel_size:
-            return filters.voxel_means(frame.depth, frame.camera.rays, rgb, settings.voxel_size)
-        fields = 3 if rgb is None else 4
-        size = frame.depth.size * fields
-        if self._points.size < size:
-            self._points = np.empty(size, np.float32)
-        out = self._points[:size].reshape(*frame.depth.shape, fields)
-        points = pack_points(frame.depth, frame.camera.rays, rgb, out)
+            return self._voxels.means(depth, rays, rgb, settings.voxel_size, memory)
         if settings.organized:
-            return points
-        return points.reshape(-1, fields).take(np.flatnonzero(np.isfinite(frame.depth)), axis=0)
+            return pack_points(depth, rays, rgb, memory.floats(*depth.shape, fields(rgb)))
+        out = memory.floats(frame.valid, fields(rgb))
+        return pack_valid_points(depth, rays, rgb, frame.valid, out)
 
     def _focal_correction(self, camera: Camera) -> float:
         """Ratio of the focal length at the network to that of its training data, or 1."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-# Rows at a time: a block's inputs and output stay in the processor's cache.
-BLOCK_ROWS = 64
+from depth_pcd_ros.camera import Planes
+from depth_pcd_ros.kernels import BOOL, INT, given, inner, kernel, written
+
+Floats = npt.NDArray[np.float32]
+Rgb = npt.NDArray[np.uint8]
+
+_NO_COLOURS = np.empty((0, 0), np.uint8)
+_EIGHT_VALID = np.uint64(0x0101010101010101)
 
 
 def unproject(depth: npt.NDArray[Any], rays: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -28,7 +33,7 @@ def unproject(depth: npt.NDArray[Any], rays: npt.NDArray[Any]) -> npt.NDArray[An
     return np.concatenate([xy, z[..., None]], axis=-1)  # HxWx3
 
 
-def pack_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def pack_rgb(rgb: Rgb) -> Floats:
     """Pack colours as RViz and PCL read them: 0x00RRGGBB in the bits of a float32.
 
     Args:
@@ -37,39 +42,157 @@ def pack_rgb(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     Returns:
         (H, W) float32, to be copied but never calculated with.
     """
-    packed = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA).view('<u4')[..., 0]  # b g r 255
-    np.bitwise_and(packed, 0x00FFFFFF, out=packed)
-    return packed.view('<f4')
+    r, g, b = np.moveaxis(rgb.astype('<u4'), -1, 0)
+    return (r << 16 | g << 8 | b).view('<f4')
 
 
 def pack_points(
-    depth: npt.NDArray[np.float32],
-    rays: npt.NDArray[np.float32],
-    rgb: npt.NDArray[np.uint8] | None = None,
-    out: npt.NDArray[np.float32] | None = None,
-) -> npt.NDArray[np.float32]:
+    depth: Floats, rays: Planes, rgb: Rgb | None = None, out: Floats | None = None
+) -> Floats:
     """Unproject and interleave in one pass over the picture.
 
     Args:
-        depth: depth along z [m], (H, W) float32, NaN where invalid.
-        rays: (x / z, y / z) of each pixel, (H, W, 2) float32, NaN where there is none.
+        depth: depth along z [m], (H, W) float32, contiguous, NaN where invalid (and where there is
+            no ray).
+        rays: x / z and y / z of each pixel, as `Camera.ray_planes`.
         rgb: colours, (H, W, 3) uint8, or None for a cloud without.
         out: where to put the points; new memory of a cloud's size costs more than the points.
 
     Returns:
         x, y, z [m] and, with `rgb`, the packed colour: (H, W, 4) or (H, W, 3) float32. x, y and z
-        are NaN where the depth or the ray is.
+        are NaN where the depth is.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
     """
-    height, width = depth.shape
-    shape = (height, width, 3 if rgb is None else 4)
-    points = np.empty(shape, np.float32) if out is None else out
-    if points.shape != shape:
-        raise ValueError(f'out is {points.shape}, expected {shape}')
-    for top in range(0, height, BLOCK_ROWS):
-        rows = slice(top, top + BLOCK_ROWS)
-        z = depth[rows]
-        x = cv2.multiply(rays[rows, :, 0], z)
-        y = cv2.multiply(rays[rows, :, 1], z)
-        planes = [x, y, z] if rgb is None else [x, y, z, pack_rgb(rgb[rows])]
-        cv2.merge(planes, points[rows])
+    check_shapes(depth, rays, rgb)
+    shape = (*depth.shape, fields(rgb))
+    points = _checked(out, shape)
+    _pack(depth, *rays, rows_of(rgb), False, points.reshape(-1))
     return points
+
+
+def pack_valid_points(
+    depth: Floats, rays: Planes, rgb: Rgb | None, count: int, out: Floats | None = None
+) -> Floats:
+    """Unproject and interleave the pixels that have a depth, in their order.
+
+    Args:
+        depth: as for `pack_points`.
+        rays: the same.
+        rgb: the same.
+        count: how many pixels have a depth.
+        out: where to put the points.
+
+    Returns:
+        As `pack_points`, (N, 4) or (N, 3).
+
+    Raises:
+        ValueError: the shapes do not fit each other, or `count` the depth.
+    """
+    check_shapes(depth, rays, rgb)
+    points = _checked(out, (count, fields(rgb)))
+    packed = _pack(depth, *rays, rows_of(rgb), True, points.reshape(-1))
+    if packed != count:
+        raise ValueError(f'count is {count}, expected the number of pixels with a depth')
+    return points
+
+
+def check_shapes(depth: Floats, rays: Planes, rgb: Rgb | None) -> None:
+    """Raise ValueError unless these are of one picture: the kernels would read beyond the ends."""
+    height, width = depth.shape
+    shapes = [plane.shape for plane in rays]
+    if shapes not in ([(height, width)] * 2, [(1, width), (height, 1)]):
+        raise ValueError(f'rays are {shapes}, expected two planes of the depth, {depth.shape}')
+    if rgb is not None and rgb.shape != (height, width, 3):
+        raise ValueError(f'rgb is {rgb.shape}, expected {(height, width, 3)}')
+
+
+def fields(rgb: Rgb | None) -> int:
+    """How many numbers a point has."""
+    return 3 if rgb is None else 4
+
+
+def rows_of(rgb: Rgb | None) -> Rgb:
+    """Colours as the kernels take them: (H, 3 W), contiguous; of no size where there are none."""
+    return _NO_COLOURS if rgb is None else np.ascontiguousarray(rgb).reshape(len(rgb), -1)
+
+
+def _checked(out: Floats | None, shape: tuple[int, ...]) -> Floats:
+    if out is None:
+        return np.empty(shape, np.float32)
+    if out.shape != shape or not out.flags.c_contiguous:
+        raise ValueError(f'out is {out.shape}, expected {shape}, contiguous')
+    return out
+
+
+@inner
+def _valid_runs_end(valid: npt.NDArray[np.uint8], u: int) -> int:
+    """Where a run that begins at `u` ends; the last byte of `valid` is 0."""
+    eights = valid.view(np.uint64)
+    while valid[u]:
+        u += 1
+        if u % 8 == 0:
+            while eights[u // 8] == _EIGHT_VALID:
+                u += 8
+    return u
+
+
+@kernel(
+    given('float32', 2),
+    given('float32', 2),
+    given('float32', 2),
+    given('uint8', 2),
+    BOOL,
+    written('float32', 1),
+    returns=INT,
+)
+def _pack(depth: Floats, x: Floats, y: Floats, rgb: Rgb, only_valid: bool, out: Floats) -> int:
+    height, width = depth.shape
+    room = out.size // (4 if rgb.size else 3)
+    row_y = np.empty(width, np.float32)
+    colours = np.empty(width, np.uint32)
+    floats = colours.view(np.float32)
+    valid = np.zeros(width // 8 * 8 + 8, np.uint8)
+    count = 0
+    for v in range(height):
+        z, row_x = depth[v], x[min(v, x.shape[0] - 1)]
+        if y.shape[1] == width:
+            row_y[:] = y[v]
+        else:
+            row_y[:] = y[v, 0]
+        if rgb.size:
+            bytes_ = rgb[v]
+            for u in range(width):
+                r, g, b = bytes_[3 * u], bytes_[3 * u + 1], bytes_[3 * u + 2]
+                colours[u] = np.uint32(r) << np.uint32(16) | np.uint32(g) << np.uint32(8) | b
+        if only_valid:
+            for u in range(width):
+                valid[u] = z[u] == z[u]
+        begin = 0
+        while begin < width:
+            end = width
+            if only_valid:
+                if not valid[begin]:
+                    begin += 1
+                    continue
+                end = _valid_runs_end(valid, begin)
+            if count + end - begin > room:
+                return -1
+            zs, xs, ys, cs = z[begin:end], row_x[begin:end], row_y[begin:end], floats[begin:end]
+            if rgb.size:
+                points = out[4 * count :]
+                for i in range(zs.size):
+                    points[4 * i] = xs[i] * zs[i]
+                    points[4 * i + 1] = ys[i] * zs[i]
+                    points[4 * i + 2] = zs[i]
+                    points[4 * i + 3] = cs[i]
+            else:
+                points = out[3 * count :]
+                for i in range(zs.size):
+                    points[3 * i] = xs[i] * zs[i]
+                    points[3 * i + 1] = ys[i] * zs[i]
+                    points[3 * i + 2] = zs[i]
+            count += end - begin
+            begin = end
+    return count

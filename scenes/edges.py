@@ -65,7 +65,8 @@ def measure(
             flying = distance_to_surface(room, view, points) > FLYING * depth
             total[size] += flying.sum(), (~flying).sum()
             for i, threshold in enumerate(thresholds):
-                dropped = filters.not_flying(depth, camera, threshold) == 0
+                dropped = np.zeros(depth.shape, bool)
+                dropped.reshape(-1)[filters.flying(depth, camera, threshold)] = True
                 removed[size][i] += (dropped & flying).sum(), (dropped & ~flying).sum()
     return {size: removed[size] / total[size] for size in sizes}
 
@@ -78,10 +79,10 @@ def picture(seed: int) -> np.ndarray:
     shown = render(room, view)
     depth = blurred(shown.depth, 252)
     sides = []
-    for keep in (None, filters.not_flying(depth, camera, Settings().edge_filter)):
-        if keep is not None:
-            filters.invalidate(depth, keep)
-        points = pack_points(depth, camera.rays, shown.rgb)
+    for drop in (False, True):
+        if drop:
+            filters.drop(depth, filters.flying(depth, camera, Settings().edge_filter))
+        points = pack_points(depth, camera.ray_planes, shown.rgb)
         sides.append(render_cloud(points, view.width, view.height, camera.fx))
     return np.hstack(sides)
 

@@ -14,8 +14,30 @@ VGA = Camera(640, 480, fx=554.0, fy=554.0, cx=319.5, cy=239.5)
 
 
 def kept(depth, camera=CAMERA, max_incidence=88.0):
-    """The mask of `not_flying` as booleans."""
-    return filters.not_flying(np.asarray(depth, np.float32), camera, max_incidence) == 255
+    """What `flying` does not name, (H, W) bool."""
+    mask = np.ones(np.shape(depth), bool)
+    depth = np.ascontiguousarray(depth, np.float32)
+    mask.reshape(-1)[filters.flying(depth, camera, max_incidence)] = False
+    return mask
+
+
+def kept_by_angles(depth, camera, max_incidence):
+    """The same in plain NumPy, from the ranges and the angles between the rays."""
+    rays = np.dstack([camera.rays.astype(np.float64), np.ones(depth.shape)])
+    norms = np.linalg.norm(rays, axis=-1)
+    ranges, unit = depth * norms, rays / norms[..., None]
+    flying = np.zeros(depth.shape, bool)
+    tan = math.tan(math.radians(max_incidence))
+    for axis in (0, 1):
+        before = np.s_[:-1] if axis == 0 else np.s_[:, :-1]
+        after = np.s_[1:] if axis == 0 else np.s_[:, 1:]
+        inner = np.s_[1:-1] if axis == 0 else np.s_[:, 1:-1]
+        cosine = np.einsum('vuk,vuk->vu', unit[before], unit[after])
+        growth = cosine + tan * np.linalg.norm(np.cross(unit[before], unit[after]), axis=-1)
+        rises = ranges[after] > ranges[before] * growth
+        falls = ranges[before] > ranges[after] * growth
+        flying[inner] |= (rises[before] & rises[after]) | (falls[before] & falls[after])
+    return ~flying
 
 
 def columns(values, camera=CAMERA):
@@ -28,15 +50,50 @@ def columns(values, camera=CAMERA):
 def test_range_includes_both_ends():
     """Depths at the bounds are kept; NaN and what is outside are not."""
     depth = np.array([[0.49, 0.5, 1.0, 2.0, 2.01, np.nan, np.inf]], np.float32)
-    mask = filters.in_range(depth, 0.5, 2.0)
-    np.testing.assert_array_equal(mask == 255, [[False, True, True, True, False, False, False]])
+    assert filters.drop_outside(depth, 0.5, 2.0) == 3
+    np.testing.assert_array_equal(depth, [[np.nan, 0.5, 1.0, 2.0, np.nan, np.nan, np.nan]])
 
 
-def test_invalidate():
-    """What is not kept becomes NaN, the rest stays."""
-    depth = np.array([[1.0, 2.0]], np.float32)
-    filters.invalidate(depth, np.array([[255, 0]], np.uint8))
-    np.testing.assert_array_equal(depth, [[1.0, np.nan]])
+def test_what_is_not_seen_is_dropped():
+    """Where the mask is 0, whatever the depth."""
+    depth = np.array([[1.0, 1.0, 9.0], [2.0, 2.0, 2.0]], np.float32)
+    seen = np.array([[255, 0, 255], [255, 255, 0]], np.uint8)
+    assert filters.drop_outside(depth, 0.5, 5.0, seen) == 3
+    np.testing.assert_array_equal(depth, [[1.0, np.nan, np.nan], [2.0, 2.0, np.nan]])
+
+
+def test_drop():
+    """The named pixels become NaN, the rest stays."""
+    depth = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    filters.drop(depth, np.array([1, 2], np.int32))
+    np.testing.assert_array_equal(depth, [[1.0, np.nan], [np.nan, 4.0]])
+
+
+@pytest.mark.parametrize('shape', [(7, 11), (6, 9, 3)])
+@pytest.mark.parametrize('n', [1, 2, 5, 64])
+def test_every_nth(shape, n):
+    """As slices, and contiguous."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    result = filters.every_nth(pixels, n)
+    np.testing.assert_array_equal(result, pixels[::n, ::n])
+    assert result.flags.c_contiguous
+
+
+@pytest.mark.parametrize('max_incidence', [20.0, 75.0, 88.0, 89.9])
+@pytest.mark.parametrize('lens', ['ideal', 'plumb_bob', 'equidistant'])
+def test_flying_is_what_the_angles_say(lens, max_incidence):
+    """On noisy slopes with holes, through lenses of which some pixels have no ray."""
+    d = {'ideal': (), 'plumb_bob': (-0.4, 0.1, 0.001, 0.0, 0.0), 'equidistant': (0.01, 0, 0, 0)}
+    f = 25.0 if lens == 'equidistant' else 60.0
+    model = '' if lens == 'ideal' else lens
+    camera = Camera(90, 70, f, 1.1 * f, 44.0, 36.5, model, d[lens])
+    rng = np.random.default_rng(0)
+    depth = np.exp(rng.normal(0.0, 0.6, (70, 90)).cumsum(axis=1) * 0.3).astype(np.float32)
+    depth[rng.random(depth.shape) < 0.05] = np.nan
+    expected = kept_by_angles(depth, camera, max_incidence)
+    assert (~expected).any()
+    found = kept(depth, camera, max_incidence)
+    assert (found != expected).sum() <= 1  # one may be at the limit to the last bit
 
 
 def test_a_step_keeps_its_points():
@@ -99,53 +156,15 @@ def test_floor_of_a_small_robot_is_kept_out_to_8_m():
     assert not mask[(ranges > 9.2) & (ranges < 40.0)].any()
 
 
-def test_cubes_by_hand():
-    """Points in cubes of their own stay as they are; NaN gives none."""
-    camera = Camera(4, 1, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
-    depth = np.array([[1.0, np.nan, 0.1, 1.2]], np.float32)
-    rgb = np.array([[[10, 20, 30], [1, 1, 1], [0, 0, 0], [255, 128, 0]]], np.uint8)
-    points = filters.voxel_means(depth, camera.rays, rgb, 0.5)
-    points = points[np.argsort(points[:, 2])]
-    expected = [[0.2, 0.0, 0.1], [0.0, 0.0, 1.0], [3.6, 0.0, 1.2]]
-    np.testing.assert_allclose(points[:, :3], expected, atol=1e-6)
-    bits = points[:, 3].view(np.uint32)
-    assert [hex(value) for value in bits] == ['0x0', '0xa141e', '0xff8000']
-
-
-def test_cubes_against_a_plain_loop():
-    """Means of positions and colours are those of the points with the same rounded position."""
-    rng = np.random.default_rng(0)
-    depth = rng.uniform(1.0, 1.6, (48, 64)).astype(np.float32)
-    depth[rng.random(depth.shape) < 0.1] = np.nan
-    rgb = rng.integers(0, 256, (48, 64, 3), np.uint8)
-    cubes = {}
-    for v, u in np.argwhere(np.isfinite(depth)):
-        point = depth[v, u] * np.append(CAMERA.rays[v, u], np.float32(1.0))
-        cubes.setdefault(tuple(np.rint(point / 0.02)), []).append((*point, *rgb[v, u]))
-    expected = np.array([np.mean(members, axis=0) for members in cubes.values()])
-    points = filters.voxel_means(depth, CAMERA.rays, rgb, 0.02)
-    bits = points[:, 3].view(np.uint32).astype(int)
-    found = np.column_stack([points[:, :3], bits >> 16, bits >> 8 & 255, bits & 255])
-    found = found[np.lexsort(found[:, 2::-1].T)]
-    expected = expected[np.lexsort(expected[:, 2::-1].T)]
-    assert len(found) == len(expected) < np.isfinite(depth).sum()
-    np.testing.assert_allclose(found[:, :3], expected[:, :3], rtol=1e-5, atol=1e-6)
-    assert np.abs(found[:, 3:] - expected[:, 3:]).max() <= 0.5 + 1e-6
-
-
-def test_no_point_gives_no_cube():
-    """All NaN gives an empty cloud of the right width."""
-    depth = np.full((48, 64), np.nan, np.float32)
-    rgb = np.zeros((48, 64, 3), np.uint8)
-    assert filters.voxel_means(depth, CAMERA.rays, rgb, 0.1).shape == (0, 4)
-    assert filters.voxel_means(depth, CAMERA.rays, None, 0.1).shape == (0, 3)
-
-
 @pytest.mark.parametrize(('width', 'height'), [(1, 1), (2, 2), (1, 5), (5, 1), (2, 9), (4, 1)])
 def test_tiny_pictures(width, height):
-    """A picture without a pixel between two others has no ramps, and its points their cubes."""
+    """A picture without a pixel between two others has no ramps."""
     camera = Camera(width, height, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
     depth = np.full((height, width), 2.0, np.float32)
     assert kept(depth, camera).all()
-    rgb = np.zeros((height, width, 3), np.uint8)
-    assert len(filters.voxel_means(depth, camera.rays, rgb, 0.5)) == width * height
+
+
+def test_depth_of_another_size_is_refused():
+    """It would be read beyond its end."""
+    with pytest.raises(ValueError, match=r'depth is \(47, 64\), expected .* \(48, 64\)'):
+        filters.flying(np.ones((47, 64), np.float32), CAMERA, 88.0)

@@ -13,7 +13,7 @@ WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
 def flat(depth):
     """Depth and organized points, red on the left and blue on the right, of a wall."""
     v, u = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    rays = np.dstack([(u - WIDTH / 2) / FOCAL, (v - HEIGHT / 2) / FOCAL])
+    rays = (u - WIDTH / 2) / FOCAL, (v - HEIGHT / 2) / FOCAL
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     rgb[:, : WIDTH // 2, 0] = rgb[:, WIDTH // 2 :, 2] = 255
     depths = np.full((HEIGHT, WIDTH), depth, np.float32)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.unproject import pack_points, pack_rgb, unproject
+from depth_pcd_ros.unproject import pack_points, pack_rgb, pack_valid_points, unproject
 
 CAMERA = Camera(3, 2, fx=2.0, fy=4.0, cx=1.0, cy=0.5)
 
@@ -28,21 +28,65 @@ def test_project_takes_points_back_to_their_pixels():
     np.testing.assert_allclose(pixels[..., 1], v, atol=1e-3)
 
 
-@pytest.mark.parametrize(('height', 'width'), [(1, 1), (63, 5), (64, 5), (65, 5), (200, 7)])
-def test_packed_points_are_the_points(height, width):
-    """Block by block gives what the whole picture gives at once, and each pixel its colour."""
+def picture(height, width):
+    """Noise: depth with NaN in runs of all lengths, and colours."""
     rng = np.random.default_rng(1)
-    camera = Camera(width, height, fx=50.0, fy=60.0, cx=2.2, cy=30.1)
     depth = rng.uniform(1.0, 5.0, (height, width)).astype(np.float32)
+    depth[rng.random(depth.shape) < np.linspace(0.0, 1.0, width)] = np.nan
     depth[0, 0] = np.nan
-    rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
-    packed = pack_points(depth, camera.rays, rgb)
-    np.testing.assert_array_equal(packed[..., :3], unproject(depth, camera.rays))
-    np.testing.assert_array_equal(pack_points(depth, camera.rays), packed[..., :3])
-    assert np.isnan(packed[0, 0, :3]).all()
+    return depth, rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize('distortion', [(), (-0.2, 0.05, 0.001, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ('height', 'width'), [(1, 1), (1, 9), (9, 1), (5, 64), (65, 5), (3, 200), (200, 71)]
+)
+def test_packed_points_are_the_points(height, width, distortion):
+    """Each pixel has its point and its colour, or all that are valid in their order."""
+    model = 'plumb_bob' if distortion else ''
+    camera = Camera(width, height, 150.0, 160.0, 2.2, 30.1, model, distortion)
+    depth, rgb = picture(height, width)
+    packed = pack_points(depth, camera.ray_planes, rgb)
+    expected = unproject(depth, camera.rays)
+    np.testing.assert_array_equal(packed[..., :3], expected)
+    np.testing.assert_array_equal(pack_points(depth, camera.ray_planes), packed[..., :3])
     bits = packed[..., 3].view(np.uint32).astype(int)
     r, g, b = np.moveaxis(rgb.astype(int), -1, 0)
     np.testing.assert_array_equal(bits, r * 65536 + g * 256 + b)
+
+    valid = np.isfinite(depth)
+    count = int(valid.sum())
+    some = pack_valid_points(depth, camera.ray_planes, rgb, count)
+    np.testing.assert_array_equal(some.view(np.uint32), packed[valid].view(np.uint32))
+    some = pack_valid_points(depth, camera.ray_planes, None, count)
+    np.testing.assert_array_equal(some, packed[valid][:, :3])
+
+
+def test_views_of_a_picture_are_packed_like_pictures():
+    """Padded rows, and read-only ones."""
+    depth, rgb = picture(5, 40)
+    camera = Camera(30, 5, 50.0, 60.0, 2.2, 3.1)
+    cut = np.ascontiguousarray(depth[:, 5:35])
+    rgb.setflags(write=False)
+    points = pack_points(cut, camera.ray_planes, rgb[:, 5:35])
+    again = pack_points(cut, camera.ray_planes, rgb[:, 5:35].copy())
+    np.testing.assert_array_equal(points.view(np.uint32), again.view(np.uint32))
+
+
+def test_what_does_not_fit_is_refused():
+    """Instead of reading or writing beyond an end."""
+    depth, rgb = picture(4, 40)
+    rays = Camera(40, 4, 50.0, 60.0, 2.2, 3.1).ray_planes
+    with pytest.raises(ValueError, match='rays are'):
+        pack_points(depth[:3].copy(), rays, rgb[:3])
+    with pytest.raises(ValueError, match='rgb is'):
+        pack_points(depth, rays, rgb[:, :39])
+    with pytest.raises(ValueError, match='out is'):
+        pack_points(depth, rays, rgb, np.empty((4, 40, 3), np.float32))
+    count = int(np.isfinite(depth).sum())
+    for wrong in (count - 1, count + 1, 0):
+        with pytest.raises(ValueError, match=f'count is {wrong}'):
+            pack_valid_points(depth, rays, rgb, wrong)
 
 
 def test_rgb_of_a_view():

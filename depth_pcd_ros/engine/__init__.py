@@ -47,7 +47,7 @@ class Engine(Protocol):
             rgb: (H, W, 3) uint8, RGB, any strides.
 
         Returns:
-            (H, W) float32, depth along z [m], finite; the caller's own.
+            (H, W) float32, contiguous, depth along z [m], finite; the caller's own.
 
         Raises:
             ValueError: `rgb` has another shape or type.
