@@ -122,6 +122,7 @@ class Pipeline:
     ) -> Frame:
         """Correct and filter the network's depth, (H, W) m, which is overwritten."""
         rgb, camera, calibration, seen = view
+        depth = np.ascontiguousarray(depth)
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
             depth *= np.float32(scale)
