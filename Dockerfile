@@ -21,7 +21,7 @@ ARG INDEX=
 RUN python3 -m venv --system-site-packages .venv \
     && touch .venv/COLCON_IGNORE \
     && .venv/bin/pip install --no-cache-dir ${INDEX:+--extra-index-url "${INDEX}"} \
-        'torch>=2.6' safetensors huggingface_hub rosbags
+        'torch>=2.6' openvino safetensors huggingface_hub rosbags
 
 COPY . src/depth_pcd_ros
 RUN . "/opt/ros/${ROS_DISTRO}/setup.bash" && .venv/bin/python -m colcon build

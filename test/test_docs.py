@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command, parameter, file and link that the documentation names is real."""
+
+import ast
+import contextlib
+import io
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depth_pcd_ros import cli
+from depth_pcd_ros.settings import OPTIONS, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'models/README.md')]
+PAGES += sorted((ROOT / 'docs').glob('*.md'))
+SOURCES = [
+    path
+    for folder in ('depth_pcd_ros', 'launch', 'config', 'rviz', 'scenes', 'bench', 'test', '.ci')
+    for path in (ROOT / folder).rglob('*')
+    if path.suffix in ('.py', '.yaml', '.xml', '.rviz', '') and path.is_file()
+    if path != Path(__file__)
+]
+MORE = [ROOT / name for name in ('Makefile', 'setup.py', 'package.xml', 'pyproject.toml')]
+SOURCE = '\n'.join(path.read_text() for path in [*SOURCES, *MORE])
+FILES = [str(path.relative_to(ROOT)) for path in [*SOURCES, *MORE, *(ROOT / 'docs').iterdir()]]
+FILES += [str(path.relative_to(ROOT)) for path in PAGES]
+PROGRAMS = {'depth_pcd_node', 'depth_pcd_rviz', 'depth-pcd'}
+TOPICS = {'image', 'camera_info', 'scale/points', 'scale/range'}
+MAKE_TARGETS = set(re.findall(r'^([a-z][\w-]*):', (ROOT / 'Makefile').read_text(), re.M))
+MAKE_VARIABLES = set(re.findall(r'^([A-Z_]+) \?=', (ROOT / 'Makefile').read_text(), re.M)) | {
+    'TESTS'
+}
+# Options of other programs and names of other packages that the pages speak of.
+FOREIGN = {
+    *('--show-args', '--system-site-packages', '--shm-size', '--ipc', '--network', '--gpus'),
+    *('--build-arg', 'send_buffer_limit', 'octomap_server', 'global_frame', 'frame_id'),
+    *('min_obstacle_height', 'depth_layer', 'rmw_zenoh_cpp', 'image_transport', 'image_rect'),
+}
+WORDS = set(re.findall(r'[\w.-]+', SOURCE)) | FOREIGN  # in the code
+
+
+def blocks(text):
+    """The blocks of code, each without its indent, lines that end in a backslash joined."""
+    found = re.findall(r'(?:^|\n\n)((?: {4,}.*\n|\n)+)', text + '\n')
+    found += re.findall(r'```\w*\n(.*?)```', text, re.S)
+    return [re.sub(r'\\\n\s*', ' ', re.sub(r'^ {4}', '', block, flags=re.M)) for block in found]
+
+
+def lines(text):
+    """The commands in the blocks, without comments; several in a line are several."""
+    for block in blocks(text):
+        for line in block.splitlines():
+            with contextlib.suppress(ValueError):  # a figure with an apostrophe
+                words = shlex.split(line, comments=True)
+                command = []
+                for word in [*words, '&&']:
+                    if word == '&&':
+                        if command:
+                            yield command
+                        command = []
+                    else:
+                        command.append(word)
+
+
+def spans(text):
+    """What is written `like this`."""
+    return re.findall(r'`([^`\n]+)`', re.sub(r'```.*?```', '', text, flags=re.S))
+
+
+def commands(text):
+    """The commands in blocks and in spans."""
+    yield from lines(text)
+    for span in spans(text):
+        with contextlib.suppress(ValueError):
+            yield shlex.split(span)
+
+
+def launch_arguments(name):
+    """The arguments that a launch file declares."""
+    tree = ast.parse((ROOT / 'launch' / name).read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'ARGUMENTS':
+            found |= {key.value for key in node.value.keys}
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'DeclareLaunchArgument':
+            found |= {
+                argument.value for argument in node.args if isinstance(argument, ast.Constant)
+            }
+    return found
+
+
+LAUNCH = {path.name: launch_arguments(path.name) for path in (ROOT / 'launch').glob('*.py')}
+LAUNCH['replay.launch.py'] |= LAUNCH['depth_pcd.launch.py']
+
+pages = pytest.mark.parametrize('page', PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@pages
+def test_links(page):
+    """To files that are there."""
+    for target in re.findall(r'\]\(([^)#\s]+)', page.read_text()):
+        if '://' not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pages
+def test_make(page):
+    """Targets and variables of the Makefile."""
+    for command in commands(page.read_text()):
+        if command[:1] == ['make'] and len(command) > 1:
+            names = [word for word in command[1:] if '=' not in word]
+            variables = {word.split('=')[0] for word in command[1:] if '=' in word}
+            assert set(names) <= MAKE_TARGETS, command
+            assert variables <= MAKE_VARIABLES, command
+
+
+@pages
+def test_the_command_line(page):
+    """In a block, the whole line is what the parser takes; in the text, command and options are."""
+    for whole, found in ((True, lines), (False, commands)):
+        for command in found(page.read_text()):
+            words = [word for word in command if word]
+            if not words or words[0].split('/')[-1] != 'depth-pcd' or len(words) == 1:
+                continue
+            told = io.StringIO()
+            try:
+                with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+                    cli._parser().parse_args(words[1:])
+            except SystemExit as err:
+                fine = err.code == 0 or (not whole and 'arguments are required' in told.getvalue())
+                assert fine, (command, told.getvalue())
+
+
+@pages
+def test_ros2(page):
+    """Programs, launch files, arguments, remappings and parameters, with values that are taken."""
+    for command in commands(page.read_text()):
+        ours = command[:1] == ['-p'] or command[0].split('/')[-1] == 'depth_pcd_node'
+        if command[:2] in (['ros2', 'run'], ['ros2', 'launch']) and len(command) > 3:
+            ours = command[2] == 'depth_pcd_ros'
+            if ours and command[1] == 'run':
+                assert command[3] in PROGRAMS, command
+            elif ours:
+                given = {word.split(':=')[0] for word in command[4:] if ':=' in word}
+                assert given <= LAUNCH[command[3]], command
+        if ours and command[1:2] != ['launch']:
+            for flag, word in itertools.pairwise(command):
+                if flag == '-p':
+                    check_parameter(*word.split(':=', 1))
+                elif flag == '-r':
+                    assert word.split(':=')[0] in TOPICS, command
+        elif len(command) == 1 and re.fullmatch(r'\w+:=\S+', command[0]):
+            name = command[0].split(':=')[0]
+            assert name in set().union(*LAUNCH.values()) | set(OPTIONS) | FOREIGN, command
+
+
+def check_parameter(name, value):
+    """Whether the node takes it."""
+    if name != 'use_sim_time' and not name.startswith('qos_overrides.'):
+        Settings().replace({name: yaml.safe_load(value)})
+
+
+@pages
+def test_parameters(page):
+    """`name: value` in the text and in parameter files in blocks is what the node takes."""
+    text = page.read_text()
+    for span in spans(text):
+        name, colon, value = span.partition(': ')
+        if colon and name in OPTIONS and value != 'n':
+            check_parameter(name, value)
+    for block in blocks(text):
+        if 'ros__parameters:' in block:
+            for node in yaml.safe_load(block).values():
+                for name, value in node['ros__parameters'].items():
+                    check_parameter(name, yaml.safe_dump(value))
+
+
+@pages
+def test_names(page):
+    """Parameters, files, modules and options that are named are somewhere in the project."""
+    for span in spans(page.read_text()):
+        if span.split()[0] in ('pip', 'docker', 'ros2', 'sysctl'):
+            continue  # a program of others with options of its own
+        for word in re.findall(
+            r'(?<![\w/.$<>~-])(--[a-z][a-z-]+|[a-z]+(?:_[a-z]+)+)(?![\w/.])', span
+        ):
+            assert word in WORDS, (word, span)
+        if re.fullmatch(r'[\w./-]+\.(py|md|yaml|xml|rviz|mcap|ply|png|json|txt)', span):
+            inside = any(file == span or file.endswith(f'/{span}') for file in FILES)
+            assert inside or span.split('/')[-1] in WORDS, span
+
+
+def test_the_costmap_is_of_this_node():
+    """docs/nav2_costmap.yaml is YAML, and its source the node's cloud."""
+    document = yaml.safe_load((ROOT / 'docs' / 'nav2_costmap.yaml').read_text())
+    parameters = document['local_costmap']['local_costmap']['ros__parameters']
+    assert all(name in parameters for name in parameters['plugins'])
+    source = parameters['depth_layer'][parameters['depth_layer']['observation_sources']]
+    assert (source['topic'], source['data_type']) == ('/points', 'PointCloud2')
+
+
+def test_the_readme_is_in_order():
+    """What a newcomer asks first comes first."""
+    found = re.findall(r'^## (.*)', (ROOT / 'README.md').read_text(), re.M)
+    order = ['Use it on a camera', 'What it publishes', 'Parameters', 'How fast', 'Models']
+    order += ['Accuracy, and its limits', 'When something is wrong', 'Code', 'Contributing']
+    assert [title for title in found if title in order] == order
