@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: depth-pcd convert, view, replay and fetch."""
+"""The command line: depth-pcd convert, calibrate-scale, view, replay and fetch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from depth_pcd_ros import __version__
+from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.checkpoints import MODELS, CheckpointError, resolve
 from depth_pcd_ros.convert.options import add_options
 
@@ -47,6 +48,12 @@ def _convert(args: argparse.Namespace) -> int:
     from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
 
     return convert(args)
+
+
+def _calibrate_scale(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.calibrate.command import main as calibrate
+
+    return calibrate(args)
 
 
 def _view(args: argparse.Namespace) -> int:
@@ -123,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_options(convert)
     convert.set_defaults(run=_convert)
+
+    calibrate = commands.add_parser(
+        'calibrate-scale', help='find the constant depth_scale from what is known to be true'
+    )
+    add_calibrate_options(calibrate)
+    calibrate.set_defaults(run=_calibrate_scale)
 
     view = commands.add_parser(
         'view', help='show a cloud in the browser, served to this machine only, until Ctrl-C'

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from depth_pcd_ros.settings import OPTIONS, Settings
@@ -75,8 +76,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     recording.add_argument('--scale-topic', default='', help='default: found by its type')
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
 
-    settings = parser.add_argument_group("the node's parameters")
-    for name in SETTINGS:
+    add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
+
+
+def add_settings(settings: argparse._ArgumentGroup, names: Iterable[str]) -> None:
+    """Add an option for each of these settings."""
+    for name in names:
         known, default = OPTIONS[name], getattr(Settings, name)
         if isinstance(default, bool):
             settings.add_argument(

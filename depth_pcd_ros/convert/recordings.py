@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 
-from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.convert.inputs import Source
 from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import PhotoHeader
 from depth_pcd_ros.convert.record import Record
+from depth_pcd_ros.convert.recorded_calibrations import RecordedCalibrations
 from depth_pcd_ros.convert.recorded_scale import RecordedScale
 from depth_pcd_ros.convert.recording_topics import (
     find_camera_info_topic,
@@ -28,9 +28,8 @@ from depth_pcd_ros.convert.recording_topics import (
 from depth_pcd_ros.convert.recording_writer import RecordingError, RecordingWriter
 from depth_pcd_ros.convert.steps import Action, Failure, Picture, Points, Present, Step
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg
+from depth_pcd_ros.messages import rgb_from_msg
 from depth_pcd_ros.pipeline import Frame
-from depth_pcd_ros.ros.camera_infos import CameraInfos
 
 
 class Topics(NamedTuple):
@@ -139,13 +138,13 @@ class RecordingJob:
         if self._writer is not None:
             self._writer.abort()
 
-    def _calibrations(self, reader: AnyReader, image_topic: str) -> _Calibrations | None:
+    def _calibrations(self, reader: AnyReader, image_topic: str) -> RecordedCalibrations | None:
         if self._intrinsics.given:
             self._say(f"{self.label}: the intrinsics given are used, not the recording's")
             return None
         topic = find_camera_info_topic(reader, image_topic, self._topics.camera_info)
         self._say(f'{self.label}: pictures of {image_topic}, intrinsics of {topic}')
-        return _Calibrations(reader, topic)
+        return RecordedCalibrations(reader, topic)
 
     def _find_scale(self, reader: AnyReader) -> RecordedScale | None:
         if self._scale_source == 'none':
@@ -161,7 +160,7 @@ class RecordingJob:
         connection: Connection,
         time_ns: int,
         raw: bytes,
-        calibrations: _Calibrations | None,
+        calibrations: RecordedCalibrations | None,
     ) -> Step:
         try:
             msg: Any = reader.deserialize(raw, connection.msgtype)
@@ -196,31 +195,3 @@ class RecordingJob:
             self._writer.write(time_ns, header, frame, points)
         if self._files is not None:
             self._files.write(name, frame, points)
-
-
-class _Calibrations:
-    """The calibration of each picture, as the node chooses it among the CameraInfo so far.
-
-    It is one with the picture's stamp, also where it was recorded a little later than the picture,
-    else the newest that fits. Pictures before the first CameraInfo take that.
-    """
-
-    def __init__(self, reader: AnyReader, topic: str) -> None:
-        connections = [c for c in reader.connections if c.topic == topic]
-        self._to_come: deque[tuple[int, Any, Calibration]] = deque()
-        for connection, time_ns, raw in reader.messages(connections):
-            msg: Any = reader.deserialize(raw, connection.msgtype)
-            self._to_come.append((time_ns, msg.header, calibration_from_msg(msg)))
-        self._own = {stamp_ns(header): (header, c) for _, header, c in self._to_come}
-        self._known = CameraInfos()
-
-    def find(self, time_ns: int, header: Any, width: int, height: int) -> Calibration:
-        """The calibration of a picture; see `CameraInfos.find` for the errors."""
-        while self._to_come and (self._to_come[0][0] <= time_ns or not len(self._known)):
-            _, of, calibration = self._to_come.popleft()
-            self._known.add(stamp_ns(of), of.frame_id, calibration)
-        stamp = stamp_ns(header)
-        if stamp in self._own:
-            own, calibration = self._own.pop(stamp)
-            self._known.add(stamp, own.frame_id, calibration)
-        return self._known.find(stamp, header.frame_id, width, height)

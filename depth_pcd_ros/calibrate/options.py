@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of depth-pcd calibrate-scale; imports nothing that other sub-commands do without."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from depth_pcd_ros.convert.options import add_settings
+
+# Those of the node that say how the raw depth comes about, and what is known about it.
+SETTINGS = (
+    'model', 'max_depth', 'input_size', 'device', 'precision', 'image_transport', 'rectified',
+    'distortion', 'focal_correction', 'scale_source', 'scale_timeout', 'scale_transform',
+    'range_direction', 'camera_height', 'camera_pitch', 'camera_roll',
+)  # fmt: skip
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    parser.add_argument(
+        'recording',
+        type=Path,
+        nargs='?',
+        metavar='RECORDING',
+        help='rosbag2 folder, .mcap, .db3 or .bag; without it, live topics are used (with ROS)',
+    )
+    known = parser.add_argument_group('what is known, this or --scale-source')
+    known.add_argument(
+        '--distance',
+        type=float,
+        metavar='M',
+        help='measured in a straight line from the lens to what the pixels show',
+    )
+    known.add_argument(
+        '--at', type=float, nargs=2, metavar=('U', 'V'), help='pixel (default: the middle)'
+    )
+    known.add_argument(
+        '--box',
+        type=float,
+        default=9.0,
+        metavar='PX',
+        help='width of the circle of pixels whose median counts (default: 9)',
+    )
+    parser.add_argument(
+        '--frames',
+        type=int,
+        default=50,
+        metavar='N',
+        help='pictures to measure on, spread over the recording (default: 50)',
+    )
+    parser.add_argument(
+        '--wait',
+        type=float,
+        default=30.0,
+        metavar='SECONDS',
+        help='how long to wait for live pictures (default: 30)',
+    )
+    topics = parser.add_argument_group('topics, of the recording or live')
+    topics.add_argument('--image-topic', default='', help='default: found by its type; live: image')
+    topics.add_argument(
+        '--camera-info-topic', default='', help='default: the one beside it; live: camera_info'
+    )
+    topics.add_argument(
+        '--scale-topic', default='', help='default: found by its type; live: scale/points, ...'
+    )
+    add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)

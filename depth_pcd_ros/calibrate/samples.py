@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures to measure on, of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.convert.recorded_calibrations import RecordedCalibrations
+from depth_pcd_ros.convert.recorded_scale import RecordedScale
+from depth_pcd_ros.convert.recording_topics import (
+    find_camera_info_topic,
+    find_image_topic,
+    open_recording,
+)
+from depth_pcd_ros.convert.recordings import Topics
+from depth_pcd_ros.encodings import Rgb
+from depth_pcd_ros.messages import rgb_from_msg
+from depth_pcd_ros.scale.readings import Evidence
+
+
+class Sample(NamedTuple):
+    """A picture, the numbers of its CameraInfo, and what is known about its scale."""
+
+    rgb: Rgb
+    calibration: Calibration
+    evidence: Evidence
+
+
+def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterator[Sample]:
+    """About `count` pictures, spread evenly over a recording.
+
+    Raises:
+        RecordingError: it cannot be read, or a topic is missing or not the only one.
+        FrameError: a picture cannot be read or has no calibration.
+    """
+    with open_recording(path) as reader:
+        image_topic = find_image_topic(reader, topics.image)
+        info_topic = find_camera_info_topic(reader, image_topic, topics.camera_info)
+        calibrations = RecordedCalibrations(reader, info_topic)
+        scale = RecordedScale(reader, source, topics.scale, str(path))
+        connections = [c for c in reader.connections if c.topic == image_topic]
+        step = max(1, round(sum(c.msgcount for c in connections) / count))
+        for i, (connection, time_ns, raw) in enumerate(reader.messages(connections)):
+            if i % step:
+                continue
+            msg: Any = reader.deserialize(raw, connection.msgtype)
+            rgb = rgb_from_msg(msg)
+            calibration = calibrations.find(time_ns, msg.header, rgb.shape[1], rgb.shape[0])
+            yield Sample(rgb, calibration, scale.evidence(msg.header))

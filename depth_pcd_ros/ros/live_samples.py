@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live pictures for depth-pcd calibrate-scale, over the node's own subscriptions."""
+
+from __future__ import annotations
+
+import collections
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_pcd_ros.calibrate.samples import Sample
+from depth_pcd_ros.convert.recordings import Topics
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg
+from depth_pcd_ros.ros.camera_infos import CameraInfos
+from depth_pcd_ros.ros.scale_source import ScaleSource
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.scale.messages import TOPICS
+from depth_pcd_ros.settings import Settings
+
+CHECK_PERIOD = 1.0  # [s] in which subscriptions adapt to the publishers
+
+
+def live(settings: Settings, topics: Topics, count: int, patience: float) -> Iterator[Sample]:
+    """The newest picture, again and again, until there were `count`.
+
+    Args:
+        settings: `image_transport` and the `scale_source`.
+        topics: what the node's topics are remapped to, where that is said.
+        count: how many pictures.
+        patience: how long to wait for the next one [s].
+
+    Raises:
+        TimeoutError: no picture with a CameraInfo that fits in that time.
+    """
+    remapping = {'image': topics.image, 'camera_info': topics.camera_info}
+    if settings.scale_source in TOPICS:
+        remapping[TOPICS[settings.scale_source]] = topics.scale
+    rules = [part for a, b in remapping.items() if b for part in ('-r', f'{a}:={b}')]
+    context = rclpy.Context()
+    rclpy.init(args=['--ros-args', *rules] if rules else [], context=context)
+    node = rclpy.create_node('depth_pcd_calibrate_scale', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        yield from _spin(node, executor, settings, count, patience)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+
+def _spin(
+    node: Any, executor: Any, settings: Settings, count: int, patience: float
+) -> Iterator[Sample]:
+    infos = CameraInfos()
+    newest: collections.deque[Any] = collections.deque(maxlen=1)
+
+    def take_info(msg: Any) -> None:
+        infos.add(_stamp_ns(msg.header), msg.header.frame_id, calibration_from_msg(msg))
+
+    compressed = settings.image_transport == 'compressed'
+    image_type = CompressedImage if compressed else Image
+    topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
+    scale_source = ScaleSource(node, settings)
+    subscriptions = [
+        AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, 1),
+        AdaptiveSubscription(node, image_type, topic, lambda msg: newest.append(msg), 1),
+        *scale_source.subscriptions,
+    ]
+    told = f'no image on {topic}'
+    checked = last = time.monotonic()
+    while count:
+        executor.spin_once(timeout_sec=0.1)
+        now = time.monotonic()
+        if now - checked > CHECK_PERIOD:
+            checked = now
+            for subscription in subscriptions:
+                subscription.check()
+        if newest:
+            msg = newest.pop()
+            stamp, frame_id = _stamp_ns(msg.header), msg.header.frame_id
+            try:
+                rgb = rgb_from_msg(msg)
+                calibration = infos.find(stamp, frame_id, rgb.shape[1], rgb.shape[0])
+            except FrameError as err:
+                told = str(err)
+            else:
+                yield Sample(rgb, calibration, scale_source.evidence(stamp, frame_id))
+                count, last = count - 1, time.monotonic()
+        if now - last > patience:
+            who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)
+            raise TimeoutError(f'nothing to measure on for {patience:g} s: {told} ({who})')
+
+
+def _stamp_ns(header: Any) -> int:
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
