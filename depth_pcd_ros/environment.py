@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 
 # Fast DDS takes its profiles from one of these: the first since Kilted, the second until Jazzy.
@@ -17,13 +18,22 @@ MALLOC = {
 }
 
 
+def profile_variable() -> str:
+    """Name the one of `PROFILE_VARIABLES` that the ROS at hand wants; the newer warns of both."""
+    try:
+        older = int(importlib.metadata.version('ros-rclpy').split('.')[0]) < 9
+    except importlib.metadata.PackageNotFoundError:  # ROS is installed, not from wheels
+        older = os.environ.get('ROS_DISTRO', '') in ('humble', 'iron', 'jazzy')
+    return PROFILE_VARIABLES[older]
+
+
 def for_large_messages(profile: str) -> dict[str, str]:
     """Return what is to be set, beside what is set already, for a process that is to be started.
 
     Args:
         profile: path of the XML profiles of Fast DDS, such as config/fastdds.xml.
     """
-    wanted = {**dict.fromkeys(PROFILE_VARIABLES, profile), **MALLOC}
-    if any(name in os.environ for name in PROFILE_VARIABLES):
-        wanted = MALLOC
+    wanted = dict(MALLOC)
+    if not any(name in os.environ for name in PROFILE_VARIABLES):
+        wanted[profile_variable()] = profile
     return {name: value for name, value in wanted.items() if name not in os.environ}

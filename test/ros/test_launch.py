@@ -18,7 +18,7 @@ from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 
-from depth_pcd_ros.environment import MALLOC, PROFILE_VARIABLES
+from depth_pcd_ros.environment import MALLOC, PROFILE_VARIABLES, profile_variable
 
 from ..test_convert_recordings import START, image, info, record
 from .conftest import ROOT, make_image, make_info, wait_until
@@ -192,8 +192,9 @@ def test_settings_for_large_messages(launch, env, params_file, given):
         assert found.keys() & set(names) == {'MALLOC_TOP_PAD_'}
         return
     assert found['MALLOC_TRIM_THRESHOLD_'] == MALLOC['MALLOC_TRIM_THRESHOLD_']
-    for name in PROFILE_VARIABLES:
-        assert Path(found[name]).read_text() == (ROOT / 'config' / 'fastdds.xml').read_text()
+    shipped = (ROOT / 'config' / 'fastdds.xml').read_text()
+    assert Path(found[profile_variable()]).read_text() == shipped
+    assert 'deprecated' not in running.log
 
 
 @pytest.mark.parametrize(

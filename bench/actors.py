@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of `bench.end_to_end`: `python -m bench.actors camera 30`, and so on.
+
+camera HZ: publishes 640x480 and its CameraInfo, the clock's time as stamp.
+sender HZ: publishes clouds of 640x480 points on their own, the time of publishing as stamp.
+subscriber: prints one line of JSON for each cloud, its stamp and its age in the callback.
+node: the real node around a network that takes no time.
+"""
+
+import array
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+
+WIDTH, HEIGHT = 640, 480
+QOS = QoSProfile(depth=1)
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class NoNetwork:
+    """Stands for a network: a wavy depth map with a step, at once."""
+
+    device, precision, focal_train = 'none', 'fp32', None
+    max_depth, input_size = 20.0, 518
+
+    def __init__(self, model: str, *_: object) -> None:
+        self.model = model
+        self._out: dict[tuple[int, int], np.ndarray] = {}
+
+    def infer(self, rgb: np.ndarray) -> np.ndarray:
+        """The same memory each time, (H, W) float32; only the first time costs anything."""
+        height, width = rgb.shape[:2]
+        if (height, width) not in self._out:
+            v, u = np.mgrid[:height, :width]
+            depth = 3.0 + 0.5 * np.sin(u / 40.0) + 0.3 * np.cos(v / 30.0) + (u > width // 2)
+            self._out[height, width] = depth.astype(np.float32)
+        return self._out[height, width]
+
+    def infer_batch(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `infer`, each in memory of its own."""
+        return [self.infer(picture).copy() for picture in pictures]
+
+    def device_memory(self) -> None:
+        """There is none."""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def stamp_now(header: Header) -> None:
+    """Write the clock's time into a header."""
+    header.stamp.sec, header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+
+
+def camera(node: Node, hz: float, reliability: QoSProfile) -> None:
+    """Publish images and their CameraInfo."""
+    images = node.create_publisher(Image, 'image', reliability)
+    infos = node.create_publisher(CameraInfo, 'camera_info', reliability)
+    image = Image(width=WIDTH, height=HEIGHT, encoding='rgb8', step=3 * WIDTH)
+    image.header.frame_id = 'camera'
+    pixels = np.random.default_rng(1).integers(0, 256, 3 * WIDTH * HEIGHT, np.uint8)
+    image.data = array.array('B', pixels.tobytes())
+    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model='plumb_bob', d=[0.0] * 5)
+    info.k = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
+    info.header = image.header
+
+    def show() -> None:
+        stamp_now(image.header)
+        infos.publish(info)
+        images.publish(image)
+
+    node.create_timer(1.0 / hz, show)
+
+
+def sender(node: Node, hz: float) -> None:
+    """Publish clouds."""
+    clouds = node.create_publisher(PointCloud2, 'points', QOS)
+    cloud = cloud_msg(np.ones((HEIGHT, WIDTH, 4), np.float32), Header(frame_id='camera'))
+
+    def show() -> None:
+        stamp_now(cloud.header)
+        clouds.publish(cloud)
+
+    node.create_timer(1.0 / hz, show)
+
+
+def subscriber(node: Node) -> None:
+    """Print a line for each cloud."""
+
+    def take(cloud: PointCloud2) -> None:
+        now = time.time_ns()
+        stamp_ns = cloud.header.stamp.sec * 10**9 + cloud.header.stamp.nanosec
+        print(json.dumps({'stamp': stamp_ns * 1e-9, 'age': (now - stamp_ns) * 1e-9}), flush=True)
+
+    node.create_subscription(PointCloud2, 'points', take, QOS)
+
+
+def main() -> int:
+    """Run as the first argument says."""
+    role, numbers = sys.argv[1], [float(arg) for arg in sys.argv[2:3] if arg[0] != '-']
+    if role == 'node':
+        from depth_pcd_ros import engine
+        from depth_pcd_ros.ros import node as depth_node
+
+        engine.create = NoNetwork
+        return depth_node.main(sys.argv[1:])
+    rclpy.init()
+    actor = rclpy.create_node(role)
+    if role == 'camera':
+        camera(actor, numbers[0], BEST_EFFORT if sys.argv[-1] == 'best_effort' else QOS)
+    elif role == 'sender':
+        sender(actor, numbers[0])
+    else:
+        subscriber(actor)
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(actor)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
