@@ -233,11 +233,12 @@ def thread_names(pid):
     return names
 
 
-def soak(seconds, seed):
+def soak(seconds, seed, device):
     """Run; return the findings that should not be, by name."""
     rng = random.Random(seed)
-    node = NodeProcess(['--ros-args', '-p', 'model:=demo'], REAL_ENGINE)
-    node.wait_for('listening')
+    parameters = ['--ros-args', '-p', 'model:=demo', '-p', f'device:={device}']
+    node = NodeProcess(parameters, REAL_ENGINE)
+    node.wait_for('listening', 120.0)  # the first time, the network is converted
     peer = Peer()
     peer.wait_for_status('')
     camera = Camera(peer, rng)
@@ -321,9 +322,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--minutes', type=float, default=20.0)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--device', default='auto', help='as the parameter of the node')
     args = parser.parse_args()
     isolate()
-    findings = soak(60.0 * args.minutes, args.seed)
+    findings = soak(60.0 * args.minutes, args.seed, args.device)
     print('FOUND: ' + ', '.join(findings) if findings else 'nothing found')
     return 1 if findings else 0
 
