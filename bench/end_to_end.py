@@ -265,6 +265,12 @@ def whole_way(node: str, hz: int, tuned: Run, default: Run) -> list[Row]:
     rows += [
         Row(f'{name}: rate', SIZE, tuned.rate, 'Hz', note=f'by default {default.rate:.1f}'),
         Row(f'{name}: CPU', SIZE, 100 * tuned.busy / tuned.seconds, '%'),
-        Row(f'{name}: resident', SIZE, tuned.resident, 'MB', note=f'{default.resident:.0f}'),
+        Row(
+            f'{name}: resident',
+            SIZE,
+            tuned.resident,
+            'MB',
+            note=f'by default {default.resident:.0f}: without the segment of 64 MB',
+        ),
     ]
     return rows
