@@ -4,6 +4,7 @@
 import json
 import re
 import runpy
+import struct
 import subprocess
 import sys
 import time
@@ -143,6 +144,37 @@ def test_video(tmp_path):
     (tmp_path / 'out' / 'clip' / '000001.ply').unlink()
     assert main([*args, '--resume']) == 0
     assert contents(tmp_path / 'out') == found
+
+
+def test_video_of_a_turned_phone(tmp_path, capsys):
+    """A video that says how it is turned becomes upright, and the intrinsics with it."""
+    path = tmp_path / 'phone.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV cannot write MPEG-4')
+    for _ in range(3):
+        writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
+    writer.release()
+    # ISO/IEC 14496-12, 8.3.2: the matrix of the track header; here a turn to the right by 90 deg
+    data = bytearray(path.read_bytes())
+    start = data.index(b'tkhd') + 44
+    assert struct.unpack_from('>9i', data, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into('>9i', data, start, 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--write', 'npz']
+    camera = ['--fx', '50', '--fy', '48', '--cx', '30', '--cy', '20', '--size', '64x48']
+    assert main([*args, *camera]) == 0
+    assert 'is turned upright' in capsys.readouterr().err
+    arrays = np.load(tmp_path / 'out' / 'phone' / '000000.npz')
+    expected = np.rot90(smooth(0, 64, 48), -1).astype(int)
+    assert np.abs(arrays['rgb'] - expected).mean() < 6
+    x, y, z = np.moveaxis(arrays['xyz'].astype(float), -1, 0)
+    v, u = np.mgrid[:64, :48]
+    valid = np.isfinite(z)
+    # what was at (u, v) is at (47 - v, u)
+    np.testing.assert_allclose((48 * x / z + 47 - 20)[valid], u[valid], atol=1e-3)
+    np.testing.assert_allclose((50 * y / z + 30)[valid], v[valid], atol=1e-3)
 
 
 @pytest.mark.parametrize('part', [0.0, 0.6])

@@ -85,6 +85,18 @@ def test_what_is_not_there_is_kept_to_be_reported(tree):
     assert [kind for kind, _ in found] == ['unknown', 'unknown', 'photo']
 
 
+def test_links(tree):
+    """A link to a file is one; to a folder it is left out; one that leads nowhere will fail."""
+    (tree / 'in/circle').symlink_to('.')
+    (tree / 'in/here.png').symlink_to('p.png')
+    (tree / 'in/nowhere.png').symlink_to('gone.png')
+    (tree / 'in/itself.png').symlink_to('itself.png')
+    found = names(['in'], tree / 'out')
+    assert ('photo', 'here') in found
+    assert [name for kind, name in found if kind == 'unknown'] == ['itself', 'nowhere']
+    assert not [name for _, name in found if name.startswith('circle')]
+
+
 def test_nothing_found(tree):
     """A folder without any input."""
     (tree / 'empty').mkdir()

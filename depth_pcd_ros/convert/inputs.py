@@ -103,20 +103,24 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
     for path in paths:
         if path == out or path.name.startswith('.'):
             continue
-        kind = _kind(path)
-        if kind != 'unknown':
+        if _kind(path) != 'unknown':
             yield path
-        elif path.is_dir() and not path.is_symlink():  # a link may lead in a circle
-            yield from _below(path, out)
+        elif path.is_dir():
+            if not path.is_symlink():  # a link may lead in a circle
+                yield from _below(path, out)
+        elif _kind_of_name(path) != 'unknown':
+            yield path  # a link that leads nowhere: it is told
 
 
 def _kind(path: Path) -> str:
-    suffix = path.suffix.lower()
     if path.is_dir():
         return 'recording' if (path / 'metadata.yaml').is_file() else 'unknown'
-    if not path.is_file():
-        return 'unknown'
+    return _kind_of_name(path) if path.is_file() else 'unknown'
+
+
+def _kind_of_name(path: Path) -> str:
     kinds = {'photo': PHOTOS, 'video': VIDEOS, 'recording': RECORDINGS}
+    suffix = path.suffix.lower()
     return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), 'unknown')
 
 

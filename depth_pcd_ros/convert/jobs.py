@@ -20,6 +20,8 @@ from depth_pcd_ros.encodings import ImageError
 from depth_pcd_ros.scale.readings import Evidence
 
 USUAL_RATE = 30.0  # Hz, of a video that does not say
+# How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
+ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
 
 
 class Job(Protocol):
@@ -118,6 +120,8 @@ class VideoJob(_FilesJob):
             if not video.isOpened():
                 raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
             rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
+            turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META))
+            orientation = ORIENTATIONS.get(turned % 360, 1)
             number = 0
             while video.grab():
                 name = str(Path(self._source.name) / f'{number:06d}')
@@ -132,7 +136,7 @@ class VideoJob(_FilesJob):
                     yield Failure(label, ImageError('corrupt_picture', 'it cannot be decoded'))
                     continue
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                header = PhotoHeader((rgb.shape[1], rgb.shape[0]))
+                header = PhotoHeader((rgb.shape[1], rgb.shape[0]), orientation)
                 calibration = self._intrinsics.fitted(header, self._say)
                 evidence = Evidence(round(number * 1e9 / rate), sequence=self.label)
                 save = partial(self._outputs.write, name)

@@ -31,11 +31,16 @@ def open_recording(path: Path) -> Iterator[AnyReader]:
         reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
     except Exception as err:  # damaged files raise whatever the damage leads to
-        raise RecordingError(f'it cannot be read as a recording: {err}') from err
+        hint = '; where it was not closed, mcap recover mends it' if _is_mcap(path) else ''
+        raise RecordingError(f'it cannot be read as a recording: {err}{hint}') from err
     try:
         yield reader
     finally:
         reader.close()
+
+
+def _is_mcap(path: Path) -> bool:
+    return path.suffix == '.mcap' or any(path.glob('*.mcap'))
 
 
 def find_image_topic(reader: AnyReader, asked: str = '') -> str:
