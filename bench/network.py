@@ -40,7 +40,7 @@ AGREEMENT = {'fp32': 1e-3, 'fp16': 0.01, 'bf16': 0.01}  # mean of the relative d
 
 def measure(repetitions: int) -> list[Row]:
     """Time every engine that can be had here, then its start and its memory."""
-    rounds = max(repetitions // 5, 3)
+    rounds = max(repetitions // 10, 3)
     rows = []
     rgb = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +181,7 @@ print(json.dumps({'seconds': seconds, 'megabytes': int(status['VmRSS'].split()[0
 def _start(model: str, device: str, precision: str) -> list[Row]:
     """Second start to the first depth, and memory, of a process that does nothing else."""
     results = []
-    for _ in range(4):
+    for _ in range(3):
         run = subprocess.run(
             [sys.executable, '-c', START, str(time.time()), model, device, precision],
             env={**os.environ, 'OMP_WAIT_POLICY': 'PASSIVE'},
