@@ -289,7 +289,7 @@ def read_truth(folder: Path) -> dict[int, tuple[float, bytes]]:
 
 def versions() -> dict[str, str]:
     """What the demo ran with."""
-    names = ('depth_pcd_ros', 'torch', 'numpy', 'opencv-python-headless', 'rosbags')
+    names = ('depth_pcd_ros', 'torch', 'openvino', 'numpy', 'opencv-python-headless', 'rosbags')
     found = {'python': platform.python_version()}
     for name in (*names, 'ros-rclpy'):
         # ROS and OpenCV may come from the system

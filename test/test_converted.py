@@ -57,6 +57,23 @@ def test_the_second_start_converts_nothing(cache, monkeypatch):
     assert infer().shape == (30, 40)
 
 
+def test_where_networks_are_kept(monkeypatch):
+    """The variable, then XDG's, then the home; nowhere for a user without one."""
+    monkeypatch.setenv('HOME', '/home/robot')
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.delenv(converted.FOLDER_VARIABLE)
+    assert converted.folder() == Path('/home/robot/.cache/depth_pcd_ros')
+    monkeypatch.setenv('XDG_CACHE_HOME', '/var/cache')
+    assert converted.folder() == Path('/var/cache/depth_pcd_ros')
+    monkeypatch.setenv(converted.FOLDER_VARIABLE, '~/networks')
+    assert converted.folder() == Path('/home/robot/networks')
+    for name in ('HOME', 'XDG_CACHE_HOME', converted.FOLDER_VARIABLE):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr('pwd.getpwuid', {}.__getitem__)
+    with pytest.raises(NotADirectoryError):
+        converted.folder().mkdir(parents=True)
+
+
 def test_a_key_is_all_that_an_entry_depends_on(tmp_path, monkeypatch):
     """Content, kind, range, format, versions and code; not the place of the file."""
     one, other, moved = (tmp_path / name for name in ('a.pth', 'b.pth', 'folder/a.pth'))

@@ -58,7 +58,10 @@ def folder() -> Path:
     if chosen := os.environ.get(FOLDER_VARIABLE):
         return Path(chosen).expanduser()
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(base).expanduser() / 'depth_pcd_ros'
+    try:
+        return Path(base).expanduser() / 'depth_pcd_ros'
+    except RuntimeError:  # a user without a home: no folder is safe to keep something in
+        return Path(os.devnull) / 'depth_pcd_ros'
 
 
 @contextlib.contextmanager

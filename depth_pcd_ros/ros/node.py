@@ -233,8 +233,9 @@ class DepthPcdNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is told to end; return the exit code."""
-    # Read when torch is loaded. Else its threads spin for each other, and where other programs want
-    # the cores too, they wait a hundred times longer than they work.
+    # Read when torch is loaded, for the device cpu. Else its threads spin for each other, and where
+    # other programs want the cores too, they wait ten times longer than they work. (OpenVINO's
+    # threads do not spin, whatever this says.)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     node = None
     try:

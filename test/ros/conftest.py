@@ -148,7 +148,7 @@ def _runner() -> Iterator[Callable[..., NodeProcess]]:
         )
         running.append(node)
         if ready:
-            node.wait_for(ready)
+            node.wait_for(ready, timeout=60.0)  # the first of all converts its network
         return node
 
     yield run

@@ -67,6 +67,13 @@ def test_cloud_of_a_constant_depth(run_node, peer, constant_params):
         np.testing.assert_array_equal(colours_of(cloud), rgb_of(image))
 
 
+def test_what_the_core_logs_is_in_the_log_of_the_node(run_node):
+    """Compiling for a size of picture, which takes a second, is told under the node's name."""
+    pytest.importorskip('openvino', reason='OpenVINO is not installed')
+    node = run_node({'model': 'demo', 'device': 'openvino'})
+    node.wait_for('[depth_pcd]: compiled the network for pictures of 224x168 on openvino:CPU')
+
+
 def test_cloud_agrees_with_depth_and_pixels(run_node, peer):
     """With the bundled model, each point projects to its own pixel and has its depth."""
     run_node({'model': 'demo'})
