@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slow and failing networks, over the real middleware; the engine is the fake of fake_engine.py."""
 
+import subprocess
+import sys
 import time
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from .conftest import make_image, make_info, wait_until
+from ..test_convert_recordings import START, record
+from ..test_convert_recordings import image as recorded_image
+from ..test_convert_recordings import info as recorded_info
+from .conftest import ROOT, make_image, make_info, wait_until
 
 WIDTH, HEIGHT = 64, 48
 PERIOD = 1 / 30  # [s] of the camera
@@ -62,9 +67,10 @@ def test_latest_works_on_the_newest_frame(run_node, peer):
     assert camera.run(lambda: len(clouds) >= 12)
     time.sleep(0.5)
     values = peer.wait_for_values(lambda v: int(v['frames processed']) >= 12)
-    # 200 + 33 + 20 ms is the aim; the rest is for a machine that does other things meanwhile
-    assert 200 < float(values['latency from stamp p50 [ms]']) < 280, values
-    assert float(values['latency from stamp p99 [ms]']) < 400, values
+    network_time = float(values['network time [ms]'])
+    assert 200 < float(values['latency from stamp p50 [ms]']) < network_time + 33 + 20, values
+    # the bound is for each of them; the rest is for a machine that does other things meanwhile
+    assert float(values['latency from stamp p99 [ms]']) < network_time + 33 + 120, values
     assert stamps(clouds) == sorted(set(stamps(clouds)))
     received, superseded = int(values['frames received']), int(values['frames superseded'])
     assert superseded > 3 * len(clouds)
@@ -83,6 +89,22 @@ def test_all_gives_every_frame_of_a_recording(run_node, peer):
         time.sleep(0.005)
     assert wait_until(lambda: len(clouds) == 300), len(clouds)
     assert stamps(clouds) == sent
+
+
+def test_all_frames_of_a_recording_played_by_the_command(run_node, peer, tmp_path):
+    """`depth-pcd replay` of 300 frames at thrice the pace of the network: 300 clouds, in order."""
+    topics = (('/camera_info', recorded_info), ('/image', recorded_image))
+    record(tmp_path / 'bag', [(topic, make(i)) for i in range(300) for topic, make in topics])
+    node = run_node({'model': 'slow:0.015', 'frames': 'all', 'use_sim_time': True}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    command = [sys.executable, '-m', 'depth_pcd_ros.cli', 'replay', str(tmp_path / 'bag')]
+    command += ['--clock', '--rate', '20', '--wait-for', '/image', '/camera_info']
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60.0)
+    assert wait_until(lambda: len(clouds) == 300, 20.0), len(clouds)
+    assert stamps(clouds) == [START + i * 10**8 for i in range(300)]
+    values = peer.wait_for_values(lambda v: v['frames processed'] == '300')
+    assert values['frames received'] == '300'
+    assert 'frame dropped' not in node.log
 
 
 def test_a_full_queue_is_an_error(run_node, peer):
@@ -134,6 +156,25 @@ def test_recovers_when_the_network_does(run_node, peer, model, cause, sentence):
     assert peer.change_state('cleanup')
     assert peer.state() == 'unconfigured'
     assert 'Traceback' not in node.log
+
+
+def test_the_log_stays_short(run_node, peer):
+    """Half of the images of a 30 Hz camera are broken in three ways: a line for each, no more."""
+    node = run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    camera = Camera(peer)
+    good, faults = camera.image, [('encoding', 'rgb9'), ('step', 1), ('height', 2 * HEIGHT)]
+    for frame in range(120):
+        camera.image = make_image(WIDTH, HEIGHT)
+        if frame % 2:
+            setattr(camera.image, *faults[frame // 2 % 3])
+        camera.show()
+        time.sleep(PERIOD)
+    camera.image = good
+    assert camera.run(lambda: len(clouds) > 50), len(clouds)
+    lines = node.log.splitlines()
+    assert sum('frame dropped' in line for line in lines) == 3, node.log
+    assert len(lines) < 12, node.log
 
 
 def test_a_dead_worker_is_replaced_until_it_is_hopeless(run_node, peer):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality of service: what adapts, what wins, and what is told; the engine is a fake."""
 
+from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -80,6 +81,37 @@ def test_every_output_takes_overrides(run_node, peer):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     peer.node.create_subscription(PointCloud2, '/points', print, latched)
     node.wait_for('set the parameter qos_overrides./points.publisher.durability to transient_local')
+
+
+def test_each_topic_takes_each_override(run_node, peer):
+    """The parameters are there for all topics, whatever they are remapped to."""
+    run_node({'model': 'slow:0'}, '-r', 'image:=/cam/image_raw', fake=True)
+    request = ListParameters.Request(prefixes=['qos_overrides'], depth=0)
+    policies = ('history', 'depth', 'reliability', 'durability')
+    roles = {
+        'publisher': ('points', 'depth/image', 'depth/camera_info', 'depth/color', 'diagnostics'),
+        'subscription': ('cam/image_raw', 'camera_info'),
+    }
+    expected = {
+        f'qos_overrides./{topic}.{role}.{policy}'
+        for role, topics in roles.items()
+        for topic in topics
+        for policy in policies
+    }
+    assert wait_until(
+        lambda: set(peer.call(ListParameters, 'list_parameters', request).result.names) >= expected
+    )
+
+
+def test_a_camera_that_comes_back_otherwise_is_told(run_node, peer):
+    """Images came from a reliable camera; now a best-effort one is there, and reliable is asked."""
+    run_node({'model': 'slow:0', IMAGE_RELIABILITY: 'reliable'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    assert show_until(peer, lambda: bool(clouds))
+    peer.withdraw()
+    peer.publisher('/image', Image, BEST_EFFORT, wait=False)
+    peer.wait_for_status('s on /image: 1 publisher, incompatible reliability', b'\x03')
+    assert peer.received['/diagnostics'][-1].status[0].message.startswith('no image for ')
 
 
 def test_latched_camera_info(run_node, peer):
