@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from bench.measure import Row, medians
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.settings import Settings
@@ -64,12 +65,11 @@ def runner(rgb: np.ndarray, depth: np.ndarray, k: tuple, changes: dict) -> Calla
     height, width = depth.shape
     calibration = Calibration(width, height, k, **(BENT if changes.pop('bent', False) else {}))
     pipeline = Pipeline(FakeEngine(depth), Settings().replace(changes))
-    header, data = Header(), None
+    header, memory = Header(), Memory()
 
     def run() -> None:
-        nonlocal data
         frame = pipeline.process(rgb, calibration)
-        data = cloud_msg(pipeline.points(frame), header, data).data
+        cloud_msg(pipeline.points(frame, memory), header, memory.data)
 
     return run
 

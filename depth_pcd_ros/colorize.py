@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from depth_pcd_ros.kernels import FLOAT, given, kernel, written
+from depth_pcd_ros.memory import Memory
 
 # The warmest colour is for this share of the range, and nearer: of 20 m indoors, 0.8 m.
 WARMEST = 1 / 25
@@ -25,7 +30,9 @@ def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
     return near, max(max_range, 2.0 * near)
 
 
-def colorize(depth: npt.NDArray[np.float32], near: float, far: float) -> npt.NDArray[np.uint8]:
+def colorize(
+    depth: npt.NDArray[np.float32], near: float, far: float, memory: Memory | None = None
+) -> npt.NDArray[np.uint8]:
     """Colour the inverse depth, from dark red at `near` to dark blue at `far`.
 
     The range is fixed, so that a colour means the same distance in every frame. The map is Turbo:
@@ -35,6 +42,7 @@ def colorize(depth: npt.NDArray[np.float32], near: float, far: float) -> npt.NDA
         depth: depth along z [m], (H, W), NaN where invalid.
         near: depth of the warmest colour [m]; all that is nearer has it, too.
         far: depth of the coldest colour [m]; all that is farther has it, too.
+        memory: where to put the picture.
 
     Returns:
         (H, W, 3) uint8, BGR; black where invalid.
@@ -44,9 +52,38 @@ def colorize(depth: npt.NDArray[np.float32], near: float, far: float) -> npt.NDA
     """
     if not 0.0 < near < far:
         raise ValueError(f'near is {near} m and far {far} m, must be 0 < near < far')
-    with np.errstate(divide='ignore', invalid='ignore'):
-        nearness = (1.0 / depth - 1.0 / far) / (1.0 / near - 1.0 / far)
-    levels = np.rint(np.clip(np.nan_to_num(nearness), 0.0, 1.0) * 255.0).astype(np.uint8)
-    picture = np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), np.uint8)
-    picture[~np.isfinite(depth)] = 0
+    picture = (memory or Memory()).array((*depth.shape, 3), np.uint8)
+    step = 255.0 / (1.0 / near - 1.0 / far)  # levels for each 1 / m
+    rows = picture.reshape(len(depth), -1)
+    depth = np.ascontiguousarray(depth, np.float32)
+    _colour(depth, np.float32(1.0 / far), np.float32(step), _turbo(), rows)
     return picture
+
+
+@functools.lru_cache(maxsize=1)
+def _turbo() -> npt.NDArray[np.uint8]:
+    """The colours of the levels 0 to 255, BGR, and black."""
+    levels = np.arange(256, dtype=np.uint8).reshape(1, -1)
+    turbo = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[0]
+    return np.vstack([turbo, np.zeros((1, 3), np.uint8)])
+
+
+@kernel(given('float32', 2), FLOAT, FLOAT, given('uint8', 2), written('uint8', 2))
+def _colour(
+    depth: npt.NDArray[np.float32],
+    farthest: np.float32,
+    step: np.float32,
+    colours: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.uint8],
+) -> None:
+    levels = np.empty(depth.shape[1], np.uint16)
+    zero, top = np.float32(0.0), np.float32(255.0)
+    for v in range(depth.shape[0]):
+        z, row = depth[v], out[v]
+        for u in range(z.size):
+            level = np.rint((np.float32(1.0) / z[u] - farthest) * step)
+            level = min(max(level, zero), top)
+            levels[u] = np.uint16(level) if abs(z[u]) < np.inf else np.uint16(256)
+        for u in range(z.size):
+            colour = colours[levels[u]]
+            row[3 * u], row[3 * u + 1], row[3 * u + 2] = colour[0], colour[1], colour[2]

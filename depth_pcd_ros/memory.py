@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import array
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
 class Memory:
-    """Bytes for one array after another, as what `msg.data` takes without a check of every byte.
+    """Room for one array after another, as what `msg.data` takes without a check of every byte.
 
     Attributes:
         data: the bytes of the last array, no more and no less.
@@ -20,24 +21,18 @@ class Memory:
     def __init__(self) -> None:
         self.data: array.array[int] = array.array('B')
 
-    def floats(self, *shape: int) -> npt.NDArray[np.float32]:
-        """An array of float32 in this memory; what was there before is lost."""
-        return np.frombuffer(self._room(4 * math.prod(shape)), np.float32).reshape(shape)
+    def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array in this memory; what was there before is lost."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if len(self.data) != size:
+            self._resize(size)
+        if not size:
+            return np.empty(shape, dtype)
+        return np.frombuffer(self.data, dtype).reshape(shape)
 
-    def millimetres(self, *shape: int) -> npt.NDArray[np.uint16]:
-        """The same, of uint16."""
-        return np.frombuffer(self._room(2 * math.prod(shape)), np.uint16).reshape(shape)
-
-    def bytes(self, *shape: int) -> npt.NDArray[np.uint8]:
-        """The same, of uint8."""
-        return np.frombuffer(self._room(math.prod(shape)), np.uint8).reshape(shape)
-
-    def _room(self, size: int) -> array.array[int]:
-        if len(self.data) == size:
-            return self.data
+    def _resize(self, size: int) -> None:
         try:
             del self.data[size:]
             self.data.frombytes(bytes(size - len(self.data)))
         except BufferError:  # an array in it is still held: that one keeps the old memory
             self.data = array.array('B', bytes(size))
-        return self.data

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.encodings import ImageError, Rgb, rgb_from_bytes
+from depth_pcd_ros.kernels import given, kernel, written
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.pictures import rgb_from_picture
 
-MAX_MILLIMETRES = np.iinfo(np.uint16).max
+MAX_MILLIMETRES = 65535
 
 
 def rgb_from_msg(msg: Any) -> Rgb:
@@ -69,7 +71,9 @@ def calibration_from_msg(msg: Any) -> Calibration:
     )
 
 
-def depth_pixels(depth: npt.NDArray[np.float32], encoding: str) -> npt.NDArray[Any]:
+def depth_pixels(
+    depth: npt.NDArray[np.float32], encoding: str, memory: Memory | None = None
+) -> npt.NDArray[Any]:
     """Pixels of a depth Image by REP 118: 32FC1 metres, NaN invalid; 16UC1 millimetres, 0 invalid.
 
     Depths beyond what 16 bits hold, 65.535 m, are invalid in 16UC1.
@@ -77,20 +81,36 @@ def depth_pixels(depth: npt.NDArray[np.float32], encoding: str) -> npt.NDArray[A
     Args:
         depth: depth along z [m], (H, W) float32, NaN where invalid.
         encoding: 32FC1 or 16UC1.
+        memory: where to put them.
 
     Returns:
-        (H, W) float32 or uint16.
+        (H, W) float32 or uint16; without `memory` and in 32FC1, the depth itself.
 
     Raises:
         ValueError: another encoding.
     """
     if encoding == '32FC1':
-        return np.asarray(depth, np.float32)
+        if memory is None:
+            return np.asarray(depth, np.float32)
+        metres = memory.array(depth.shape, np.float32)
+        np.copyto(metres, depth)
+        return metres
     if encoding == '16UC1':
-        millimetres = np.rint(depth * np.float32(1000.0))
-        fits = (millimetres > 0.0) & (millimetres <= MAX_MILLIMETRES)  # NaN does not
-        return np.where(fits, millimetres, 0.0).astype(np.uint16)
+        millimetres = (memory or Memory()).array(depth.shape, np.uint16)
+        _to_millimetres(np.ascontiguousarray(depth, np.float32), millimetres)
+        return millimetres
     raise ValueError(f'depth encoding is {encoding!r}, must be 32FC1 or 16UC1')
+
+
+@kernel(given('float32', 2), written('uint16', 2))
+def _to_millimetres(depth: npt.NDArray[np.float32], out: npt.NDArray[np.uint16]) -> None:
+    for v in range(depth.shape[0]):
+        metres, row = depth[v], out[v]
+        for u in range(row.size):
+            millimetres = np.rint(metres[u] * np.float32(1000.0))
+            # NaN does not fit
+            fits = (millimetres > 0.0) & (millimetres <= np.float32(MAX_MILLIMETRES))
+            row[u] = np.uint16(millimetres) if fits else np.uint16(0)
 
 
 def _floats(msg: Any, name: str) -> tuple[float, ...]:

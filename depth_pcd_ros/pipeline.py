@@ -162,8 +162,9 @@ class Pipeline:
         if settings.voxel_size:
             return self._voxels.means(depth, rays, rgb, settings.voxel_size, memory)
         if settings.organized:
-            return pack_points(depth, rays, rgb, memory.floats(*depth.shape, fields(rgb)))
-        out = memory.floats(frame.valid, fields(rgb))
+            out = memory.array((*depth.shape, fields(rgb)), np.float32)
+            return pack_points(depth, rays, rgb, out)
+        out = memory.array((frame.valid, fields(rgb)), np.float32)
         return pack_valid_points(depth, rays, rgb, frame.valid, out)
 
     def _focal_correction(self, camera: Camera) -> float:

@@ -63,7 +63,7 @@ class VoxelGrid:
             if count >= 0:
                 break
             self._make_room(2 * len(self._cubes))
-        points = (memory or Memory()).floats(count, fields(rgb))
+        points = (memory or Memory()).array((count, fields(rgb)), np.float32)
         _divide(self._sums, self._counts, points)
         return points
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import array
 import sys
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
+
+from depth_pcd_ros.ros.message_data import set_data
 
 _FIELD_NAMES = ('x', 'y', 'z', 'rgb')
 FIELDS = {
@@ -32,10 +33,10 @@ def cloud_msg(
             gives an organized cloud, in which points may be NaN; (N, 3 or 4) an unorganized one,
             whose points are all valid.
         header: stamp and frame_id of the cloud.
-        data: of an earlier message, published and no longer needed, to be written over.
+        data: the bytes of `points` where they are in an array.array already; see `set_data`.
 
     Raises:
-        ValueError: `points` has another shape or type.
+        ValueError: `points` has another shape or type, or `data` another size.
     """
     if points.ndim not in (2, 3) or points.shape[-1] not in FIELDS or points.dtype != np.float32:
         raise ValueError(
@@ -55,20 +56,5 @@ def cloud_msg(
         row_step=point_step * width,
         is_dense=not organized,
     )
-    # as a keyword it would be copied once more, and anything but an array checked byte by byte
-    msg.data = _filled(array.array('B') if data is None else data, points)
+    set_data(msg, points, data)
     return msg
-
-
-def _filled(data: array.array[int], values: npt.NDArray[Any]) -> array.array[int]:
-    """Write the bytes of an array over `data`, which grows or shrinks where it stands."""
-    if not values.size:
-        del data[:]
-        return data
-    new = np.ascontiguousarray(values).data.cast('B')
-    del data[len(new) :]
-    kept = len(data)
-    with memoryview(data) as old:
-        old[:] = new[:kept]
-    data.frombytes(new[kept:])
-    return data

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.messages import (
     calibration_from_msg,
     depth_pixels,
@@ -19,6 +20,7 @@ from depth_pcd_ros.messages import (
     rgb_from_image,
     rgb_from_msg,
 )
+from depth_pcd_ros.ros.message_data import set_data
 
 __all__ = [
     'bgr_image_msg',
@@ -32,29 +34,37 @@ __all__ = [
 ]
 
 
-def image_msg(pixels: npt.NDArray[Any], encoding: str, header: Any) -> Image:
-    """An Image with these pixels, (H, W) or (H, W, C), in an encoding that fits them."""
+def image_msg(
+    pixels: npt.NDArray[Any], encoding: str, header: Any, data: array.array[int] | None = None
+) -> Image:
+    """An Image with these pixels, (H, W) or (H, W, C), in an encoding that fits them.
+
+    Raises:
+        ValueError: as `set_data`, to which `data` goes.
+    """
     height, width = pixels.shape[:2]
-    # Only an array.array is taken as it is: all else is checked byte by byte.
-    data = array.array('B')
-    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
-    return Image(
+    msg = Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         is_bigendian=sys.byteorder == 'big',
-        step=len(data) // height,
-        data=data,
+        step=pixels.nbytes // height,
     )
+    set_data(msg, pixels, data)
+    return msg
 
 
-def bgr_image_msg(bgr: npt.NDArray[np.uint8], header: Any) -> Image:
-    """A bgr8 Image of (H, W, 3) uint8."""
-    return image_msg(bgr, 'bgr8', header)
+def bgr_image_msg(
+    bgr: npt.NDArray[np.uint8], header: Any, data: array.array[int] | None = None
+) -> Image:
+    """A bgr8 Image of (H, W, 3) uint8; `data` as in `image_msg`."""
+    return image_msg(bgr, 'bgr8', header, data)
 
 
-def depth_image_msg(depth: npt.NDArray[np.float32], encoding: str, header: Any) -> Image:
+def depth_image_msg(
+    depth: npt.NDArray[np.float32], encoding: str, header: Any, memory: Memory | None = None
+) -> Image:
     """A depth Image by REP 118: 32FC1 metres, NaN invalid; or 16UC1 millimetres, 0 invalid.
 
     Depths beyond what 16 bits hold, 65.535 m, are invalid in 16UC1.
@@ -63,11 +73,14 @@ def depth_image_msg(depth: npt.NDArray[np.float32], encoding: str, header: Any) 
         depth: depth along z [m], (H, W) float32, NaN where invalid.
         encoding: 32FC1 or 16UC1.
         header: that of the image.
+        memory: where to put the pixels.
 
     Raises:
         ValueError: another encoding.
     """
-    return image_msg(depth_pixels(depth, encoding), encoding, header)
+    memory = memory or Memory()
+    pixels = depth_pixels(depth, encoding, memory)
+    return image_msg(pixels, encoding, header, memory.data)
 
 
 def camera_info_msg(calibration: Calibration, header: Any) -> CameraInfo:

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-import array
 import threading
 import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame_queue import FrameQueue
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.pipeline import Frame, Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.camera_infos import CameraInfos
@@ -66,7 +65,8 @@ class Worker:
         self._pipeline = pipeline
         self._publishers = dict(publishers)
         self._statistics = statistics
-        self._cloud_data: array.array[int] = array.array('B')  # of the last cloud published
+        # Of the last messages: publish() has copied what is in it when it returns.
+        self._memory = {topic: Memory() for topic in publishers}
         self._keep_all = pipeline.settings.frames == 'all'
         self._queue: FrameQueue[Arrival] = FrameQueue(
             keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
@@ -182,24 +182,26 @@ class Worker:
                 latency=now - arrival.time,
                 stamp_age=(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9,
                 network_time=frame.network_time,
-                valid_fraction=float(np.isfinite(frame.depth).mean()),
+                valid_fraction=frame.valid / frame.depth.size,
             )
         )
 
     def _result(self, topic: str, frame: Frame, header: Any) -> Any:
         """Make the message of one topic."""
+        memory = self._memory[topic]
         settings = self._pipeline.settings
         if topic == 'points':
-            return cloud_msg(self._pipeline.points(frame), header, self._cloud_data)
+            return cloud_msg(self._pipeline.points(frame, memory), header, memory.data)
         if topic == 'depth/image':
-            return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header)
+            return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header, memory)
         if topic == 'depth/camera_info':
             return image_msgs.camera_info_msg(frame.calibration, header)
         if topic == 'depth/scale':
             assert frame.scale is not None  # the topic is there only with a source
             return scale_msg(frame.scale, header)
-        color = colorize(frame.depth, *color_range(settings.min_depth, frame.max_range))
-        return image_msgs.bgr_image_msg(color, header)
+        near, far = color_range(settings.min_depth, frame.max_range)
+        color = colorize(frame.depth, near, far, memory)
+        return image_msgs.bgr_image_msg(color, header, memory.data)
 
     def _drop(self, err: FrameError) -> None:
         if self._queue.closed or not self._node.context.ok():

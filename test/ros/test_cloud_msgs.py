@@ -9,6 +9,7 @@ import pytest
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 
 HEADER = Header(frame_id='camera_optical_frame')
@@ -64,13 +65,22 @@ def test_cloud_without_a_point():
     assert (msg.height, msg.width, msg.row_step, len(msg.data)) == (1, 0, 0, 0)
 
 
-def test_data_of_an_earlier_message_is_written_over():
-    """Whatever its size was, the buffer holds the new points and nothing else."""
-    data = array.array('B')
+def test_points_in_memory_are_not_copied():
+    """Whatever the size of the last ones was, the message has the new points and nothing else."""
+    memory = Memory()
     for count in (5, 2, 0, 7):
-        points = np.random.default_rng(count).random((count, 4), np.float32)
-        msg = cloud_msg(points, HEADER, data)
+        points = memory.array((count, 4), np.float32)
+        points[:] = np.random.default_rng(count).random((count, 4), np.float32)
+        msg = cloud_msg(points, HEADER, memory.data)
+        assert msg.data is memory.data
         assert msg.data.tobytes() == points.tobytes()
+        del points
+
+
+def test_data_of_another_size_is_refused():
+    """They are not the bytes of the points."""
+    with pytest.raises(ValueError, match='data has 3 bytes, expected 32'):
+        cloud_msg(np.zeros((2, 4), np.float32), HEADER, array.array('B', bytes(3)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is written over for each frame."""
+
+import numpy as np
+
+from depth_pcd_ros.memory import Memory
+
+
+def test_the_bytes_are_those_of_the_array():
+    """Larger, smaller, of another type, without any element."""
+    memory = Memory()
+    for shape, dtype in (((3, 4), np.float32), ((2, 5, 3), np.uint8), ((0, 4), np.float32)) * 2:
+        values = memory.array(shape, dtype)
+        assert (values.shape, values.dtype) == (shape, dtype)
+        values[...] = 7
+        assert memory.data.tobytes() == values.tobytes()
+
+
+def test_the_same_size_is_the_same_memory():
+    """So that no new page is touched."""
+    memory = Memory()
+    address = memory.array((100, 4), np.float32).ctypes.data
+    assert memory.array((400,), np.float32).ctypes.data == address
+
+
+def test_an_array_that_is_still_held_stays_whole():
+    """Memory cannot be resized under it, so there is new memory then."""
+    memory = Memory()
+    held = memory.array((4,), np.uint8)
+    held[:] = 1
+    memory.array((8,), np.uint8)[:] = 2
+    assert held.tolist() == [1, 1, 1, 1]
+    assert memory.data.tolist() == [2] * 8
