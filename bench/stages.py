@@ -1,107 +1,245 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages behind the network cost.
+"""What every stage beside the network costs, next to a copy of the same bytes and to other ways.
 
-The network is left out: a fake engine hands over a depth map of a rendered room.
+It runs in a process of its own, with the environment that the package ships for large messages.
+All of a size are timed in turns, so each finds the caches as the others have left them.
 """
 
+import array
+import dataclasses
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from typing import Any
 
+import cv2
 import numpy as np
+import rclpy
+import torch
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
+from torch.nn import functional as F
 
 from bench.measure import Row, medians
-from depth_pcd_ros.calibration import Calibration
+from bench.scene import NETWORK_SIDE, SIZES, FakeEngine, Scene, make_scene
+from depth_pcd_ros import filters
 from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_size
+from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.settings import Settings
-from scenes import EVALUATION_SEEDS
-from scenes.edges import blurred
-from scenes.furniture import make_room
-from scenes.render import render
-from scenes.views import make_view
+from depth_pcd_ros.unproject import pack_points
+from scenes.isolation import isolate
 
-BENT = {'distortion_model': 'plumb_bob', 'd': (-0.2, 0.05, 0.001, -0.001, 0.0)}
-VARIANTS = {
-    'no filter': {'edge_filter': 0.0},
-    'range and edges (default)': {},
-    'and stride 2': {'stride': 2},
-    'and unorganized': {'organized': False},
-    'and voxels of 5 cm': {'voxel_size': 0.05},
-    'range and edges, distorted': {'bent': True},
-}
-# At most this times the time without a filter, at 640x480.
-LIMITS = {
-    'range and edges (default)': 1.25,
-    'and stride 2': 1.25,
-    'and unorganized': 1.25,
-    'and voxels of 5 cm': 3.0,
+# By stage: at 640x480, and at 1920x1080, what is required and aimed at.
+BOUNDS: dict[str, tuple[tuple[float, float] | None, tuple[float, float] | None]] = {
+    'preprocess': ((8.0, 12.0), None),
+    'unproject + pack': ((1.6, 1.0), (2.0, 1.3)),
+    'message': ((4.0, 1.2), None),
+    'all but the network': ((8.0, 4.0), None),
 }
 
 
-class FakeEngine:
-    """Stands for a network: hands over a depth map that was made before."""
-
-    model, device, precision, focal_train = 'fake', 'cpu', 'fp32', None
-    max_depth, input_size = 20.0, 518
-
-    def __init__(self, depth: np.ndarray) -> None:
-        self._depth = depth
-        self._out = np.empty_like(depth)
-
-    def infer(self, rgb: np.ndarray) -> np.ndarray:
-        """The depth map, in memory that the caller may change."""
-        np.copyto(self._out, self._depth)
-        return self._out
-
-    def close(self) -> None:
-        """Nothing to free."""
+def measure(repetitions: int) -> list[Row]:
+    """Measure in a process of its own."""
+    isolate()
+    command = [sys.executable, '-m', 'bench.stages', str(repetitions)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
+    return [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 
-def runner(rgb: np.ndarray, depth: np.ndarray, k: tuple, changes: dict) -> Callable[[], None]:
-    """One frame from depth map to message with these settings."""
-    changes = dict(changes)
+def official_preprocess(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The official code's steps (util/transform.py), in its types."""
+    resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(((resized - MEAN) / STD).transpose(2, 0, 1)[None], np.float32)
+
+
+def official_points(depth: np.ndarray, rgb: np.ndarray, focal: float) -> np.ndarray:
+    """The official script's steps (depth_to_pointcloud.py), without the file."""
     height, width = depth.shape
-    calibration = Calibration(width, height, k, **(BENT if changes.pop('bent', False) else {}))
-    pipeline = Pipeline(FakeEngine(depth), Settings().replace(changes))
-    header, memory = Header(), Memory()
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    x, y = (x - width / 2) / focal, (y - height / 2) / focal
+    points = np.stack((np.multiply(x, depth), np.multiply(y, depth), depth), axis=-1)
+    return points.reshape(-1, 3), np.array(rgb).reshape(-1, 3) / 255.0
 
-    def run() -> None:
-        frame = pipeline.process(rgb, calibration)
-        cloud_msg(pipeline.points(frame, memory), header, memory.data)
+
+def by_open3d(scene: Scene) -> Callable[[], Any] | None:
+    """Open3D's unprojection of an RGBD image; None where it is not installed."""
+    try:
+        import open3d
+    except ImportError:
+        return None
+    height, width = scene.depth.shape
+    k = scene.k
+    camera = open3d.camera.PinholeCameraIntrinsic(width, height, k[0], k[4], k[2], k[5])
+
+    def run() -> Any:
+        rgbd = open3d.geometry.RGBDImage.create_from_color_and_depth(
+            open3d.geometry.Image(scene.rgb),
+            open3d.geometry.Image(scene.depth),
+            depth_scale=1.0,
+            depth_trunc=1000.0,
+            convert_rgb_to_intensity=False,
+        )
+        return open3d.geometry.PointCloud.create_from_rgbd_image(rgbd, camera)
 
     return run
 
 
-def measure(repetitions: int) -> list[Row]:
-    """From depth map to message with each set of filters, against no filter at all."""
-    room = make_room(EVALUATION_SEEDS[0])
+def by_sensor_msgs_py(points: np.ndarray) -> PointCloud2:
+    """What sensor_msgs_py's create_cloud does with points that are packed already."""
+    data = array.array('B')
+    data.frombytes(memoryview(points).cast('B'))
+    height, width = points.shape[:2]
+    return PointCloud2(height=height, width=width, point_step=16, row_step=16 * width, data=data)
+
+
+def copy_of(size: int) -> Callable[[], Any]:
+    """A copy of so many bytes from one place to another."""
+    source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
+    return lambda: np.copyto(target, source)
+
+
+class Stages:
+    """The stages of one picture size, as functions without arguments."""
+
+    def __init__(self, scene: Scene, publisher: Any) -> None:
+        self.rgb, depth = scene.rgb, scene.depth
+        height, width = depth.shape
+        calibration = scene.calibration()
+        camera = Camera.from_calibration(calibration)
+        size = network_size(height, width, NETWORK_SIDE)
+        preprocessor, small, memory = Preprocessor(), upsample(depth, size), Memory()
+        header = Header()
+        bgr = np.ascontiguousarray(self.rgb[..., ::-1])
+        arriving = image_msgs.image_msg(bgr, 'bgr8', header)
+        full, kept = np.empty_like(depth), depth.copy()
+        points = memory.array((height, width, 4), np.float32)
+        image_memory, color_memory, cloud_memory = Memory(), Memory(), Memory()
+        tensor = torch.from_numpy(small)[None, None]
+        pipeline = Pipeline(FakeEngine(depth, around=True), Settings())
+
+        def edges() -> None:
+            filters.drop(kept, filters.flying(kept, camera, 88.0))
+            filters.drop_outside(kept, 0.1, 20.0)
+
+        def everything() -> None:
+            rgb = image_msgs.rgb_from_msg(arriving)
+            frame = pipeline.process(rgb, calibration)
+            made = pipeline.points(frame, cloud_memory)
+            publisher.publish(cloud_msg(made, header, cloud_memory.data))
+
+        pack_points(depth, camera.ray_planes, self.rgb, points)
+        message = cloud_msg(points, header, memory.data)
+        raw = points.tobytes()
+        # name: what it takes, the bytes of its result, other ways to do it
+        self.runs: dict[str, tuple[Callable[[], Any], int, dict[str, Callable[[], Any] | None]]] = {
+            'convert bgr8': (lambda: image_msgs.rgb_from_msg(arriving), self.rgb.nbytes, {}),
+            'preprocess': (
+                lambda: preprocessor(self.rgb, size),
+                12 * size[0] * size[1],
+                {'official': lambda: official_preprocess(self.rgb, size)},
+            ),
+            'upsample': (
+                lambda: upsample(small, depth.shape, full),
+                depth.nbytes,
+                {
+                    'torch': lambda: F.interpolate(
+                        tensor, depth.shape, mode='bilinear', align_corners=True
+                    )
+                },
+            ),
+            'range and edges': (edges, depth.nbytes, {}),
+            'unproject + pack': (
+                lambda: pack_points(depth, camera.ray_planes, self.rgb, points),
+                points.nbytes,
+                {
+                    'official script': lambda: official_points(depth, self.rgb, scene.k[0]),
+                    'Open3D': by_open3d(scene),
+                },
+            ),
+            'message': (
+                lambda: cloud_msg(points, header, memory.data),
+                points.nbytes,
+                {
+                    'as sensor_msgs_py': lambda: by_sensor_msgs_py(points),
+                    'msg.data = bytes': lambda: PointCloud2(data=raw),
+                },
+            ),
+            'depth/image': (
+                lambda: image_msgs.depth_image_msg(depth, '32FC1', header, image_memory),
+                depth.nbytes,
+                {},
+            ),
+            'depth/color': (
+                lambda: image_msgs.bgr_image_msg(
+                    colorize(depth, 0.8, 20.0, color_memory), header, color_memory.data
+                ),
+                self.rgb.nbytes,
+                {},
+            ),
+            'publish': (lambda: publisher.publish(message), points.nbytes, {}),
+            'all but the network': (everything, 0, {}),
+        }
+
+
+def rows_of(stages: Stages, size: str, repetitions: int) -> list[Row]:
+    """Time all stages of a size in turns."""
+    runs: dict[str, Callable[[], Any]] = {}
+    for name, (run, count, peers) in stages.runs.items():
+        runs[name] = run
+        if count:
+            runs[f'memcpy for {name}'] = copy_of(count)
+        runs |= {f'{name}: {peer}': other for peer, other in peers.items() if other is not None}
+    times = medians(runs, repetitions)
     rows = []
-    for width, height in ((640, 480), (1920, 1080)):
-        view = make_view(room, EVALUATION_SEEDS[0], width, height)
-        shown = render(room, view)
-        fx, fy, cx, cy = view.intrinsics()
-        k = (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0)
-        depth = blurred(shown.depth, 518).astype(np.float32)
-        runs = {name: runner(shown.rgb, depth, k, v) for name, v in VARIANTS.items()}
-        source = np.ones((height, width, 4), np.float32)
-        target = np.empty_like(source)
-        runs['memcpy of the cloud'] = lambda a=source, b=target: np.copyto(b, a)
-        calibration = Calibration(width, height, k, **BENT)
-        runs['camera of a known calibration'] = lambda c=calibration: (
-            Camera.from_calibration(c).rays
-        )
-        times = medians(runs, repetitions)
-        rows += [
+    for name, (_, count, peers) in stages.runs.items():
+        bounds = BOUNDS.get(name, (None, None))[0 if size == '640x480' else 1]
+        required, aim = bounds or (None, None)
+        others = {p: times[f'{name}: {p}'] for p, other in peers.items() if other is not None}
+        missing = [f'{p} is not installed' for p, other in peers.items() if other is None]
+        faster = name == 'preprocess'
+        reference = others.pop('official') if faster else times.get(f'memcpy for {name}')
+        rows.append(
             Row(
-                stage=f'depth map to message, {name}' if name in VARIANTS else name,
-                size=f'{width}x{height}',
-                value=value,
-                against='no filter',
-                reference=times['no filter'],
-                required=LIMITS.get(name) if width == 640 else None,
+                stage=name,
+                size=size,
+                value=times[name],
+                against='official way' if faster else 'memcpy' if count else 'from image message',
+                reference=reference,
+                faster=faster,
+                required=required,
+                aim=aim,
+                peers=others,
+                note=', '.join(missing),
             )
-            for name, value in times.items()
-        ]
+        )
     return rows
+
+
+def main() -> None:
+    """Measure all stages, print the rows as a line of JSON."""
+    repetitions = int(sys.argv[1])
+    torch.set_num_threads(2)
+    rclpy.init()
+    node = rclpy.create_node('bench_stages')
+    publisher = node.create_publisher(PointCloud2, 'bench_points', QoSProfile(depth=1))
+    node.create_subscription(PointCloud2, 'bench_points', lambda msg: None, QoSProfile(depth=1))
+    rows = []
+    for width, height in SIZES:
+        stages = Stages(make_scene(width, height), publisher)
+        rows += rows_of(stages, f'{width}x{height}', repetitions)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    print(json.dumps([dataclasses.asdict(row) for row in rows]))
+
+
+if __name__ == '__main__':
+    main()
