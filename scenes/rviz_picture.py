@@ -49,7 +49,7 @@ def main() -> int:
     if missing:
         print(
             f'rviz_picture: not installed: apt install --no-install-recommends {" ".join(missing)} '
-            '(the RViz of ROS 1; Debian 11 and 12, Ubuntu 22.04)',
+            '(the RViz of ROS 1, as Debian 12 has it)',
             file=sys.stderr,
         )
         return 1
