@@ -237,17 +237,21 @@ def soak(seconds, seed, device):
     """Run; return the findings that should not be, by name."""
     rng = random.Random(seed)
     parameters = ['--ros-args', '-p', 'model:=demo', '-p', f'device:={device}']
-    node = NodeProcess(parameters, REAL_ENGINE)
-    node.wait_for('listening', 120.0)  # the first time, the network is converted
-    peer = Peer()
-    peer.wait_for_status('')
-    camera = Camera(peer, rng)
-    life = Life(peer, camera, rng)
     used, threads = [], []
-    start = time.monotonic()
-    camera.start()
-    life.wait_for_ears()
-    try:
+    with contextlib.ExitStack() as ends:
+        node = NodeProcess(parameters, REAL_ENGINE)
+        ends.callback(node.stop)
+        node.wait_for('listening', 120.0)  # the first time, the network is converted
+        peer = Peer()
+        ends.callback(peer.close)
+        peer.wait_for_status('')
+        camera = Camera(peer, rng)
+        life = Life(peer, camera, rng)
+        ends.callback(life.end)
+        camera.start()
+        ends.callback(camera.end)
+        life.wait_for_ears()
+        start = time.monotonic()
         for second in range(int(seconds)):
             time.sleep(max(start + second - time.monotonic(), 0.0))
             if node.process.poll() is not None:
@@ -259,13 +263,11 @@ def soak(seconds, seed, device):
             if second % MINUTE == 0:
                 megabytes, count = used[-1][0], threads[-1].total()
                 print(f'{second:5d} s: {megabytes:.1f} MB, {count} threads', flush=True)
-    finally:
         camera.end()
         life.end()
-    values = peer.wait_for_values(lambda v: total(v) == int(v['frames received']), 20.0)
-    threads.append(thread_names(node.process.pid))
-    exit_code = node.stop()
-    peer.close()
+        values = peer.wait_for_values(lambda v: total(v) == int(v['frames received']), 20.0)
+        threads.append(thread_names(node.process.pid))
+        exit_code = node.stop()
     return report(camera, life, values, used, threads, node, exit_code)
 
 
@@ -276,10 +278,9 @@ def total(values):
 
 def report(camera, life, values, used, threads, node, exit_code):
     """Print what was seen; return what should not be."""
-    minute = min(MINUTE, len(used) // 3)
+    minute = min(MINUTE, len(used) // 2)
     growths = [
-        statistics.median(sample[kind] for sample in used[-minute:])
-        - statistics.median(sample[kind] for sample in used[minute : 2 * minute])
+        statistics.median(sample[kind] for sample in used[-minute:]) - used[minute][kind]
         for kind in (0, 1)
     ]
     lost = max(camera.heard - int(values['frames received']), 0)
@@ -293,8 +294,8 @@ def report(camera, life, values, used, threads, node, exit_code):
     resident = [sample[0] for sample in used[minute:]]
     print(
         f'  memory [MB]: {resident[0]:.1f} after the first minute, {resident[-1]:.1f} at the end, '
-        f'at most {max(resident):.1f} since; medians of a minute have grown by {growths[0]:+.1f}, '
-        f'unshared by {growths[1]:+.1f}'
+        f'at most {max(resident):.1f} since; the median of the last minute is {growths[0]:+.1f}, '
+        f'of unshared memory {growths[1]:+.1f}'
     )
     more, fewer = threads[-1] - threads[minute], threads[minute] - threads[-1]
     print(

@@ -168,7 +168,7 @@ class Worker:
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
         evidence = self._scale_source.evidence(stamp_ns, header.frame_id)
-        frame = self._pipeline.process(rgb, calibration, evidence)
+        frame = self._compute(rgb, calibration, evidence)
         self.scale = frame.scale
         if self._queue.closed:
             self._statistics.discarded(1)
@@ -185,6 +185,15 @@ class Worker:
                 valid_fraction=frame.valid / frame.depth.size,
             )
         )
+
+    def _compute(self, *inputs: Any) -> Frame:
+        """Run the pipeline, twice if the device had no room: the engine frees what it can."""
+        try:
+            return self._pipeline.process(*inputs)
+        except FrameError as err:
+            if err.cause != 'out_of_memory':
+                raise
+        return self._pipeline.process(*inputs)
 
     def _result(self, topic: str, frame: Frame, header: Any) -> Any:
         """Make the message of one topic."""
