@@ -84,7 +84,7 @@ def test_range_of_the_recording(tmp_path, capsys):
         (['--distance', -1], '--distance is -1 m, expected more than 0'),
         (['--distance', 'inf'], '--distance is inf m, expected more than 0'),
         (['--distance', 2, '--frames', 0], '--frames is 0, expected 1 or more'),
-        (['--distance', 2, '--box', 0], '--box is 0 px, expected more than 0'),
+        (['--distance', 2, '--box', -3], '--box is -3 px, expected 0 or more'),
         (['--scale-source', 'plane'], 'camera_height is 0.0, expected more'),
     ],
 )

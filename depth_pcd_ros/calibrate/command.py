@@ -66,8 +66,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f'--distance is {args.distance:g} m, expected more than 0')
     if args.frames < 1:
         raise UsageError(f'--frames is {args.frames}, expected 1 or more')
-    if not args.box > 0.0:
-        raise UsageError(f'--box is {args.box:g} px, expected more than 0')
+    if not args.box >= 0.0:
+        raise UsageError(f'--box is {args.box:g} px, expected 0 or more')
     if args.recording is not None and not args.recording.exists():
         raise UsageError(f'there is no recording {args.recording}')
 

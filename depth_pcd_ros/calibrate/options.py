@@ -38,9 +38,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     known.add_argument(
         '--box',
         type=float,
-        default=9.0,
+        default=0.0,
         metavar='PX',
-        help='width of the circle of pixels whose median counts (default: 9)',
+        help='width of the circle of pixels whose median counts (default and least: 1/40 of the '
+        "picture's height)",
     )
     parser.add_argument(
         '--frames',

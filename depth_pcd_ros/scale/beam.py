@@ -14,7 +14,7 @@ from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.readings import RangeReading
 
 SAMPLES = 15  # pixels along each side of the square around the beam
-MIN_REACH = 2.0  # [px] from the beam's middle to the outermost of them
+MIN_REACH = 1 / 80  # of the picture's height, from the beam's middle to the outermost of them
 MAX_SPREAD = 0.25  # of the samples' scales, 10th to 90th percentile: else it meets an edge
 MIN_SAMPLES = 0.5  # share that must be in the picture
 
@@ -61,7 +61,7 @@ def measure(
     steps = np.linspace(-1.0, 1.0, SAMPLES)
     du, dv = np.meshgrid(steps, steps)
     in_cone = np.hypot(du, dv) <= 1.0
-    reach = np.maximum(spread_px * np.array([camera.fx, camera.fy]), MIN_REACH)
+    reach = np.maximum(spread_px * np.array([camera.fx, camera.fy]), MIN_REACH * camera.height)
     around = pixel + np.stack([du[in_cone], dv[in_cone]], -1) * reach  # (N, 2)
     u, v = np.rint(around).astype(np.intp).T
     inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)

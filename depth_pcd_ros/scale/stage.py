@@ -88,7 +88,10 @@ def measure(
         return plane.measure(depth, camera, height, pitch, roll)
     reading, age = evidence.reading, _age(evidence)
     if reading is None:
-        raise ScaleError('silent', f'nothing from the {settings.scale_source} source')
+        raise ScaleError(
+            'silent',
+            f'nothing from the {settings.scale_source} source that is not newer than the picture',
+        )
     if age > settings.scale_timeout:
         raise ScaleError(
             'stale',

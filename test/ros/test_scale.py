@@ -96,6 +96,13 @@ def test_points_to_cloud_and_diagnostics(run_node, peer):
     assert values['true scale source age [s]'] == '0.100'
     assert values['true scale held because'] == ''
 
+    assert peer.change_state('deactivate')
+    assert peer.change_state('activate')
+    sensor.publish(cloud(1.2, 102))
+    peer.show(*picture(102))
+    assert wait_until(lambda: len(scales) == 2)
+    assert values_of(scales[1])['age'] == 0.0
+
 
 def test_a_replay_gives_the_same_each_time(run_node, peer):
     """By the stamps, whatever arrives first: readings late by two images, twice the same."""
