@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.ply import valid_points
 from depth_pcd_ros.whole_file import whole_file
 
 STEP = 1e-4  # LAS has integers: coordinates are multiples of this [m]
@@ -26,8 +27,7 @@ def write_las(path: Path, points: npt.NDArray[np.float32]) -> None:
     """
     import laspy
 
-    points = points.reshape(-1, points.shape[-1])
-    points = points[np.isfinite(points[:, :3]).all(axis=1)]
+    points = valid_points(points)
     coloured = points.shape[1] == 4
     header = laspy.LasHeader(version='1.2', point_format=2 if coloured else 0)
     header.scales = np.full(3, STEP)

@@ -40,4 +40,4 @@ def write_pcd(path: Path, points: npt.NDArray[np.float32]) -> None:
     ]
     with whole_file(path) as file:
         file.write(('\n'.join(lines) + '\n').encode('ascii'))
-        file.write(points.astype('<f4', copy=False).tobytes())
+        file.write(np.ascontiguousarray(points, '<f4').data)

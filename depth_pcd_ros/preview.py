@@ -17,6 +17,8 @@ UNCOLOURED = 200  # grey level of points without a colour
 # enough to be looked at like the photo.
 YAW, PITCH = -18.0, 14.0  # [deg]
 DISTANCE = 1.35  # from the middle of the cloud, in units of its distance from the camera
+# More pixels than this tell a person no more, and take long to draw.
+MOST_PIXELS = 1280 * 960
 NEAREST = 0.25  # nearer points than this part of that distance would fill the picture
 
 
@@ -40,8 +42,12 @@ def preview(
         far: depth of the cold end [m]; 0: the farthest of the picture.
 
     Returns:
-        (H, 3 W, 3) uint8, BGR as cv2 writes it.
+        (H, 3 W, 3) uint8, BGR as cv2 writes it; of a large picture, every n-th row and column.
     """
+    n = math.ceil(math.sqrt(depth.size / MOST_PIXELS))
+    rgb, depth, focal = rgb[::n, ::n], depth[::n, ::n], focal / n
+    if points.ndim == 3:
+        points = points[::n, ::n]
     height, width = depth.shape
     photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
     cloud = render_cloud(points, width, height, focal)

@@ -70,6 +70,22 @@ def test_ply_read_back(tmp_path):
     np.testing.assert_array_equal(rgb, [[255, 128, 1], [0, 0, 255], [1, 2, 3]])
 
 
+def test_large_ply(tmp_path):
+    """A cloud that is written block by block."""
+    rng = np.random.default_rng(0)
+    points = rng.random((200, 301, 4), np.float32)
+    points[..., 3] = rng.integers(0, 1 << 24, (200, 301), dtype=np.uint32).view(np.float32)
+    points[rng.random((200, 301)) < 0.3, :3] = np.nan
+    valid = np.isfinite(points[..., 0])
+    assert write_ply(tmp_path / 'cloud.ply', points) == valid.sum()
+    xyz, rgb = read_ply(tmp_path / 'cloud.ply')
+    np.testing.assert_array_equal(xyz, points[valid, :3])
+    bits = points[valid][:, 3].view(np.uint32)
+    np.testing.assert_array_equal(
+        rgb, np.column_stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255])
+    )
+
+
 def test_ply_opens_in_trimesh(tmp_path):
     """Another library reads the same points and colours."""
     trimesh = pytest.importorskip('trimesh')

@@ -37,6 +37,22 @@ def test_panels():
     )
 
 
+def test_large_picture(monkeypatch):
+    """Of a picture with many pixels, every n-th is shown; the cloud is seen as large as before."""
+    rgb, depth, points = flat(2.0)
+    whole = preview(rgb, depth, points, focal=FOCAL)
+    monkeypatch.setattr('depth_pcd_ros.preview.MOST_PIXELS', depth.size // 4)
+    small = preview(rgb, depth, points, focal=FOCAL)
+    assert small.shape == (HEIGHT // 2, 3 * WIDTH // 2, 3)
+    np.testing.assert_array_equal(small[:, : 2 * WIDTH // 2], whole[::2, : 2 * WIDTH : 2])
+    shown = [
+        (picture[:, -picture.shape[1] // 3 :] != BACKGROUND).mean() for picture in (whole, small)
+    ]
+    assert abs(shown[0] - shown[1]) < 0.1
+    voxels = preview(rgb, depth, points.reshape(-1, 4)[::3], focal=FOCAL)
+    assert voxels.shape == small.shape
+
+
 def test_cloud_unmoved_is_the_photo(monkeypatch):
     """From where the camera was, the middle at its own distance, the cloud is the photo."""
     monkeypatch.setattr('depth_pcd_ros.preview.DISTANCE', 1.0)
