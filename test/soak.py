@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from scenes.isolation import isolate
+from scenes.isolation import isolate, remove_leftovers
 
 from .ros.conftest import (
     REAL_ENGINE,
@@ -332,7 +332,10 @@ def main():
     parser.add_argument('--device', default='auto', help='as the parameter of the node')
     args = parser.parse_args()
     isolate()
-    findings = soak(60.0 * args.minutes, args.seed, args.device)
+    try:
+        findings = soak(60.0 * args.minutes, args.seed, args.device)
+    finally:
+        remove_leftovers()
     print('FOUND: ' + ', '.join(findings) if findings else 'nothing found')
     return 1 if findings else 0
 

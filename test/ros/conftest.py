@@ -27,7 +27,7 @@ from rclpy.task import Future  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 from depth_pcd_ros.environment import PROFILE_VARIABLES  # noqa: E402
-from scenes.isolation import isolate  # noqa: E402
+from scenes.isolation import isolate, remove_leftovers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANT_DEPTH = 2.0  # [m] of the checkpoint that `constant_checkpoint` writes
@@ -51,9 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _isolated_ros() -> None:
+def _isolated_ros() -> Iterator[None]:
     """Keep the tests' topics on this machine and apart from those of other programs."""
     isolate()
+    yield
+    remove_leftovers()
 
 
 @pytest.fixture(scope='session')

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Camera, subscriber and node are killed, stopped and started again; the engine is a fake."""
 
+import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
+
+from scenes.isolation import remove_leftovers
 
 from .conftest import FAKE_ENGINE, NodeProcess, wait_until
 
@@ -30,7 +35,30 @@ def start(_isolated_ros):
 
     yield run
     for process in running:
-        process.stop(signal.SIGKILL)
+        process.stop()
+
+
+def test_what_the_killed_leave_is_removed(start):
+    """A killed process leaves 64 MB of shared memory; those that live keep theirs."""
+    node, camera = start('node'), start('camera', 'RELIABLE')
+    assert clouds_flow_within(start('subscriber'), 10.0)
+    remove_leftovers()
+    assert own_segments(camera)
+    left = own_segments(node)
+    assert left
+    node.process.kill()
+    node.process.wait()
+    assert all(Path('/dev/shm', name).exists() for name in left)
+    assert remove_leftovers() >= 1
+    assert not any(Path('/dev/shm', name).exists() for name in left)
+    assert all(Path('/dev/shm', name).exists() for name in own_segments(camera))
+
+
+def own_segments(process):
+    """The names of the segments that a process holds the lock of."""
+    links = [os.readlink(fd) for fd in Path(f'/proc/{process.process.pid}/fd').iterdir()]
+    found = [re.fullmatch('/dev/shm/(fast(?:dds|rtps)_[0-9a-f]{16})_el', link) for link in links]
+    return [match[1] for match in found if match]
 
 
 def clouds_flow_within(subscriber, seconds):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of 0.9 MB from another process: what Fast DDS loses of them by default; a fake engine."""
 
-import signal
-
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
@@ -28,7 +26,7 @@ def start(_isolated_ros):
 
     yield run
     for process in running:
-        process.stop(signal.SIGKILL)
+        process.stop()
 
 
 @pytest.mark.parametrize(
