@@ -98,7 +98,7 @@ class Settings:
         live=True,
     )
     scale_smoothing: float = option(
-        0.2,
+        0.1,
         'time constant of the exponential mean of the scale; 0: each frame for itself',
         unit='s',
         minimum=0.0,

@@ -38,6 +38,8 @@ ARGUMENTS = {
     'rectified': ('', 'parameter rectified, over that of params_file', ['', *BOOLEAN]),
     'image_transport': ('', 'parameter image_transport, over that of params_file', None),
     'frames': ('', 'parameter frames, over that of params_file', None),
+    'scale_source': ('', 'parameter scale_source, over that of params_file', None),
+    'scale_topic': ('', 'topic of its points or ranges; empty: scale/points, scale/range', None),
     'rviz': ('false', 'show the cloud, the image and the depth in RViz', BOOLEAN),
     'fixed_frame': ('', 'the Fixed Frame of RViz; empty: the frame_id of the camera', None),
     'use_sim_time': ('false', 'take the time from /clock', BOOLEAN),
@@ -50,7 +52,7 @@ ARGUMENTS = {
         None,
     ),
 }
-PARAMETERS = ('model', 'device', 'rectified', 'image_transport', 'frames')
+PARAMETERS = ('model', 'device', 'rectified', 'image_transport', 'frames', 'scale_source')
 
 
 def start(context: LaunchContext) -> list[Node]:
@@ -62,6 +64,8 @@ def start(context: LaunchContext) -> list[Node]:
     parameters = {name: truth.get(given[name], given[name]) for name in PARAMETERS if given[name]}
     beside = posixpath.join(posixpath.dirname(given['image']), 'camera_info')
     remappings = [('image', given['image']), ('camera_info', given['camera_info'] or beside)]
+    if given['scale_topic']:  # of the two, the node has the one of its scale_source
+        remappings += [(topic, given['scale_topic']) for topic in ('scale/points', 'scale/range')]
     common = {
         'package': 'depth_pcd_ros',
         'namespace': given['namespace'],

@@ -28,6 +28,7 @@ from scenes.render import View, render, render_depth
 from scenes.views import CAMERA_HEIGHT, PITCH
 
 FRAMES, RATE = 60, 10.0  # of a recording, Hz
+DRIFT_FRAMES = 59  # from one end of SCALES to the other
 WARM_UP = 1.0  # s that the correction has to find the scale
 MODEL_EVERY = 5  # frames, since pictures take long to render
 SCALES = (0.8, 1.25)
@@ -194,7 +195,9 @@ def on_drives(count: int, network: engine.Engine | None) -> list[Run]:
             if network and i % MODEL_EVERY == 0:
                 depths[network.model] = network.infer(render(room, view).rgb)
             for kind in KINDS:
-                factor = first + (last - first) * i / (FRAMES - 1) if kind.drifts else constant
+                factor = constant
+                if kind.drifts:
+                    factor = first + (last - first) * i / DRIFT_FRAMES
                 depths[kind.name] = network_depth(truth, factor, kind.shift, factors)
             for (name, _), run in of_drive.items():
                 if name in depths:
