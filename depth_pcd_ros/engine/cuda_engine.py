@@ -77,7 +77,8 @@ class CudaEngine(TorchEngine):
         if shape in self._graphs:
             self._graphs.move_to_end(shape)
             return self._graphs[shape]
-        self._drop(len(self._graphs) - MAX_GRAPHS + 1)  # before, so that the memory is free again
+        if len(self._graphs) >= MAX_GRAPHS:  # before, so that the memory is free again
+            self._drop(1)
         start = time.perf_counter()
         self._graphs[shape] = Graph(self._path, shape, size, self.device)
         log.info(
@@ -102,9 +103,8 @@ class CudaEngine(TorchEngine):
         """Free the graphs used longest ago, and give their memory back to the device."""
         for _ in range(count):
             self._graphs.popitem(last=False)[1].reset()
-        if count > 0:
-            gc.collect()  # a failed capture may be part of a cycle
-            torch.cuda.empty_cache()
+        gc.collect()  # a failed capture may be part of a cycle
+        torch.cuda.empty_cache()
 
 
 class Graph:
