@@ -98,7 +98,10 @@ def _times(
         value = times[f'{device} {precision}']
         bounds = REQUIRED.get((device, precision, side), (None, None))
         memory = made.device_memory()
-        notes = [f'{value / limit:.2f}x the limit: {operations / 1e9:.0f} GFLOP at the peak']
+        notes = [
+            f'{value / limit:.2f}x the limit of {limit:.3g} ms, {operations / 1e9:.0f} GFLOP at '
+            f'{operations / limit / 1e6:.0f} GFLOP/s'
+        ]
         if memory is not None:
             notes.append(f'{memory / 2**20:.0f} MiB of GPU memory')
         rows.append(
@@ -111,7 +114,6 @@ def _times(
                 faster=True,
                 required=bounds[0],
                 aim=bounds[1],
-                peers={'limit': limit},
                 note='; '.join(notes),
             )
         )
