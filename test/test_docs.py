@@ -149,20 +149,24 @@ def test_ros2(page):
                 given = {word.split(':=')[0] for word in command[4:] if ':=' in word}
                 assert given <= LAUNCH[command[3]], command
         if ours and command[1:2] != ['launch']:
-            for flag, word in itertools.pairwise(command):
-                if flag == '-p':
-                    check_parameter(*word.split(':=', 1))
-                elif flag == '-r':
+            pairs = list(itertools.pairwise(command))
+            check_parameters(dict(word.split(':=', 1) for flag, word in pairs if flag == '-p'))
+            for flag, word in pairs:
+                if flag == '-r':
                     assert word.split(':=')[0] in TOPICS, command
         elif len(command) == 1 and re.fullmatch(r'\w+:=\S+', command[0]):
             name = command[0].split(':=')[0]
             assert name in set().union(*LAUNCH.values()) | set(OPTIONS) | FOREIGN, command
 
 
-def check_parameter(name, value):
-    """Whether the node takes it."""
-    if name != 'use_sim_time' and not name.startswith('qos_overrides.'):
-        Settings().replace({name: yaml.safe_load(value)})
+def check_parameters(given):
+    """Whether the node takes them, together."""
+    ours = {
+        name: yaml.safe_load(value)
+        for name, value in given.items()
+        if name != 'use_sim_time' and not name.startswith('qos_overrides.')
+    }
+    Settings().replace(ours)
 
 
 @pages
@@ -172,12 +176,13 @@ def test_parameters(page):
     for span in spans(text):
         name, colon, value = span.partition(': ')
         if colon and name in OPTIONS and value != 'n':
-            check_parameter(name, value)
+            # one that goes with another is named alone in the text
+            check_parameters({'camera_height': '1.0', name: value})
     for block in blocks(text):
         if 'ros__parameters:' in block:
             for node in yaml.safe_load(block).values():
-                for name, value in node['ros__parameters'].items():
-                    check_parameter(name, yaml.safe_dump(value))
+                given = node['ros__parameters'].items()
+                check_parameters({name: yaml.safe_dump(value) for name, value in given})
 
 
 @pages
