@@ -27,17 +27,17 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 .PHONY: help setup demo test lint format train eval bench soak rviz-picture colcon clean
 
 help:
-	@echo 'make demo    render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
-	@echo 'make test    run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some)'
-	@echo 'make lint    ruff, mypy, codespell and, for the Dockerfile, hadolint'
-	@echo 'make format  let ruff format'
-	@echo 'make eval    accuracy of the demo model, the edge filter and the scale on unseen rooms'
-	@echo 'make bench   what every stage costs, beside its limit and other ways'
-	@echo 'make soak    20 minutes of everything that happens to a node on a robot'
+	@echo 'make demo          render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
+	@echo 'make test          run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some)'
+	@echo 'make lint          ruff, mypy, codespell and, for the Dockerfile, hadolint'
+	@echo 'make format        let ruff format'
+	@echo 'make colcon        colcon build and colcon test in a workspace of their own, build/colcon'
 	@echo 'make rviz-picture  RViz shows the demo; its window as out/rviz/rviz.png'
-	@echo 'make colcon  colcon build and colcon test in a workspace of their own, build/colcon'
-	@echo 'make train   train the demo model (hours; resumes where it was)'
-	@echo 'make clean   remove what make has made, but not the environments'
+	@echo 'make eval          accuracy of the demo model, the edge filter and the scale on unseen rooms'
+	@echo 'make bench         what every stage costs, beside its limit and other ways'
+	@echo 'make soak          20 minutes of everything that happens to a node on a robot'
+	@echo 'make train         train the demo model (hours; resumes where it was)'
+	@echo 'make clean         remove what make has made, but not the environments'
 
 setup: $(READY)
 

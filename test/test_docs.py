@@ -27,7 +27,8 @@ SOURCES = [
 ]
 MORE = [ROOT / name for name in ('Makefile', 'setup.py', 'package.xml', 'pyproject.toml')]
 SOURCE = '\n'.join(path.read_text() for path in [*SOURCES, *MORE])
-FILES = [str(path.relative_to(ROOT)) for path in [*SOURCES, *MORE, *(ROOT / 'docs').iterdir()]]
+FILES = ['test/test_docs.py']
+FILES += [str(path.relative_to(ROOT)) for path in [*SOURCES, *MORE, *(ROOT / 'docs').iterdir()]]
 FILES += [str(path.relative_to(ROOT)) for path in PAGES]
 PROGRAMS = {'depth_pcd_node', 'depth_pcd_rviz', 'depth-pcd'}
 TOPICS = {'image', 'camera_info', 'scale/points', 'scale/range'}
