@@ -109,6 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--times', type=int, default=50, help='interruptions of each kind')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
     chance = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as temporary:
@@ -121,7 +122,8 @@ def main() -> int:
         for kind, arguments in inputs.items():
             results = folder / f'{kind}-results'
             results.mkdir()
-            moments = check(['convert', *arguments, *DEMO], results, args.times, chance)
+            words = ['convert', *arguments, *DEMO, '--device', args.device]
+            moments = check(words, results, args.times, chance)
             print(
                 f'{kind}: {len(moments)} interruptions, at {min(moments):.2f} to '
                 f'{max(moments):.2f} of a run: the same files as one run'

@@ -29,7 +29,8 @@ GOLDEN = Path(__file__).parent / 'data' / 'golden'
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_golden(tmp_path):
+@pytest.mark.parametrize('device', ['cpu', 'auto'])
+def test_golden(tmp_path, device):
     """With the golden checkpoint, each vertex is the official depth unprojected by hand."""
     golden = np.load(GOLDEN / 'dav2_vits_golden.npz')
     rgb, expected = golden['rgb_0'], golden['depth_0']
@@ -41,7 +42,8 @@ def test_golden(tmp_path):
     Image.fromarray(rgb).save(tmp_path / 'photo.png')
 
     args = ['convert', str(tmp_path / 'photo.png'), '-o', str(tmp_path / 'out'), *CAMERA]
-    args += ['--model', str(model), '--input-size', str(golden['input_size_0']), '--device', 'cpu']
+    args += ['--model', str(model), '--input-size', str(golden['input_size_0'])]
+    args += ['--device', device, '--precision', 'fp32']
     args += ['--edge-filter', '0', '--min-depth', '0', '--write', 'ply,npy']
     assert main(args) == 0
     depth = np.load(tmp_path / 'out' / 'photo.depth.npy')

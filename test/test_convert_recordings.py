@@ -279,6 +279,16 @@ def test_files_of_a_recording(tmp_path):
     assert convert(tmp_path, '--write', 'ply', '--resume') == 0
 
 
+def test_pictures_of_one_stamp(tmp_path):
+    """As of a camera whose clock stands still: no file is written over another."""
+    messages = [('/cam/camera_info', info(0)), *(('/cam/image_raw', image(0)) for _ in range(3))]
+    record(tmp_path / 'in', messages)
+    assert convert(tmp_path, '--write', 'ply') == 0
+    names = [f'{START}.ply', f'{START}_2.ply', f'{START}_3.ply']
+    assert listed(tmp_path / 'out' / 'in_files') == names
+    assert len(read(tmp_path / 'out' / 'in')['/points']) == 3
+
+
 def test_bad_pictures(tmp_path, capsys):
     """Pictures that give nothing are counted and told once a reason; the rest is converted."""
     messages = cameras(6)
