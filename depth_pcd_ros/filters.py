@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -98,10 +98,10 @@ def _least_growth(camera: Camera, tan: float) -> np.float32:
 
 
 @inner
-def _chord(x0: float, y0: float, x1: float, y1: float, tan: float) -> float:
-    """Return a . b + tan t |a x b|; see `flying`."""
+def _cross(x0: float, y0: float, x1: float, y1: float) -> float:
+    """Return |a x b|^2 of the rays a = (x0, y0, 1) and b."""
     i, j, k = y0 - y1, x1 - x0, x0 * y1 - y0 * x1
-    return 1.0 + x0 * x1 + y0 * y1 + tan * math.sqrt(i * i + j * j + k * k)
+    return i * i + j * j + k * k
 
 
 @kernel(given('float32', 2), given('float32', 2), INT, INT, DOUBLE, returns=DOUBLE)
@@ -117,7 +117,8 @@ def _growth(
                 if v1 < height and u1 < width:
                     x1, y1 = x[min(v1, last_x), u1], y[v1, min(u1, last_y)]
                     square = 1.0 + max(x0 * x0 + y0 * y0, x1 * x1 + y1 * y1)
-                    growth = _chord(x0, y0, x1, y1, tan) / square
+                    sine = math.sqrt(_cross(x0, y0, x1, y1))
+                    growth = (1.0 + x0 * x1 + y0 * y1 + tan * sine) / square
                     if growth < least:  # not where a pixel has no ray
                         least = growth
     return least
@@ -125,7 +126,8 @@ def _growth(
 
 @inner
 def _steep(z0: float, x0: float, y0: float, z1: float, x1: float, y1: float, tan: float) -> bool:
-    return z1 * (1.0 + x1 * x1 + y1 * y1) > z0 * _chord(x0, y0, x1, y1, tan)
+    excess = z1 * (1.0 + x1 * x1 + y1 * y1) - z0 * (1.0 + x0 * x1 + y0 * y1)
+    return excess > 0.0 and excess * excess > z0 * z0 * tan * tan * _cross(x0, y0, x1, y1)
 
 
 @inner
@@ -151,6 +153,14 @@ def _hangs(
     return _steep(z0, x0, y0, z, xm, ym, tan) and _steep(z, xm, ym, z1, x1, y1, tan)
 
 
+@inner
+def _any_of_eight(w: npt.NDArray[np.uint64], i: Any) -> bool:
+    one, two, three, four = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
+    first = w[i] | w[i + one] | w[i + two] | w[i + three]
+    i += four
+    return (first | w[i] | w[i + one] | w[i + two] | w[i + three]) != 0
+
+
 @kernel(
     given('float32', 2),
     given('float32', 2),
@@ -173,6 +183,7 @@ def _flying(
     count = 0
     steep = np.zeros((width + 63) // 64 * 64, np.uint8)  # candidates in this row
     eights = steep.view(np.uint64)
+    candidates = np.empty(steep.size + 1, np.int32)
     for v in range(height):
         z = depth[v]
         above, below = depth[max(v - 1, 0)], depth[min(v + 1, height - 1)]  # flat at the border
@@ -184,16 +195,22 @@ def _flying(
         for u in (0, width - 1):
             far, near = z[u] * growth, z[u] * shrinkage
             steep[u] = (max(above[u], below[u]) > far) & (min(above[u], below[u]) < near)
-        for eight in range(eights.size):
-            if not eights[eight]:
+        some = np.uintp(0)
+        for block in range(np.uintp(eights.size // 8)):
+            if not _any_of_eight(eights, np.uintp(8) * block):
                 continue
-            for u in range(8 * eight, 8 * eight + 8):
-                if steep[u] and (
-                    (0 < u < width - 1 and _hangs(depth, x, y, v, u, 0, 1, tan))
-                    or (0 < v < height - 1 and _hangs(depth, x, y, v, u, 1, 0, tan))
-                ):
-                    indices[count] = v * width + u
-                    count += 1
+            for eight in range(np.uintp(8) * block, np.uintp(8) * block + np.uintp(8)):
+                if eights[eight]:
+                    for u in range(np.uintp(8) * eight, np.uintp(8) * eight + np.uintp(8)):
+                        candidates[some] = u  # without a branch, which would be mispredicted
+                        some += np.uintp(steep[u])
+        for i in range(some):
+            u = int(candidates[i])
+            if (0 < u < width - 1 and _hangs(depth, x, y, v, u, 0, 1, tan)) or (
+                0 < v < height - 1 and _hangs(depth, x, y, v, u, 1, 0, tan)
+            ):
+                indices[count] = v * width + u
+                count += 1
     return count
 
 

@@ -84,7 +84,7 @@ def _find(slots: Uint32s, cubes: Floats, i: float, j: float, k: float) -> tuple[
     mask = np.uint32(slots.size - 1)
     slot = (bits ^ bits >> np.uint32(15)) & mask
     while True:
-        cube = slots[slot]
+        cube = np.uintp(slots[slot])
         if cube == 0 or (cubes[cube, 0] == i and cubes[cube, 1] == j and cubes[cube, 2] == k):
             return cube, slot
         slot = (slot + np.uint32(1)) & mask
@@ -120,6 +120,7 @@ def _sum_cubes(
     slots[:] = 0
     cubes[0] = np.nan  # of pixels without a cube
     last = np.uint32(0)
+    one = np.uintp(1)  # unsigned, so that no index is looked at for its sign
     row_y = np.empty(width, np.float32)
     px, py = np.empty(width, np.float32), np.empty(width, np.float32)
     ix, iy, iz = (
@@ -154,33 +155,35 @@ def _sum_cubes(
         for u in range(1, width):  # every NaN is a change, too
             changes[u] = (ix[u] != ix[u - 1]) | (iy[u] != iy[u - 1]) | (iz[u] != iz[u - 1])
         changes[0] = 1
-        runs = 0
+        runs = np.uintp(0)
         for u in range(width):  # without a branch, which would be mispredicted at every run
             begins[runs] = u
-            runs += changes[u]
+            runs += np.uintp(changes[u])
         begins[runs] = width
         for run in range(runs):
-            begin, end = begins[run], begins[run + 1]
+            begin, end = np.uintp(begins[run]), np.uintp(begins[run + one])
             i, j, k = ix[begin], iy[begin], iz[begin]
             if k != k:
-                above[begin:end] = 0
+                for u in range(begin, end):
+                    above[u] = 0
                 continue
             sx, sy, sz = px[begin], py[begin], z[begin]
             rb, g1 = red_blue[begin], green_one[begin]
-            for u in range(begin + 1, end):
+            for u in range(begin + one, end):
                 sx += px[u]
                 sy += py[u]
                 sz += z[u]
                 rb += red_blue[u]
                 g1 += green_one[u]
-            cube = above[begin]
+            cube = np.uintp(above[begin])
             if not ((cubes[cube, 0] == i) & (cubes[cube, 1] == j) & (cubes[cube, 2] == k)):
                 cube, slot = _find(slots, cubes, i, j, k)
                 if cube == 0:
                     last += np.uint32(1)
                     if last == len(cubes):
                         return -1
-                    slots[slot] = cube = last
+                    slots[slot] = last
+                    cube = np.uintp(last)
                     cubes[cube, 0], cubes[cube, 1], cubes[cube, 2] = i, j, k
                     sums[cube] = 0.0
                     counts[cube] = 0

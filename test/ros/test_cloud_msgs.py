@@ -3,14 +3,21 @@
 
 import array
 import struct
+import time
 
 import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+
+from .conftest import wait_until
 
 HEADER = Header(frame_id='camera_optical_frame')
 HEADER.stamp.sec, HEADER.stamp.nanosec = 12, 34
@@ -75,6 +82,37 @@ def test_points_in_memory_are_not_copied():
         assert msg.data is memory.data
         assert msg.data.tobytes() == points.tobytes()
         del points
+
+
+@pytest.mark.usefixtures('_isolated_ros')
+def test_memory_may_be_written_over_once_publish_has_returned():
+    """What arrives is what was there when it was published, however soon the next one follows."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('writes_over', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    arrived = []
+    qos = QoSProfile(depth=10)
+    node.create_subscription(PointCloud2, 'written_over', arrived.append, qos)
+    publisher = node.create_publisher(PointCloud2, 'written_over', qos)
+    memory, count = Memory(), 3
+    try:
+        assert wait_until(lambda: publisher.get_subscription_count() == 1)
+        for i in range(count):
+            points = memory.array((50, 100, 4), np.float32)
+            points[:] = i
+            publisher.publish(cloud_msg(points, HEADER, memory.data))
+            points[:] = np.nan
+        deadline = time.monotonic() + 20.0
+        while len(arrived) < count and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+        values = [set(np.frombuffer(msg.data, np.float32).tolist()) for msg in arrived]
+        assert values == [{float(i)} for i in range(count)]
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
 
 
 def test_data_of_another_size_is_refused():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, GetParameters
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 
 from depth_pcd_ros.settings import OPTIONS, Settings
 
@@ -72,6 +72,55 @@ def test_a_change_acts_on_the_next_frame(node, peer):
     assert peer.wait_for_values(lambda v: v['depth scale'] == '1.5')
     assert peer.set_parameters(stride=1, depth_scale=1.0, cloud_fields='xyzrgb') == ''
     assert cloud_of(peer, 3).width == WIDTH
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'expected'),
+    [
+        ('stride', 4, lambda cloud, z: (cloud.height, cloud.width) == (HEIGHT // 4, WIDTH // 4)),
+        ('depth_scale', 2.0, lambda cloud, z: (z == 2.0 * CONSTANT_DEPTH).all()),
+        ('min_depth', CONSTANT_DEPTH + 0.1, lambda cloud, z: np.isnan(z).all()),
+        ('max_range', CONSTANT_DEPTH - 0.1, lambda cloud, z: np.isnan(z).all()),
+        # a wall in front is met at less than 5 degrees by 9.6 x 8.7 px and by some at the border
+        ('edge_filter', 5.0, lambda cloud, z: 84 <= np.isfinite(z).sum() <= 150),
+        ('voxel_size', 10.0, lambda cloud, z: cloud.height == 1 and len(z) == 1),
+        ('cloud_fields', 'xyz', lambda cloud, z: cloud.point_step == 12),
+        ('organized', False, lambda cloud, z: cloud.is_dense and len(z) == HEIGHT * WIDTH),
+    ],
+)
+def test_each_live_setting_acts_on_the_next_cloud(node, peer, name, value, expected):
+    """And so does setting it back. (depth_encoding: below.)"""
+    for to_set, is_default in ((value, False), (getattr(Settings, name), True)):
+        assert peer.set_parameters(**{name: to_set}) == ''
+        cloud = cloud_of(peer, 2)
+        z = np.frombuffer(cloud.data, '<f4').reshape(-1, cloud.point_step // 4)[:, 2]
+        if is_default:
+            assert (cloud.height, cloud.width, cloud.point_step) == (HEIGHT, WIDTH, 16)
+            np.testing.assert_allclose(z, CONSTANT_DEPTH)
+        else:
+            assert expected(cloud, z)
+
+
+def test_depth_encoding_acts_on_the_next_depth(node, peer):
+    """Metres, then millimetres, then metres."""
+    images = peer.subscribe('/depth/image', Image)
+    for encoding, value in (('32FC1', CONSTANT_DEPTH), ('16UC1', 2000), ('32FC1', CONSTANT_DEPTH)):
+        assert peer.set_parameters(depth_encoding=encoding) == ''
+        images.clear()
+        cloud_of(peer, 3)
+        assert wait_until(lambda: images)
+        assert images[0].encoding == encoding
+        dtype = {'32FC1': '<f4', '16UC1': '<u2'}[encoding]
+        np.testing.assert_allclose(np.frombuffer(images[0].data, dtype), value)
+
+
+def test_the_list_of_live_settings_is_whole():
+    """All that can be changed while running is tried above, but for those of the true scale."""
+    cases = test_each_live_setting_acts_on_the_next_cloud.pytestmark[0].args[1]
+    tried = {'depth_encoding', *(case[0] for case in cases)}
+    of_the_scale = ('scale_', 'camera_', 'range_direction')
+    live = {name for name, option in OPTIONS.items() if option.live}
+    assert {name for name in live if not name.startswith(of_the_scale)} == tried
 
 
 @pytest.mark.parametrize(
