@@ -98,6 +98,7 @@ def test_interrupted_while_starting(tmp_path, monkeypatch, name):
 
 def test_interrupted_by_signal(tmp_path):
     """The real signal, while it works: exit code 130, no half file, no traceback."""
+    pytest.importorskip('torch')
     folder = photos(tmp_path / 'in', 40)
     out = tmp_path / 'out'
     command = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', folder, '-o', str(out)]
@@ -118,6 +119,7 @@ def test_interrupted_by_signal(tmp_path):
 
 def test_interrupted_at_random(tmp_path):
     """Signals at any moment, twice in a row too, to photos, a video and a recording."""
+    pytest.importorskip('torch')
     command = [sys.executable, '-m', 'test.interrupt', '--times', '3']
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from .test_convert_recordings import cameras, read, record
 @pytest.fixture
 def cloud(tmp_path):
     """A photo in all formats: the paths of its files by ending, its valid points and colours."""
+    pytest.importorskip('torch')
     Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
     args = ['convert', str(tmp_path / 'a.png'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
     assert main([*args, '--write', 'ply,pcd,npz,las', '--edge-filter', '70']) == 0
