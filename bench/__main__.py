@@ -4,6 +4,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main() -> int:
     for name in args.parts:
         if name not in PARTS:
             parser.error(f'there is no part {name!r}, only {", ".join(PARTS)}')
+    # Before a part loads torch: where others want the cores, its threads would spin, and lose.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     machine = measure.machine()
     print(f'{machine["processor"]}, {machine["cores"]} cores, load {machine["load"]} at the start')
     rows = {}
