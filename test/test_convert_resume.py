@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.cli import main
-from depth_pcd_ros.convert import jobs
+from depth_pcd_ros.convert import command, jobs
 from depth_pcd_ros.convert.record import NAME, Record
+from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.pipeline import Pipeline
 
 from .converting import CAMERA, DEMO, contents, interrupted_at, listed, photos
@@ -96,14 +97,29 @@ def test_interrupted_while_starting(tmp_path, monkeypatch, name):
     assert not contents(tmp_path / 'out')
 
 
+def test_interrupted_while_loading(tmp_path, monkeypatch, capsys):
+    """Ctrl-C in the import of a compiled library, which then says that it is not there."""
+
+    def create(*_):
+        try:
+            raise ImportError('initialization failed') from KeyboardInterrupt()
+        except ImportError as err:
+            raise EngineError('device openvino needs the Python package openvino') from err
+
+    monkeypatch.setattr(command, 'create', create)
+    args = ['convert', photos(tmp_path / 'in', 1), *CAMERA, *DEMO, '-o', str(tmp_path / 'out')]
+    assert main(args) == 130
+    assert 'needs' not in capsys.readouterr().err
+
+
 def test_interrupted_by_signal(tmp_path):
     """The real signal, while it works: exit code 130, no half file, no traceback."""
     pytest.importorskip('torch')
     folder = photos(tmp_path / 'in', 40)
     out = tmp_path / 'out'
-    command = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', folder, '-o', str(out)]
+    words = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', folder, '-o', str(out)]
     process = subprocess.Popen(
-        [*command, *CAMERA, *DEMO], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [*words, *CAMERA, *DEMO], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     end = time.monotonic() + 60.0
     while not list(out.glob('*.ply')) and time.monotonic() < end:
@@ -120,8 +136,8 @@ def test_interrupted_by_signal(tmp_path):
 def test_interrupted_at_random(tmp_path):
     """Signals at any moment, twice in a row too, to photos, a video and a recording."""
     pytest.importorskip('torch')
-    command = [sys.executable, '-m', 'test.interrupt', '--times', '3']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    words = [sys.executable, '-m', 'test.interrupt', '--times', '3']
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('the same files as one run') == 3
 

@@ -57,6 +57,8 @@ def main(args: argparse.Namespace) -> int:
             settings.precision,
         )
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
+        if _is_interrupt(err):
+            raise KeyboardInterrupt from err
         print(f'depth-pcd convert: {err}', file=sys.stderr)
         return 2
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
@@ -64,6 +66,13 @@ def main(args: argparse.Namespace) -> int:
     with closing(engine):
         run(jobs, Pipeline(engine, settings), report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0
+
+
+def _is_interrupt(err: BaseException | None) -> bool:
+    """Whether it comes of Ctrl-C: compiled libraries say then that they cannot be imported."""
+    while err is not None and not isinstance(err, KeyboardInterrupt):
+        err = err.__cause__ or err.__context__
+    return err is not None
 
 
 def _job(
