@@ -67,10 +67,10 @@ def test_latest_works_on_the_newest_frame(run_node, peer):
     assert camera.run(lambda: len(clouds) >= 12)
     time.sleep(0.5)
     values = peer.wait_for_values(lambda v: int(v['frames processed']) >= 12)
-    network_time = float(values['network time [ms]'])
-    assert 200 < float(values['latency from stamp p50 [ms]']) < network_time + 33 + 20, values
-    # the bound is for each of them; the rest is for a machine that does other things meanwhile
-    assert float(values['latency from stamp p99 [ms]']) < network_time + 33 + 120, values
+    bound = float(values['network time [ms]']) + 1e3 * PERIOD + 20
+    assert 200 < float(values['latency from stamp p50 [ms]']) < bound, values
+    # the worst is within the bound too where nothing else runs; 50 ms are for where something does
+    assert float(values['latency from stamp p99 [ms]']) < bound + 50, values
     assert stamps(clouds) == sorted(set(stamps(clouds)))
     received, superseded = int(values['frames received']), int(values['frames superseded'])
     assert superseded > 3 * len(clouds)
