@@ -179,20 +179,24 @@ def _pack(depth: Floats, x: Floats, y: Floats, rgb: Rgb, only_valid: bool, out: 
                 end = _valid_runs_end(valid, begin)
             if count + end - begin > room:
                 return -1
-            zs, xs, ys, cs = z[begin:end], row_x[begin:end], row_y[begin:end], floats[begin:end]
+            # Unsigned, so that no index is looked at for its sign; and at most one slice, which
+            # takes as long as some points.
+            first = np.uintp(begin)
             if rgb.size:
                 points = out[4 * count :]
-                for i in range(zs.size):
-                    points[4 * i] = xs[i] * zs[i]
-                    points[4 * i + 1] = ys[i] * zs[i]
-                    points[4 * i + 2] = zs[i]
-                    points[4 * i + 3] = cs[i]
+                for i in range(np.uintp(end - begin)):
+                    pixel, j = first + i, np.uintp(4) * i
+                    points[j] = row_x[pixel] * z[pixel]
+                    points[j + np.uintp(1)] = row_y[pixel] * z[pixel]
+                    points[j + np.uintp(2)] = z[pixel]
+                    points[j + np.uintp(3)] = floats[pixel]
             else:
                 points = out[3 * count :]
-                for i in range(zs.size):
-                    points[3 * i] = xs[i] * zs[i]
-                    points[3 * i + 1] = ys[i] * zs[i]
-                    points[3 * i + 2] = zs[i]
+                for i in range(np.uintp(end - begin)):
+                    pixel, j = first + i, np.uintp(3) * i
+                    points[j] = row_x[pixel] * z[pixel]
+                    points[j + np.uintp(1)] = row_y[pixel] * z[pixel]
+                    points[j + np.uintp(2)] = z[pixel]
             count += end - begin
             begin = end
     return count

@@ -17,6 +17,7 @@ Uint32s = npt.NDArray[np.uint32]
 Uint64s = npt.NDArray[np.uint64]
 
 _INITIAL_ROOM = 2**14  # cubes
+_LONGEST_RUN = 8192  # pixels
 
 
 class VoxelGrid:
@@ -90,8 +91,8 @@ def _find(slots: Uint32s, cubes: Floats, i: float, j: float, k: float) -> tuple[
         slot = (slot + np.uint32(1)) & mask
 
 
-# Two sums share a number of 64 bits: red and blue, green and the count. 32 bits hold the sum of
-# 16 million pixels.
+# Sums share a number of 64 bits: red, green and blue of a run 21 bits each, which hold the sum of
+# 8224 pixels; of a cube, red and blue, green and the count 32 bits each, for 16 million pixels.
 @kernel(
     given('float32', 2),
     given('float32', 2),
@@ -128,8 +129,8 @@ def _sum_cubes(
         np.empty(width, np.float32),
         np.empty(width, np.float32),
     )
-    red_blue = np.zeros(width, np.uint64)
-    green_one = np.full(width, 1 << 32, np.uint64)
+    colours = np.zeros(width, np.uint64)
+    bits = np.uint64(2**21 - 1)
     changes = np.zeros(width, np.uint8)
     begins = np.empty(width + 1, np.int32)
     above = np.zeros(width, np.uint32)  # the cube of each pixel of the row before
@@ -150,11 +151,12 @@ def _sum_cubes(
             bytes_ = rgb[v]
             for u in range(width):
                 r, g, b = bytes_[3 * u], bytes_[3 * u + 1], bytes_[3 * u + 2]
-                red_blue[u] = np.uint64(r) | np.uint64(b) << np.uint64(32)
-                green_one[u] = np.uint64(g) | np.uint64(1) << np.uint64(32)
+                colours[u] = (
+                    np.uint64(r) | np.uint64(g) << np.uint64(21) | np.uint64(b) << np.uint64(42)
+                )
         for u in range(1, width):  # every NaN is a change, too
             changes[u] = (ix[u] != ix[u - 1]) | (iy[u] != iy[u - 1]) | (iz[u] != iz[u - 1])
-        changes[0] = 1
+        changes[::_LONGEST_RUN] = 1
         runs = np.uintp(0)
         for u in range(width):  # without a branch, which would be mispredicted at every run
             begins[runs] = u
@@ -168,14 +170,13 @@ def _sum_cubes(
                     above[u] = 0
                 continue
             sx, sy, sz = px[begin], py[begin], z[begin]
-            rb, g1 = red_blue[begin], green_one[begin]
+            rgb_sum = colours[begin]
             for u in range(begin + one, end):
                 sx += px[u]
                 sy += py[u]
                 sz += z[u]
-                rb += red_blue[u]
-                g1 += green_one[u]
-            cube = np.uintp(above[begin])
+                rgb_sum += colours[u]
+            cube = np.uintp(above[(begin + end) // np.uintp(2)])  # the ends are less alike
             if not ((cubes[cube, 0] == i) & (cubes[cube, 1] == j) & (cubes[cube, 2] == k)):
                 cube, slot = _find(slots, cubes, i, j, k)
                 if cube == 0:
@@ -192,8 +193,9 @@ def _sum_cubes(
             sums[cube, 0] += sx
             sums[cube, 1] += sy
             sums[cube, 2] += sz
-            counts[cube, 0] += rb
-            counts[cube, 1] += g1
+            green = rgb_sum >> np.uint64(21) & bits
+            counts[cube, 0] += rgb_sum & bits | rgb_sum >> np.uint64(42) << np.uint64(32)
+            counts[cube, 1] += green | np.uint64(end - begin) << np.uint64(32)
     return int(last)
 
 
