@@ -2,8 +2,8 @@
 """Loops that are compiled, by numba: what NumPy and cv2 would need many passes over memory for.
 
 A kernel is compiled for the types it names when its module is imported, never at the first frame,
-and kept on disk: in the `__pycache__` next to it, else in the user's cache (numba's rule, or the
-folder in NUMBA_CACHE_DIR). It runs in one thread, without Python's lock.
+and kept on disk: in the folder NUMBA_CACHE_DIR, in the `__pycache__` next to it, or in the user's
+cache. It runs in one thread, without Python's lock.
 """
 
 from __future__ import annotations
