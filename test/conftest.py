@@ -4,6 +4,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -13,6 +14,10 @@ from depth_pcd_ros.engine import converted
 
 # Before torch is loaded: on busy cores, threads that spin for each other take ten times longer.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that the tests end with it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
 HAS_TORCH = importlib.util.find_spec('torch') is not None
