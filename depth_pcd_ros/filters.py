@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.kernels import DOUBLE, FLOAT, INT, given, inner, kernel, written
+from depth_pcd_ros.kernels import DOUBLE, FLOAT, INT, PAIR, given, inner, kernel, written
 
 Depth = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -36,7 +36,8 @@ def flying(depth: Depth, camera: Camera, max_incidence: float) -> npt.NDArray[np
     With ranges r0 <= r1 along rays that are an angle d apart, the chord's incidence at the
     farther point exceeds t where r1 > r0 (cos d + tan t sin d). With the rays a = (x, y, 1) and b,
     that is z1 |b|^2 > z0 (a . b + tan t |a x b|). Few chords are that steep, so all are compared
-    with the least growth of depth that a steep chord of this camera has, and few in full.
+    with the least growth of depth that a steep chord of this camera has, those that pass with the
+    greatest, and in full only what lies between.
 
     Args:
         depth: depth along z [m], (H, W) float32, contiguous; NaN leads nowhere.
@@ -56,7 +57,7 @@ def flying(depth: Depth, camera: Camera, max_incidence: float) -> npt.NDArray[np
         )
     tan = math.tan(math.radians(max_incidence))
     indices = np.empty(depth.size, np.int32)  # of which only what is used costs memory
-    count = _flying(depth, *camera.ray_planes, tan, _least_growth(camera, tan), indices)
+    count = _flying(depth, *camera.ray_planes, tan, *_growth(camera, tan), indices)
     return indices[:count]
 
 
@@ -85,16 +86,19 @@ def every_nth(pixels: npt.NDArray[Pixels], n: int) -> npt.NDArray[Pixels]:
     """Every n-th pixel in both directions, contiguous: (H, W) or (H, W, C)."""
     if n == 1:
         return np.ascontiguousarray(pixels)
-    rows = pixels[::n]
-    if pixels.ndim == 3:  # NumPy copies three bytes at a time slowly, but whole pixels fast
-        return np.stack([rows[:, ::n, c] for c in range(pixels.shape[2])], axis=-1)
-    return np.ascontiguousarray(rows[:, ::n])
+    if pixels.shape[2:] == (3,) and pixels.dtype == np.uint8:  # NumPy would copy byte by byte
+        height, width = (-(-side // n) for side in pixels.shape[:2])
+        out = np.empty((height, 3 * width), np.uint8)
+        _every_nth(np.ascontiguousarray(pixels).reshape(len(pixels), -1), n, out)
+        return cast('npt.NDArray[Pixels]', out.reshape(height, width, 3))
+    return np.ascontiguousarray(pixels[::n, ::n])
 
 
 @functools.lru_cache(maxsize=4)
-def _least_growth(camera: Camera, tan: float) -> np.float32:
-    """The least factor by which depth grows along a steep chord of this camera."""
-    return np.float32(_growth(*camera.ray_planes, camera.height, camera.width, tan) - _MARGIN)
+def _growth(camera: Camera, tan: float) -> tuple[np.float32, np.float32]:
+    """Factors of depth: no chord that grows by less is steep, and each that grows by more is."""
+    least, most = _extremes(*camera.ray_planes, camera.height, camera.width, tan)
+    return np.float32(least - _MARGIN), np.float32(most + _MARGIN)
 
 
 @inner
@@ -104,11 +108,11 @@ def _cross(x0: float, y0: float, x1: float, y1: float) -> float:
     return i * i + j * j + k * k
 
 
-@kernel(given('float32', 2), given('float32', 2), INT, INT, DOUBLE, returns=DOUBLE)
-def _growth(
+@kernel(given('float32', 2), given('float32', 2), INT, INT, DOUBLE, returns=PAIR)
+def _extremes(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], height: int, width: int, tan: float
-) -> float:
-    least = np.inf
+) -> tuple[float, float]:
+    least, most = np.inf, 0.0
     last_x, last_y = x.shape[0] - 1, y.shape[1] - 1
     for v in range(height):
         for u in range(width):
@@ -116,12 +120,15 @@ def _growth(
             for v1, u1 in ((v, u + 1), (v + 1, u)):
                 if v1 < height and u1 < width:
                     x1, y1 = x[min(v1, last_x), u1], y[v1, min(u1, last_y)]
-                    square = 1.0 + max(x0 * x0 + y0 * y0, x1 * x1 + y1 * y1)
+                    square0, square1 = 1.0 + x0 * x0 + y0 * y0, 1.0 + x1 * x1 + y1 * y1
                     sine = math.sqrt(_cross(x0, y0, x1, y1))
-                    growth = (1.0 + x0 * x1 + y0 * y1 + tan * sine) / square
-                    if growth < least:  # not where a pixel has no ray
-                        least = growth
-    return least
+                    chord = 1.0 + x0 * x1 + y0 * y1 + tan * sine
+                    # where a pixel has no ray it is NaN, and neither
+                    if chord / max(square0, square1) < least:
+                        least = chord / max(square0, square1)
+                    if chord / min(square0, square1) > most:
+                        most = chord / min(square0, square1)
+    return least, most
 
 
 @inner
@@ -167,6 +174,7 @@ def _any_of_eight(w: npt.NDArray[np.uint64], i: Any) -> bool:
     given('float32', 2),
     DOUBLE,
     FLOAT,
+    FLOAT,
     written('int32', 1),
     returns=INT,
 )
@@ -176,6 +184,7 @@ def _flying(
     y: npt.NDArray[np.float32],
     tan: float,
     growth: np.float32,
+    most: np.float32,
     indices: npt.NDArray[np.int32],
 ) -> int:
     height, width = depth.shape
@@ -206,8 +215,13 @@ def _flying(
                         some += np.uintp(steep[u])
         for i in range(some):
             u = int(candidates[i])
-            if (0 < u < width - 1 and _hangs(depth, x, y, v, u, 0, 1, tan)) or (
-                0 < v < height - 1 and _hangs(depth, x, y, v, u, 1, 0, tan)
+            left, right = z[max(u - 1, 0)], z[min(u + 1, width - 1)]
+            far = z[u] * most
+            if (
+                (max(left, right) > far and min(left, right) * most < z[u])
+                or (max(above[u], below[u]) > far and min(above[u], below[u]) * most < z[u])
+                or (0 < u < width - 1 and _hangs(depth, x, y, v, u, 0, 1, tan))
+                or (0 < v < height - 1 and _hangs(depth, x, y, v, u, 1, 0, tan))
             ):
                 indices[count] = v * width + u
                 count += 1
@@ -229,3 +243,13 @@ def _drop_outside(depth: Depth, minimum: np.float32, maximum: np.float32, seen: 
             left += int(inside)
             z[u] = z[u] if inside else _NAN
     return left
+
+
+@kernel(given('uint8', 2), INT, written('uint8', 2))
+def _every_nth(rgb: npt.NDArray[np.uint8], n: int, out: npt.NDArray[np.uint8]) -> None:
+    for v in range(out.shape[0]):
+        source, target = rgb[n * v], out[v]
+        for u in range(np.uintp(target.size // 3)):
+            i, j = np.uintp(3) * u, np.uintp(3 * n) * u
+            target[i], target[i + np.uintp(1)] = source[j], source[j + np.uintp(1)]
+            target[i + np.uintp(2)] = source[j + np.uintp(2)]

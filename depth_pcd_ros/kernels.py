@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import types
 
-__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'given', 'inner', 'kernel', 'written']
+__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'PAIR', 'given', 'inner', 'kernel', 'written']
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -23,6 +23,7 @@ BOOL = types.boolean
 DOUBLE = types.float64
 FLOAT = types.float32
 INT = types.int64
+PAIR = types.UniTuple(types.float64, 2)  # type: ignore[no-untyped-call]
 
 # Contraction fuses a product and a sum; all else would change what NaN and infinity do.
 _OPTIONS: dict[str, Any] = {'nogil': True, 'fastmath': {'contract'}, 'error_model': 'numpy'}

@@ -127,12 +127,23 @@ def _checked(out: Floats | None, shape: tuple[int, ...]) -> Floats:
 
 
 @inner
+def _eight_eights(eights: npt.NDArray[np.uint64], i: Any) -> np.uint64:
+    one = np.uintp(1)
+    bits = eights[i]
+    for j in range(one, np.uintp(8)):
+        bits &= eights[i + j]
+    return bits
+
+
+@inner
 def _valid_runs_end(valid: npt.NDArray[np.uint8], u: int) -> int:
     """Where a run that begins at `u` ends; the last byte of `valid` is 0."""
     eights = valid.view(np.uint64)
     while valid[u]:
         u += 1
         if u % 8 == 0:
+            while u + 64 < valid.size and _eight_eights(eights, np.uintp(u // 8)) == _EIGHT_VALID:
+                u += 64
             while eights[u // 8] == _EIGHT_VALID:
                 u += 8
     return u
