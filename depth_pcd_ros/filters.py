@@ -17,7 +17,7 @@ Depth = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 Pixels = TypeVar('Pixels', bound=np.generic)
 
-# Room for rounding where the least growth of a chord is compared with the chord's own.
+# Room for rounding where the least and the greatest growth of a chord stand for its own.
 _MARGIN = 1e-5
 _NO_MASK = np.empty((0, 0), np.uint8)
 _NAN = np.float32(np.nan)
