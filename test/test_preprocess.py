@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What enters the network, against the official way in cv2 and NumPy."""
 
+import gc
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -61,6 +64,18 @@ def test_memory_is_kept_and_none_of_the_last_picture_stays():
     out = np.empty((1, 3, 28, 42), np.float32)
     assert preprocessor(noise(48, 64), (28, 42), out) is out
     np.testing.assert_array_equal(out, kept)
+
+
+def test_its_thread_ends_with_it():
+    """A process that makes one preprocessor after another does not collect threads."""
+    before = set(threading.enumerate())
+    preprocessor = Preprocessor()
+    preprocessor(noise(48, 64), (56, 70))
+    (helper,) = set(threading.enumerate()) - before
+    del preprocessor
+    gc.collect()
+    helper.join(10)
+    assert not helper.is_alive()
 
 
 @pytest.mark.parametrize('view', [np.s_[:, 5:45], np.s_[::2, ::3], np.s_[::-1, :]])

@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,8 +22,13 @@ PATCH = 14  # side of a patch of the network [px]
 MEAN = np.array((0.485, 0.456, 0.406))
 STD = np.array((0.229, 0.224, 0.225))
 # (x / 255 - mean) / std is x scale + shift
-_SCALE = 1.0 / (255.0 * STD)
-_SHIFT = -MEAN / STD
+_SCALE = (1.0 / (255.0 * STD)).astype(np.float32)
+_SHIFT = (-MEAN / STD).astype(np.float32)
+_SAME = (np.float32(1), np.float32(0))
+
+# Most bytes of a strip of one channel, resized along its rows, that a thread works on. Larger ones
+# leave the cache; with smaller ones the threads wait more often for Python's lock.
+STRIP = 768 * 1024
 
 Taps = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
@@ -47,12 +57,14 @@ class Preprocessor:
     """Resizes pictures (cubic, in floating point, as the official code does) and normalises them.
 
     A channel is resized along its rows, which needs it transposed for the processor to work on
-    many pixels at once, then along its columns. Memory is kept from picture to picture, so one
-    thread at a time may use a preprocessor.
+    many pixels at once, then along its columns. That is done strip by strip, so that what is
+    between stays in the cache, by two threads that each take the next strip that nobody has taken.
+    Memory is kept from picture to picture, so one thread at a time may use a preprocessor.
     """
 
     def __init__(self) -> None:
         self._for: tuple[tuple[int, ...], tuple[int, int]] | None = None
+        self._helper = ThreadPoolExecutor(1, 'preprocess')
 
     def __call__(
         self,
@@ -74,24 +86,69 @@ class Preprocessor:
             self._make_room(rgb.shape, size)
         if out is None:
             out = self._out
-        cv2.split(rgb, self._planes)
-        for channel, plane in enumerate(self._planes):
-            cv2.transpose(plane, self._turned)
-            _mix_bytes(self._turned, *cubic_taps(size[1], rgb.shape[1]), self._wide)
-            cv2.transpose(self._wide, self._wide_rows)
-            scale, shift = np.float32(_SCALE[channel]), np.float32(_SHIFT[channel])
-            rows = cubic_taps(size[0], rgb.shape[0])
-            _mix_floats(self._wide_rows, *rows, scale, shift, out[0, channel])
+        strips = iter(self._strips)  # for both threads
+        helping = self._helper.submit(self._rooms[1].resize, rgb, strips, out[0])
+        self._rooms[0].resize(rgb, strips, out[0])
+        if not helping.cancel():  # it has begun
+            helping.result()
         return out
 
     def _make_room(self, shape: tuple[int, ...], size: tuple[int, int]) -> None:
         height, width = shape[:2]
         self._for = (shape, size)
-        self._planes = [np.empty((height, width), np.uint8) for _ in range(3)]
-        self._turned = np.empty((width, height), np.uint8)
-        self._wide = np.empty((size[1], height), np.float32)
-        self._wide_rows = np.empty((height, size[1]), np.float32)
+        self._strips = _strips(height, size)
+        self._rooms = [_Room(width, size[1], self._strips) for _ in range(2)]
         self._out = np.empty((1, 3, *size), np.float32)
+
+
+class _Strip(NamedTuple):
+    """Some rows of the result, and those of the picture they are made of."""
+
+    rows: slice
+    source: slice
+    taps: Taps  # counted from the first row of `source`
+
+
+def _strips(height: int, size: tuple[int, int]) -> list[_Strip]:
+    indices, weights = cubic_taps(size[0], height)
+    count = math.ceil(height * size[1] * 4 / STRIP)
+    edges = [size[0] * i // count for i in range(count + 1)]
+    strips = []
+    for rows in itertools.starmap(slice, itertools.pairwise(edges)):
+        first, last = indices[rows.start, 0], indices[rows.stop - 1, 3]
+        taps = indices[rows] - first, weights[rows]
+        strips.append(_Strip(rows, slice(first, last + 1), taps))
+    return strips
+
+
+class _Room:
+    """What a thread needs to make a strip."""
+
+    def __init__(self, width: int, new_width: int, strips: list[_Strip]) -> None:
+        most = max(strip.source.stop - strip.source.start for strip in strips)
+        self._taps = cubic_taps(new_width, width)
+        self._widths = (width, new_width)
+        self._planes = np.empty((3, most * width), np.uint8)
+        self._turned = np.empty(most * width, np.uint8)
+        self._wide, self._wide_rows = np.empty((2, most * new_width), np.float32)
+
+    def resize(
+        self, rgb: npt.NDArray[np.uint8], strips: Iterator[_Strip], out: npt.NDArray[np.float32]
+    ) -> None:
+        """Fill the rows of `strips` in `out`, (3, *size)."""
+        width, new_width = self._widths
+        for rows, source, taps in strips:
+            n = source.stop - source.start
+            planes = [plane[: n * width].reshape(n, width) for plane in self._planes]
+            turned = self._turned[: n * width].reshape(width, n)
+            wide = self._wide[: n * new_width].reshape(new_width, n)
+            wide_rows = self._wide_rows[: n * new_width].reshape(n, new_width)
+            cv2.split(rgb[source], planes)
+            for plane, scale, shift, result in zip(planes, _SCALE, _SHIFT, out, strict=True):
+                cv2.transpose(plane, turned)
+                _mix_bytes(turned, *self._taps, scale, shift, wide)
+                cv2.transpose(wide, wide_rows)
+                _mix_floats(wide_rows, *taps, *_SAME, result[rows])
 
 
 @functools.lru_cache(maxsize=16)
@@ -119,39 +176,32 @@ def cubic_taps(count: int, source_count: int) -> Taps:
     return np.clip(indices, 0, source_count - 1).astype(np.int32), weights
 
 
-@kernel(given('uint8', 2), given('int32', 2), given('float32', 2), written('float32', 2))
-def _mix_bytes(
-    source: npt.NDArray[np.uint8],
-    indices: npt.NDArray[np.int32],
-    weights: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-) -> None:
-    for v in range(out.shape[0]):
-        row, mixed = indices[v], out[v]
-        a, b, c, d = source[row[0]], source[row[1]], source[row[2]], source[row[3]]
-        p, q, r, s = weights[v]
-        for u in range(mixed.size):
-            mixed[u] = (
-                p * np.float32(a[u])
-                + q * np.float32(b[u])
-                + (r * np.float32(c[u]) + s * np.float32(d[u]))
-            )
-
-
-@kernel(
-    given('float32', 2), given('int32', 2), given('float32', 2), FLOAT, FLOAT, written('float32', 2)
-)
-def _mix_floats(
-    source: npt.NDArray[np.float32],
+def _mix(
+    source: npt.NDArray[Any],
     indices: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float32],
     scale: np.float32,
     shift: np.float32,
     out: npt.NDArray[np.float32],
 ) -> None:
+    """Make each row of `out` of four rows of `source`; the weights of these sum up to 1."""
     for v in range(out.shape[0]):
-        row, mixed = indices[v], out[v]
-        a, b, c, d = source[row[0]], source[row[1]], source[row[2]], source[row[3]]
-        p, q, r, s = weights[v]
-        for u in range(mixed.size):
-            mixed[u] = (p * a[u] + q * b[u] + (r * c[u] + s * d[u])) * scale + shift
+        # unsigned, so that no index is looked at for its sign
+        a, b, c, d = (
+            np.uint32(indices[v, 0]),
+            np.uint32(indices[v, 1]),
+            np.uint32(indices[v, 2]),
+            np.uint32(indices[v, 3]),
+        )
+        p, q = scale * weights[v, 0], scale * weights[v, 1]
+        r, s = scale * weights[v, 2], scale * weights[v, 3]
+        row = np.uint32(v)
+        for u in range(np.uint32(out.shape[1])):
+            out[row, u] = (p * np.float32(source[a, u]) + q * np.float32(source[b, u])) + (
+                r * np.float32(source[c, u]) + s * np.float32(source[d, u]) + shift
+            )
+
+
+_TAPS = (given('int32', 2), given('float32', 2))
+_mix_bytes = kernel(given('uint8', 2), *_TAPS, FLOAT, FLOAT, written('float32', 2))(_mix)
+_mix_floats = kernel(given('float32', 2), *_TAPS, FLOAT, FLOAT, written('float32', 2))(_mix)
