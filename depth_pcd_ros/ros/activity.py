@@ -66,15 +66,23 @@ class Activity:
             predecessor=predecessor._worker if predecessor is not None else None,
         )
         try:
-            for arguments in (
-                (CameraInfo, 'camera_info', self._worker.take_camera_info, depth),
-                (image_type, image_topic, self._worker.take_image, depth, self._worker.count_lost),
-            ):
-                self._subscriptions.append(AdaptiveSubscription(node, *arguments))
+            take = self._worker.take_camera_info
+            self._camera_info = AdaptiveSubscription(
+                node, CameraInfo, 'camera_info', take, depth, latched=True
+            )
+            self._subscriptions.append(self._camera_info)
+            self._image = AdaptiveSubscription(
+                node,
+                image_type,
+                image_topic,
+                self._worker.take_image,
+                depth,
+                self._worker.count_lost,
+            )
+            self._subscriptions.append(self._image)
         except Exception:
             self.stop()
             raise
-        self._camera_info, self._image = self._subscriptions
         node.get_logger().info(
             f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
         )

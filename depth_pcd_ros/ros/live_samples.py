@@ -68,7 +68,7 @@ def _spin(
     topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
     scale_source = ScaleSource(node, settings)
     subscriptions = [
-        AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, 1),
+        AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, 1, latched=True),
         AdaptiveSubscription(node, image_type, topic, lambda msg: newest.append(msg), 1),
         *scale_source.subscriptions,
     ]

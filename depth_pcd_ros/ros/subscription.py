@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from depth_pcd_ros.ros import qos
@@ -19,10 +19,10 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-RELIABILITIES = {
-    'adapt': None,
-    'reliable': ReliabilityPolicy.RELIABLE,
-    'best_effort': ReliabilityPolicy.BEST_EFFORT,
+# What is asked for where every publisher offers it, and what takes all publishers.
+POLICIES: dict[str, tuple[Any, Any]] = {
+    'reliability': (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT),
+    'durability': (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE),
 }
 
 
@@ -33,6 +33,10 @@ class AdaptiveSubscription:
     large messages of a reliable publisher. The parameter
     `qos_overrides.<topic>.subscription.reliability` wins, as do those for the other policies.
 
+    With `latched`, durability adapts in the same way: what every publisher keeps for those who come
+    later, such as a CameraInfo that is published once, is asked for. Where it does not matter that
+    the last message may come twice.
+
     Args:
         node: the node; `check` is to be called now and then by its executor.
         msg_type: message class.
@@ -42,9 +46,10 @@ class AdaptiveSubscription:
         on_lost: gets the number of messages of which the middleware has just noticed that they
             were lost on the way; not those that a newer one has replaced here. Fast DDS notices
             it of best-effort messages.
+        latched: whether durability adapts.
 
     Raises:
-        SettingsError: the reliability parameter has an unknown value.
+        SettingsError: the parameter of a policy that adapts has an unknown value.
     """
 
     def __init__(
@@ -55,31 +60,37 @@ class AdaptiveSubscription:
         callback: Callable[[Any], None],
         depth: int,
         on_lost: Callable[[int], None] = lambda count: None,
+        *,
+        latched: bool = False,
     ) -> None:
         self._node = node
         self._on_lost = on_lost
         self._arguments = (msg_type, topic, callback)
         self._depth = depth
         self.topic_name: str = node.resolve_topic_name(topic)
-        self._forced = self._declare_reliability()
-        self._reliability = self._forced or ReliabilityPolicy.RELIABLE
+        adaptive = POLICIES if latched else ('reliability',)
+        self._forced = {policy: self._declare(policy) for policy in adaptive}
+        at_first = {  # what drivers mostly have
+            'reliability': ReliabilityPolicy.RELIABLE,
+            'durability': DurabilityPolicy.VOLATILE,
+        }
+        self._qos = {policy: self._forced[policy] or at_first[policy] for policy in adaptive}
         self._subscription = self._subscribe()
 
     def check(self) -> None:
-        """Subscribe anew where the publishers now ask for another reliability."""
+        """Subscribe anew where the publishers now ask for another quality of service."""
         publishers = self._publishers()
-        if self._forced is not None or not publishers:
+        if not publishers:
             return
-        all_reliable = all(
-            publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            for publisher in publishers
-        )
-        wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
-        if wanted != self._reliability:
+        wanted = {
+            policy: forced or _suited(policy, publishers) for policy, forced in self._forced.items()
+        }
+        if wanted != self._qos:
+            news = [value.name.lower() for p, value in wanted.items() if value != self._qos[p]]
             self._node.get_logger().info(
-                f'{self.topic_name}: subscribing {wanted.name.lower()}, as it is published'
+                f'{self.topic_name}: subscribing {" and ".join(news)}, as it is published'
             )
-            self._reliability = wanted
+            self._qos = wanted
             self.destroy()
             self._subscription = self._subscribe()
 
@@ -94,10 +105,7 @@ class AdaptiveSubscription:
             return f'{count} of {", ".join(sorted(other_types))}, expected {own_type}'
         profiles = [publisher.qos_profile for publisher in publishers]
         own = self._subscription.qos_profile
-        for policy, strict in (
-            ('reliability', ReliabilityPolicy.RELIABLE),
-            ('durability', DurabilityPolicy.TRANSIENT_LOCAL),
-        ):
+        for policy, (strict, _) in POLICIES.items():
             asked = getattr(own, policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
@@ -110,17 +118,19 @@ class AdaptiveSubscription:
     def _publishers(self) -> list[Any]:
         return list(self._node.get_publishers_info_by_topic(self.topic_name))
 
-    def _declare_reliability(self) -> ReliabilityPolicy | None:
-        name = f'qos_overrides.{self.topic_name}.subscription.reliability'
+    def _declare(self, policy: str) -> Any:
+        """Declare the parameter of a policy that adapts; return what it says, None for `adapt`."""
+        values = {'adapt': None, **{value.name.lower(): value for value in POLICIES[policy]}}
+        name = f'qos_overrides.{self.topic_name}.subscription.{policy}'
         if not self._node.has_parameter(name):
-            description = f'reliability of the subscription: {", ".join(RELIABILITIES)}'
+            description = f'{policy} of the subscription: {", ".join(values)}'
             self._node.declare_parameter(
                 name, 'adapt', ParameterDescriptor(description=description, read_only=True)
             )
         value = self._node.get_parameter(name).value
-        if value not in RELIABILITIES:
-            raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(RELIABILITIES)}')
-        return RELIABILITIES[value]
+        if value not in values:
+            raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(values)}')
+        return values[value]
 
     def _subscribe(self) -> Any:
         try:
@@ -133,17 +143,18 @@ class AdaptiveSubscription:
     def _subscribe_with(self, **callbacks: Any) -> Any:
         return self._node.create_subscription(
             *self._arguments,
-            QoSProfile(depth=self._depth, reliability=self._reliability),
+            QoSProfile(depth=self._depth, **self._qos),
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=self._on_incompatible, **callbacks
             ),
             qos_overriding_options=QoSOverridingOptions(
-                [kind for kind in qos.OVERRIDABLE if kind != QoSPolicyKind.RELIABILITY]
+                [kind for kind in qos.OVERRIDABLE if kind.name.lower() not in self._forced]
             ),
         )
 
     def _on_incompatible(self, event: Any) -> None:
-        if self._forced is None and event.last_policy_kind == QoSPolicyKind.RELIABILITY:
+        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        if policy in self._forced and self._forced[policy] is None:
             self.check()
             return
         self._node.get_logger().warning(
@@ -155,6 +166,13 @@ class AdaptiveSubscription:
                 self._publishers(),
             )
         )
+
+
+def _suited(policy: str, publishers: Collection[Any]) -> Any:
+    """What to ask for, so that all publishers are received and nothing they offer is missed."""
+    strict, lax = POLICIES[policy]
+    offered = [getattr(publisher.qos_profile, policy) for publisher in publishers]
+    return strict if all(value == strict for value in offered) else lax
 
 
 def _type_name(msg_type: type[Any]) -> str:

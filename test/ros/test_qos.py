@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality of service: what adapts, what wins, and what is told; the engine is a fake."""
 
+import pytest
 from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -8,6 +9,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from .conftest import make_image, make_info, wait_until
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+DURABILITY = 'qos_overrides./camera_info.subscription.durability'
 WIDTH, HEIGHT = 64, 48
 IMAGE_RELIABILITY = 'qos_overrides./image.subscription.reliability'
 
@@ -114,17 +116,24 @@ def test_a_camera_that_comes_back_otherwise_is_told(run_node, peer):
     assert peer.received['/diagnostics'][-1].status[0].message.startswith('no image for ')
 
 
-def test_latched_camera_info(run_node, peer):
-    """A CameraInfo that was published once is received where the parameter asks for that."""
+@pytest.mark.parametrize('params', [{}, {DURABILITY: 'transient_local'}], ids=['adapt', 'forced'])
+def test_latched_camera_info(run_node, peer, params):
+    """A CameraInfo that was published once, before the node came, is received."""
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     image, camera_info = make_image(WIDTH, HEIGHT), info()
     camera_info.header = image.header
-    peer.node.create_publisher(CameraInfo, '/camera_info', latched).publish(camera_info)
-    durability = 'qos_overrides./camera_info.subscription.durability'
-    run_node({'model': 'slow:0', durability: 'transient_local'}, fake=True)
+    publisher = peer.node.create_publisher(CameraInfo, '/camera_info', latched)
+    publisher.publish(camera_info)
+    node = run_node({'model': 'slow:0', **params}, fake=True)
     clouds = peer.subscribe('/points', PointCloud2)
     peer.show(image)
-    assert wait_until(lambda: len(clouds) == 1)
+    assert wait_until(lambda: len(clouds) == 1), node.log
+    peer.node.destroy_publisher(publisher)
+    peer.publisher('/camera_info', CameraInfo, wait=False)  # not latched
+    if params:
+        node.wait_for(f'asked for is transient_local; set the parameter {DURABILITY} to volatile')
+    else:
+        node.wait_for('/camera_info: subscribing volatile, as it is published')
 
 
 def test_publisher_of_another_type_is_told(run_node, peer):
