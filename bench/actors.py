@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.settings import Settings
 
 WIDTH, HEIGHT = 640, 480
 QOS = QoSProfile(depth=1)
@@ -35,8 +36,8 @@ class NoNetwork:
     device, precision, focal_train = 'none', 'fp32', None
     max_depth, input_size = 20.0, 518
 
-    def __init__(self, model: str, *_: object) -> None:
-        self.model = model
+    def __init__(self, settings: Settings) -> None:
+        self.model = settings.model
         self._out: dict[tuple[int, int], np.ndarray] = {}
 
     def infer(self, rgb: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from depth_pcd_ros.camera import Camera
 from depth_pcd_ros.convert.photos import read_photo
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.ply import write_ply
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.unproject import pack_points
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,7 +105,7 @@ def run_official(photos: Path, out: Path, model: Path, folder: Path, shim: Path)
 
 def stages(photos: Path, model: Path, size: int, out: Path) -> dict[str, float]:
     """Median time of each stage of convert for one photo, one after another [ms]."""
-    engine = create(str(model), input_size=size)
+    engine = create(Settings(str(model), input_size=size))
     times: dict[str, list[float]] = {'read': [], 'network': [], 'points and write': []}
     for path in sorted(photos.iterdir()):
         marks = [time.perf_counter()]

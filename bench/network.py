@@ -27,6 +27,7 @@ from depth_pcd_ros import depth_anything, engine
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import MEAN, STD, network_size
+from depth_pcd_ros.settings import Settings
 from test import golden
 
 HEIGHT, WIDTH = 480, 640
@@ -70,7 +71,9 @@ def _times(
     engines: dict[tuple[str, str], BaseEngine] = {}
     for device, precision in wanted:
         try:
-            made = engine.create(model, input_size=side, device=device, precision=precision)
+            made = engine.create(
+                Settings(model, input_size=side, device=device, precision=precision)
+            )
         except EngineError as err:
             print(f'network: {device} in {precision} is left out: {err}', file=sys.stderr)
             continue
@@ -192,7 +195,8 @@ import sys, time
 import json
 import numpy as np
 from depth_pcd_ros import engine
-made = engine.create(sys.argv[2], device=sys.argv[3], precision=sys.argv[4])
+from depth_pcd_ros.settings import Settings
+made = engine.create(Settings(sys.argv[2], device=sys.argv[3], precision=sys.argv[4]))
 made.infer(np.zeros((480, 640, 3), np.uint8))
 seconds = time.time() - float(sys.argv[1])
 busy = time.process_time()

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from depth_pcd_ros import engine
+from depth_pcd_ros.settings import Settings
 from scenes import EVALUATION_SEEDS
 from scenes.metrics import Metrics, compare, mean
 from scenes.pool import picture
@@ -67,7 +68,7 @@ def main() -> None:
         help='folders of real RGB-D frames, reported too, as is the motorcycle of scikit-image',
     )
     args = parser.parse_args()
-    network = engine.create(args.model, device=args.device)
+    network = engine.create(Settings(args.model, device=args.device))
     lines = [row(f'{args.rooms} rooms', on_rooms(network, args.rooms))]
     if args.rgbd:
         folders = sorted(path.parent for path in args.rgbd.glob('*/intrinsics.json'))

@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument('--drives', type=int, default=20)
     parser.add_argument('--model', default='demo', help='"" for none')
     args = parser.parse_args()
-    network = engine.create(args.model) if args.model else None
+    network = engine.create(Settings(args.model)) if args.model else None
     runs = on_drives(args.drives, network)
     names = list(dict.fromkeys(run.key[0] for run in runs))
     print('median error [%] after 1 s: mean over drives (worst drive), largest change in a frame')

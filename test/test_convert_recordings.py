@@ -113,7 +113,9 @@ def camera(i):
 
 def expected_frames(count, calibrations=None, **changes):
     """Frames and points that the pipeline makes of the pictures."""
-    pipeline = Pipeline(create('demo', 0.0, 42, 'cpu'), Settings().replace(changes))
+    pipeline = Pipeline(
+        create(Settings('demo', input_size=42, device='cpu')), Settings().replace(changes)
+    )
     for i in range(count):
         calibration = calibration_from_msg(calibrations[i] if calibrations else info(i))
         frame = pipeline.process(picture(i), calibration)

@@ -14,6 +14,7 @@ import pytest
 from depth_pcd_ros import engine
 from depth_pcd_ros.checkpoints import Checkpoint, CheckpointError, resolve
 from depth_pcd_ros.engine import EngineError, converted
+from depth_pcd_ros.settings import Settings
 
 pytest.importorskip('openvino', reason='OpenVINO is not installed')
 
@@ -48,7 +49,7 @@ def entries(cache):
 
 def infer():
     """Depth of the demo network in OpenVINO."""
-    return engine.create('demo', device='openvino', precision='fp32').infer(RGB)
+    return engine.create(Settings('demo', device='openvino', precision='fp32')).infer(RGB)
 
 
 def test_the_second_start_converts_nothing(cache, monkeypatch):
@@ -178,7 +179,7 @@ def test_a_bad_checkpoint_is_the_checkpoints_error(tmp_path, monkeypatch):
     path = tmp_path / 'broken_metric_hypersim.pth'
     path.write_bytes(b'PK\3\4 not a checkpoint')
     with pytest.raises(CheckpointError, match=f'{path} cannot be read as a checkpoint'):
-        engine.create(str(path), device='openvino')
+        engine.create(Settings(str(path), device='openvino'))
     assert entries(tmp_path / 'cache') == []
 
 
@@ -194,7 +195,7 @@ def test_a_checkpoint_replaced_while_it_is_read_is_refused(tmp_path, monkeypatch
     monkeypatch.setenv(converted.FOLDER_VARIABLE, str(tmp_path / 'cache'))
     monkeypatch.setattr(converted, '_export', replaced)
     with pytest.raises(CheckpointError, match='was replaced while it was read'):
-        engine.create(str(path), device='openvino')
+        engine.create(Settings(str(path), device='openvino'))
 
 
 def test_the_entries_used_last_stay(cache, monkeypatch):

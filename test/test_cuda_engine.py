@@ -13,6 +13,7 @@ from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS, CudaEngine, Graph
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.preprocess import Preprocessor, network_size
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
 from test import golden
 
 RNG = np.random.default_rng(0)
@@ -60,7 +61,9 @@ def eager(monkeypatch):
     monkeypatch.setattr(CudaEngine, '_checked', lambda *_: 'cpu')
 
     def make(model='demo', input_size=0, precision='fp32'):
-        return engine.create(model, input_size=input_size, device='cuda', precision=precision)
+        return engine.create(
+            Settings(model, input_size=input_size, device='cuda', precision=precision)
+        )
 
     return make
 
@@ -178,7 +181,7 @@ def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
 def test_a_device_that_is_not_there_is_refused(device, told):
     """Before any checkpoint is looked for."""
     with pytest.raises(EngineError, match=told):
-        engine.create('no such model', device=device)
+        engine.create(Settings('no such model', device=device))
 
 
 @needs_cuda
@@ -186,7 +189,7 @@ def test_a_device_that_is_not_there_is_refused(device, told):
 def test_cuda_agrees_with_the_official_depth(indoor, precision, mean_error):
     """On a GPU, where auto is fp16; the first run and its repetition."""
     recorded = golden.load('vits')
-    made = engine.create(indoor, input_size=252, device='cuda', precision=precision)
+    made = engine.create(Settings(indoor, input_size=252, device='cuda', precision=precision))
     assert made.device == 'cuda:0'
     expected = recorded['depth_0']
     for _ in range(2):
@@ -197,7 +200,7 @@ def test_cuda_agrees_with_the_official_depth(indoor, precision, mean_error):
 @needs_cuda
 def test_sizes_do_not_leak_on_a_gpu():
     """The memory after many sizes is that after the first few."""
-    made = engine.create('demo', device='cuda')
+    made = engine.create(Settings('demo', device='cuda'))
 
     def run(widths):
         for width in widths:
@@ -212,7 +215,7 @@ def test_sizes_do_not_leak_on_a_gpu():
 @needs_cuda
 def test_depth_belongs_to_the_caller_on_a_gpu():
     """The next picture does not overwrite it."""
-    made = engine.create('demo', device='cuda')
+    made = engine.create(Settings('demo', device='cuda'))
     first = made.infer(RGB)
     kept = first.copy()
     made.infer(255 - RGB)

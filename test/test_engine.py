@@ -12,6 +12,7 @@ from depth_pcd_ros import checkpoints, engine
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.engine.preprocess import network_size
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
 from test import golden
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -33,7 +34,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small(files):
     """An engine whose pictures are small at the network."""
-    return engine.create(files[0], input_size=56, device='cpu')
+    return engine.create(Settings(files[0], input_size=56, device='cpu'))
 
 
 @pytest.mark.parametrize('case', range(3))
@@ -43,7 +44,7 @@ def test_indoor_checkpoint_gives_official_depth(files, case):
     rgb, expected = recorded[f'rgb_{case}'], recorded[f'depth_{case}']
     input_size = int(recorded[f'input_size_{case}'])
     assert network_size(*rgb.shape[:2], input_size) == tuple(recorded[f'net_hw_{case}'])
-    made = engine.create(files[0], input_size=input_size, device='cpu')
+    made = engine.create(Settings(files[0], input_size=input_size, device='cpu'))
     depth = made.infer(rgb)
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, expected, rtol=0, atol=1e-3)
@@ -54,7 +55,9 @@ def test_outdoor_checkpoint_gives_official_depth(files, case):
     """Other weights, 80 m, upscaled and downscaled pictures, at 392, 252 and 140."""
     recorded = golden.load('more')
     assert (str(recorded[f'encoder_{case}']), int(recorded[f'seed_{case}'])) == ('vits', 5)
-    made = engine.create(files[1], input_size=int(recorded[f'input_size_{case}']), device='cpu')
+    made = engine.create(
+        Settings(files[1], input_size=int(recorded[f'input_size_{case}']), device='cpu')
+    )
     depth = made.infer(recorded[f'rgb_{case}'])
     np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
 
@@ -63,7 +66,7 @@ def test_outdoor_checkpoint_gives_official_depth(files, case):
 def test_half_precision_agrees_on_the_mean(files, precision):
     """Within 1 % of the official depth on average."""
     recorded = golden.load('more')
-    made = engine.create(files[1], input_size=140, device='cpu', precision=precision)
+    made = engine.create(Settings(files[1], input_size=140, device='cpu', precision=precision))
     depth, expected = made.infer(recorded['rgb_2']), recorded['depth_2']
     assert depth.dtype == np.float32
     assert np.mean(np.abs(depth - expected) / expected) < 0.01
@@ -71,17 +74,17 @@ def test_half_precision_agrees_on_the_mean(files, precision):
 
 def test_an_engine_tells_what_it_is(files):
     """The attributes that the pipeline and the reports read."""
-    made = engine.create(files[1], device='cpu')
+    made = engine.create(Settings(files[1], device='cpu'))
     assert (made.model, made.device, made.precision) == (files[1], 'cpu', 'fp32')
     assert (made.max_depth, made.input_size) == (80.0, 518)
     assert made.focal_train == pytest.approx(1001.4787, abs=1e-3)
-    assert engine.create(files[1], max_depth=35.5, device='cpu').max_depth == 35.5
+    assert engine.create(Settings(files[1], max_depth=35.5, device='cpu')).max_depth == 35.5
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
 def test_the_demo_model_is_an_engine_like_any_other(precision):
     """The bundled network by its name, with a size and a range of its own."""
-    made = engine.create('demo', device='cpu', precision=precision)
+    made = engine.create(Settings('demo', device='cpu', precision=precision))
     assert made.input_size % 14 == 0
     assert made.focal_train is None
     depth = made.infer(RGB)
@@ -115,7 +118,7 @@ def test_depth_belongs_to_the_caller(small):
 @pytest.mark.parametrize('model', ['demo', 'official'])
 def test_a_batch_is_as_its_pictures_one_by_one(small, model):
     """Three different pictures, one of them a rotated view, to 1e-4 of the depth."""
-    made = small if model == 'official' else engine.create('demo', device='cpu')
+    made = small if model == 'official' else engine.create(Settings('demo', device='cpu'))
     pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
     together = made.infer_batch(pictures)
     assert len(together) == 3
@@ -179,7 +182,7 @@ def test_depth_that_is_not_finite_is_refused(tmp_path, files):
     state['depth_head.scratch.output_conv1.bias'][3] = torch.nan
     path = tmp_path / 'nan_metric_hypersim.pth'
     torch.save(state, path)
-    made = engine.create(str(path), input_size=56, device='cpu')
+    made = engine.create(Settings(str(path), input_size=56, device='cpu'))
     path.unlink()
     with pytest.raises(FrameError, match='NaN at fp32') as caught:
         made.infer(RGB)
@@ -193,7 +196,7 @@ def test_only_a_gpu_has_memory_of_its_own(small):
 
 def test_a_closed_engine_says_so(files):
     """Closing twice is fine, inferring is not."""
-    made = engine.create(files[0], device='cpu')
+    made = engine.create(Settings(files[0], device='cpu'))
     made.close()
     made.close()
     with pytest.raises(RuntimeError, match='closed'):
@@ -207,21 +210,18 @@ def test_a_closed_engine_says_so(files):
         ({'device': 'cpu:0'}, "device is 'cpu:0', expected"),
         ({'device': 'cuda:'}, "device is 'cuda:', expected"),
         ({'device': 'cuda:99'}, r"device is 'cuda:99', but torch .* sees \d+ of CUDA"),
-        ({'precision': 'int8'}, "precision is 'int8', expected one of auto, fp32, fp16, bf16"),
-        ({'input_size': 500}, 'input_size is 500 px, expected a positive multiple of 14'),
-        ({'input_size': -14}, 'input_size is -14 px'),
     ],
 )
 def test_an_impossible_engine_is_refused(arguments, reason):
     """What was asked for and what there is, before any checkpoint is looked for."""
     with pytest.raises(EngineError, match=reason):
-        engine.create('no such model', **arguments)
+        engine.create(Settings('no such model', **arguments))
 
 
 def test_no_checkpoint_no_engine():
     """The reason is the checkpoint's own."""
     with pytest.raises(checkpoints.CheckpointError, match='unknown model'):
-        engine.create('no such model', device='cpu')
+        engine.create(Settings('no such model', device='cpu'))
 
 
 @pytest.mark.parametrize(

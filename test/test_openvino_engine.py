@@ -13,6 +13,7 @@ import pytest
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
 from test import golden
 
 pytest.importorskip('openvino', reason='OpenVINO is not installed')
@@ -23,7 +24,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 def can(precision):
     """Whether this processor has it."""
     try:
-        engine.create('demo', device='openvino', precision=precision).close()
+        engine.create(Settings('demo', device='openvino', precision=precision)).close()
     except EngineError:
         return False
     return True
@@ -42,10 +43,12 @@ def test_fp32_gives_official_depth(outdoor, case):
     """One conversion for every size: 392, 252 and 140, up- and downscaled pictures."""
     recorded = golden.load('more')
     made = engine.create(
-        outdoor,
-        input_size=int(recorded[f'input_size_{case}']),
-        device='openvino:CPU',
-        precision='fp32',
+        Settings(
+            outdoor,
+            input_size=int(recorded[f'input_size_{case}']),
+            device='openvino:CPU',
+            precision='fp32',
+        )
     )
     depth = made.infer(recorded[f'rgb_{case}'])
     assert depth.dtype == np.float32
@@ -56,7 +59,7 @@ def test_the_learned_grid_itself_is_not_interpolated(outdoor):
     """518x518, where the official network takes the position embedding as it is: as in torch."""
     rgb = RGB[:30, :30]
     depth, expected = (
-        engine.create(outdoor, device=device, precision='fp32').infer(rgb)
+        engine.create(Settings(outdoor, device=device, precision='fp32')).infer(rgb)
         for device in ('openvino', 'cpu')
     )
     np.testing.assert_allclose(depth, expected, rtol=0, atol=1e-3)
@@ -65,7 +68,7 @@ def test_the_learned_grid_itself_is_not_interpolated(outdoor):
 def test_auto_precision_agrees_on_the_mean(outdoor):
     """Within 1 % of the official depth on average; bf16 where the processor has it."""
     recorded = golden.load('more')
-    made = engine.create(outdoor, input_size=140, device='openvino')
+    made = engine.create(Settings(outdoor, input_size=140, device='openvino'))
     assert made.precision == ('bf16' if can('bf16') else 'fp32')
     depth, expected = made.infer(recorded['rgb_2']), recorded['depth_2']
     assert np.mean(np.abs(depth - expected) / expected) < 0.01
@@ -73,8 +76,8 @@ def test_auto_precision_agrees_on_the_mean(outdoor):
 
 def test_the_demo_model_runs_in_openvino():
     """As in torch, for two sizes, one after the other and again."""
-    made = engine.create('demo', device='openvino', precision='fp32')
-    expected = engine.create('demo', device='cpu')
+    made = engine.create(Settings('demo', device='openvino', precision='fp32'))
+    expected = engine.create(Settings('demo', device='cpu'))
     assert (made.model, made.device, made.precision) == ('demo', 'openvino:CPU', 'fp32')
     assert (made.max_depth, made.input_size, made.focal_train) == (12.0, 168, None)
     for rgb in (RGB, RGB[:20], RGB):
@@ -83,7 +86,7 @@ def test_the_demo_model_runs_in_openvino():
 
 def test_a_batch_is_as_its_pictures_one_by_one():
     """Three pictures at once, each with memory of its own."""
-    made = engine.create('demo', device='openvino')
+    made = engine.create(Settings('demo', device='openvino'))
     pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
     together = made.infer_batch(pictures)
     for rgb, depth in zip(pictures, together, strict=True):
@@ -94,7 +97,7 @@ def test_a_batch_is_as_its_pictures_one_by_one():
 def test_compiled_sizes_are_bounded_and_told(caplog):
     """Each new size is logged; the size used longest ago goes."""
     caplog.set_level(logging.INFO)
-    made = engine.create('demo', device='openvino', input_size=28)
+    made = engine.create(Settings('demo', device='openvino', input_size=28))
     for width in (40, 60, 80, 40, 100, 40):
         made.infer(np.zeros((40, width, 3), np.uint8))
     sizes = [m.split(' on ')[0] for m in caplog.messages if 'compiled the network' in m]
@@ -116,7 +119,7 @@ def test_compiled_sizes_are_bounded_and_told(caplog):
 def test_a_device_that_is_not_there_is_refused(device, told):
     """The ones that are there are listed."""
     with pytest.raises(EngineError, match=told):
-        engine.create('demo', device=device)
+        engine.create(Settings('demo', device=device))
 
 
 def test_a_precision_that_the_processor_has_not_is_refused():
@@ -125,12 +128,12 @@ def test_a_precision_that_the_processor_has_not_is_refused():
     if not lacking:
         pytest.skip('this processor has all of them')
     with pytest.raises(EngineError, match=f"precision is '{lacking[0]}', but .* has fp32"):
-        engine.create('demo', device='openvino', precision=lacking[0])
+        engine.create(Settings('demo', device='openvino', precision=lacking[0]))
 
 
 def test_a_failing_frame_is_the_frames_error(monkeypatch):
     """What OpenVINO raises (here by a fake request) is told in one line."""
-    made = engine.create('demo', device='openvino')
+    made = engine.create(Settings('demo', device='openvino'))
 
     class Broken:
         def infer(self, *_, **__):
@@ -146,7 +149,7 @@ def test_a_failing_frame_is_the_frames_error(monkeypatch):
 
 def test_a_closed_engine_says_so():
     """Closing twice is fine, inferring is not."""
-    made = engine.create('demo', device='openvino')
+    made = engine.create(Settings('demo', device='openvino'))
     made.close()
     made.close()
     with pytest.raises(RuntimeError, match='closed'):
@@ -157,7 +160,8 @@ START = """
 import sys
 import numpy as np
 from depth_pcd_ros import engine
-made = engine.create('demo', device=sys.argv[1])
+from depth_pcd_ros.settings import Settings
+made = engine.create(Settings('demo', device=sys.argv[1]))
 made.infer(np.zeros((30, 40, 3), np.uint8))
 loaded = {name for name, module in sys.modules.items() if module is not None}
 print(made.device, sorted({'torch', 'openvino_telemetry'} & loaded))
@@ -193,7 +197,7 @@ def test_auto_is_torch_without_openvino(monkeypatch):
     """And it is said that OpenVINO would be faster."""
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     monkeypatch.setattr('importlib.util.find_spec', lambda name: name == 'torch' or None)
-    assert engine.create('demo', device='auto').device == 'cpu'
+    assert engine.create(Settings('demo', device='auto')).device == 'cpu'
     monkeypatch.setitem(sys.modules, 'openvino', None)
     with pytest.raises(EngineError, match='needs the Python package openvino'):
-        engine.create('demo', device='openvino')
+        engine.create(Settings('demo', device='openvino'))

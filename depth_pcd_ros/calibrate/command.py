@@ -42,13 +42,7 @@ def main(args: argparse.Namespace) -> int:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
         _check(args)
         measure = _by_distance(args) if args.distance is not None else _by_source(settings)
-        engine = create(
-            settings.model,
-            settings.max_depth,
-            settings.input_size,
-            settings.device,
-            settings.precision,
-        )
+        engine = create(settings)
     except (SettingsError, UsageError, CheckpointError, EngineError) as err:
         return _fail(err, 2)
     try:

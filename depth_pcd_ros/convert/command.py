@@ -49,13 +49,7 @@ def main(args: argparse.Namespace) -> int:
         record = _record(args)
         jobs = [_job(source, args, intrinsics, record, report.say) for source in sources]
         _check_present(jobs, sources, record, args)
-        engine = create(
-            settings.model,
-            settings.max_depth,
-            settings.input_size,
-            settings.device,
-            settings.precision,
-        )
+        engine = create(settings)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
         if _is_interrupt(err):
             raise KeyboardInterrupt from err

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16')
+from depth_pcd_ros.settings import Settings
+
 DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME'
 
 
@@ -82,44 +83,31 @@ class Engine(Protocol):
         ...
 
 
-def create(
-    model: str,
-    max_depth: float = 0.0,
-    input_size: int = 0,
-    device: str = 'auto',
-    precision: str = 'auto',
-) -> Engine:
-    """Load a model on a device, downloading its checkpoint if need be.
-
-    Args:
-        model: see `depth_pcd_ros.checkpoints.resolve`.
-        max_depth: depth at which the output ends [m]; 0: the model's own.
-        input_size: short side of the picture at the network [px], a multiple of 14; 0: the
-            model's own.
-        device: `auto` (CUDA where there is one, else OpenVINO if it is installed, else the CPU),
-            `cuda`, `cuda:N`, `openvino` (the CPU), `openvino:GPU` and so on, or `cpu` (torch).
-        precision: `auto` (`fp16` on GPUs; `bf16` on a CPU that has it, in OpenVINO; else `fp32`),
-            `fp32`, `fp16` or `bf16`.
+def create(settings: Settings) -> Engine:
+    """Load the model of the settings on its device, downloading its checkpoint if need be.
 
     Raises:
-        EngineError: a device, precision or input size that there is not.
+        EngineError: a device or a precision that there is not.
         CheckpointError: see `depth_pcd_ros.checkpoints.resolve` and `depth_anything.load`.
     """
+    device = settings.device
     if device == 'auto':
         from depth_pcd_ros.engine.devices import default_device
 
         device = default_device()
+    size = (settings.max_depth, settings.input_size)
+    arguments = (settings.model, *size, device, settings.precision)
     kind = device.partition(':')[0]
     if kind == 'openvino':
         from depth_pcd_ros.engine.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(model, max_depth, input_size, device, precision)
-    if kind not in ('cpu', 'cuda'):
-        raise EngineError(f'device is {device!r}, expected {DEVICES}')
+        return OpenVinoEngine(*arguments)
     if kind == 'cuda':
         from depth_pcd_ros.engine.cuda_engine import CudaEngine
 
-        return CudaEngine(model, max_depth, input_size, device, precision)
-    from depth_pcd_ros.engine.torch_engine import TorchEngine
+        return CudaEngine(*arguments)
+    if kind == 'cpu':
+        from depth_pcd_ros.engine.torch_engine import TorchEngine
 
-    return TorchEngine(model, max_depth, input_size, device, precision)
+        return TorchEngine(*arguments)
+    raise EngineError(f'device is {device!r}, expected {DEVICES}')

@@ -9,20 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.engine import PRECISIONS, EngineError
+from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.engine.checks import check_finite, check_pictures
 from depth_pcd_ros.engine.preprocess import network_size
 
 
-class BaseEngine(abc.ABC):
-    """A network on a device; see `depth_pcd_ros.engine.Engine` for the attributes."""
+class BaseEngine(Engine):
+    """A network on a device."""
 
-    model: str
-    device: str
-    precision: str
-    max_depth: float
-    input_size: int
-    focal_train: float | None
     _closed = False
 
     def infer(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -71,9 +65,3 @@ class BaseEngine(abc.ABC):
     @abc.abstractmethod
     def _free(self) -> None:
         """Let go of the network; called once."""
-
-
-def check_precision(precision: str) -> None:
-    """Raise EngineError unless `precision` is one of `PRECISIONS`."""
-    if precision not in PRECISIONS:
-        raise EngineError(f'precision is {precision!r}, expected one of {", ".join(PRECISIONS)}')

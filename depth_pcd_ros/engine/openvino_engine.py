@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from depth_pcd_ros import checkpoints
 from depth_pcd_ros.engine import EngineError, converted
-from depth_pcd_ros.engine.base import BaseEngine, check_precision
+from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.openvino_runtime import openvino, reason
-from depth_pcd_ros.engine.preprocess import Preprocessor, check_input_size
+from depth_pcd_ros.engine.preprocess import Preprocessor
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 
@@ -35,14 +35,11 @@ class OpenVinoEngine(BaseEngine):
     def __init__(
         self,
         model: str,
-        max_depth: float = 0.0,
-        input_size: int = 0,
-        device: str = 'openvino',
-        precision: str = 'auto',
+        max_depth: float,
+        input_size: int,
+        device: str,
+        precision: str,
     ) -> None:
-        check_precision(precision)
-        if input_size:
-            check_input_size(input_size)
         self._core = openvino().Core()
         self._target = _target(device, self._core.available_devices)
         self.model = model

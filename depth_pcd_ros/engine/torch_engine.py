@@ -11,8 +11,8 @@ import torch
 
 from depth_pcd_ros import checkpoints, networks
 from depth_pcd_ros.engine import DEVICES, EngineError
-from depth_pcd_ros.engine.base import BaseEngine, check_precision
-from depth_pcd_ros.engine.preprocess import Preprocessor, check_input_size
+from depth_pcd_ros.engine.base import BaseEngine
+from depth_pcd_ros.engine.preprocess import Preprocessor
 from depth_pcd_ros.engine.upsample import upsample
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -26,17 +26,14 @@ class TorchEngine(BaseEngine):
     def __init__(
         self,
         model: str,
-        max_depth: float = 0.0,
-        input_size: int = 0,
-        device: str = 'cpu',
-        precision: str = 'auto',
+        max_depth: float,
+        input_size: int,
+        device: str,
+        precision: str,
     ) -> None:
         self.model = model
         self.device = self._checked(device)
-        check_precision(precision)
         self.precision = self.auto_precision if precision == 'auto' else precision
-        if input_size:
-            check_input_size(input_size)
 
         checkpoint = checkpoints.resolve(model, max_depth)
         self.focal_train = checkpoint.focal_train

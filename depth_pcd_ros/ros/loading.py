@@ -32,13 +32,7 @@ def load_engine(settings: Settings, meanwhile: Callable[[], None]) -> Engine:
 
     def load() -> None:
         try:
-            result = engine.create(
-                settings.model,
-                settings.max_depth,
-                settings.input_size,
-                settings.device,
-                settings.precision,
-            )
+            result = engine.create(settings)
             result.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
         except BaseException as err:  # for the caller, in the other thread
             loaded.set_exception(err)

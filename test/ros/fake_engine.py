@@ -26,7 +26,7 @@ class FakeEngine:
 
     device, precision, max_depth, input_size, focal_train = 'fake', 'fp32', 4.0, 28, None
 
-    def __init__(self, model, *_):
+    def __init__(self, model):
         self.model = model
         self.word, _, number = model.partition(':')
         self.number = float(number or 0)
@@ -72,6 +72,6 @@ class FakeEngine:
 
 
 if __name__ == '__main__':
-    engine.create = FakeEngine
+    engine.create = lambda settings: FakeEngine(settings.model)
     worker.MAX_WAITING_BYTES = 2**22
     sys.exit(node.main())
