@@ -42,7 +42,8 @@ class Calibration:
 
         c' = (c - offset) / binning and f' = f / binning, as in image_geometry's
         PinholeCameraModel, the reference for CameraInfo: no half pixel is added for the centre of
-        a binned pixel, and P is moved by the raw ROI whatever `do_rectify` says.
+        a binned pixel, what binning leaves over of a row or a column is no pixel, and P is moved by
+        the raw ROI whatever `do_rectify` says.
 
         Raises:
             CameraError: `bad_camera_size`, `bad_calibration` (a non-finite number), `bad_roi`,
@@ -55,10 +56,10 @@ class Calibration:
             )
         x, y, width, height = self._window()
         binning_x, binning_y = max(self.binning_x, 1), max(self.binning_y, 1)
-        if width % binning_x or height % binning_y:
+        if binning_x > width or binning_y > height:
             raise CameraError(
                 'bad_binning',
-                f'binning {binning_x}x{binning_y} does not divide the image of {width}x{height}',
+                f'binning {binning_x}x{binning_y} leaves nothing of the image of {width}x{height}',
             )
         return replace(
             self,

@@ -296,6 +296,7 @@ def test_binning_and_roi_by_hand():
     roi = dataclasses.replace(full, roi=(200, 100, 800, 600))
     binned = dataclasses.replace(full, binning_x=2, binning_y=2)
     both = dataclasses.replace(roi, binning_x=2, binning_y=4)
+    odd = dataclasses.replace(full, width=1281, height=963, binning_x=2, binning_y=4)
     assert Camera.from_calibration(full) == Camera(
         1280, 960, 1000.0, 1010.0, 650.0, 470.0, 'plumb_bob', MILD
     )
@@ -304,6 +305,9 @@ def test_binning_and_roi_by_hand():
     )
     assert Camera.from_calibration(binned) == Camera(
         640, 480, 500.0, 505.0, 325.0, 235.0, 'plumb_bob', MILD
+    )
+    assert Camera.from_calibration(odd) == Camera(
+        640, 240, 500.0, 252.5, 325.0, 117.5, 'plumb_bob', MILD
     )
     assert Camera.from_calibration(both) == Camera(
         400, 150, 500.0, 252.5, 225.0, 92.5, 'plumb_bob', MILD
@@ -480,8 +484,8 @@ def changed(**changes) -> Calibration:
         (changed(roi=(600, 0, 41, 480)), 'bad_roi', r'41x480 at \(600, 0\) .* 640x480'),
         (changed(roi=(0, 400, 640, 81)), 'bad_roi', 'outside the sensor'),
         (changed(roi=(8, 8, 0, 0)), 'bad_roi', 'empty'),
-        (changed(binning_x=3), 'bad_binning', 'binning 3x1 does not divide'),
-        (changed(roi=(0, 0, 101, 100), binning_x=2, binning_y=2), 'bad_binning', '101x100'),
+        (changed(binning_x=641), 'bad_binning', 'binning 641x1 leaves nothing of .* 640x480'),
+        (changed(roi=(0, 0, 101, 1), binning_x=2, binning_y=2), 'bad_binning', '101x1$'),
     ],
 )
 def test_bad_numbers_are_refused(calibration, cause, message):
