@@ -10,29 +10,31 @@ from typing import NamedTuple
 from depth_pcd_ros.calibration import Calibration, CameraError
 from depth_pcd_ros.errors import FrameError
 
-# As many as images may be on their way between a camera and the worker.
-KEPT = 64
+# Among so many of the last ones, one is looked for that fits an image without its own.
+RECENT = 64
+# So many are found by their stamp: with `frames: all`, 1 GiB of images wait, which may be small.
+KEPT = 2**14
 # How long an image waits for the CameraInfo of its own stamp, which many drivers publish second.
 PATIENCE = 0.05  # [s]
 
 
 class _Entry(NamedTuple):
-    stamp_ns: int
     frame_id: str
     calibration: Calibration
     image_size: tuple[int, int] | None  # None: unusable, to be told of when it is used
 
 
 class CameraInfos:
-    """The last few calibrations; safe to use from several threads."""
+    """The last calibrations; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._entries: collections.deque[_Entry] = collections.deque(maxlen=KEPT)
+        self._recent: collections.deque[_Entry] = collections.deque(maxlen=RECENT)
+        self._by_stamp: dict[tuple[int, str], _Entry] = {}  # and frame_id; the oldest one first
         self._changed = threading.Condition()
-        self._last_stamp_ns: int | None = None  # of an image
+        self._last_image: tuple[int, str] | None = None
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._recent)
 
     def add(self, stamp_ns: int, frame_id: str, calibration: Calibration) -> bool:
         """Remember a calibration as the newest.
@@ -47,12 +49,20 @@ class CameraInfos:
             size = None
         with self._changed:
             same = (
-                e for e in reversed(self._entries) if (e.frame_id, e.image_size) == (frame_id, size)
+                e for e in reversed(self._recent) if (e.frame_id, e.image_size) == (frame_id, size)
             )
             last = next(same, None)
-            self._entries.append(_Entry(stamp_ns, frame_id, calibration, size))
+            is_new = last is None or last.calibration != calibration
+            if last is not None and not is_new:
+                calibration = last.calibration  # one object for thousands of entries
+            entry = _Entry(frame_id, calibration, size)
+            self._recent.append(entry)
+            self._by_stamp.pop((stamp_ns, frame_id), None)  # to the end, in a recording's next loop
+            self._by_stamp[stamp_ns, frame_id] = entry
+            if len(self._by_stamp) > KEPT:
+                del self._by_stamp[next(iter(self._by_stamp))]
             self._changed.notify_all()
-        return last is not None and last.calibration != calibration
+        return last is not None and is_new
 
     def find(self, stamp_ns: int, frame_id: str, width: int, height: int) -> Calibration:
         """Return the calibration of an image's own stamp, else the newest one that fits it.
@@ -65,11 +75,16 @@ class CameraInfos:
         Raises:
             FrameError: none fits; the message compares the image with the newest one.
         """
+        image = (stamp_ns, frame_id)
+        fits = ((width, height), None)
         with self._changed:
-            if self._last_stamp_ns is not None and self._has(self._last_stamp_ns):
-                self._changed.wait_for(lambda: self._has(stamp_ns), PATIENCE)
-            self._last_stamp_ns = stamp_ns
-            newest_first = list(reversed(self._entries))
+            if self._last_image in self._by_stamp:
+                self._changed.wait_for(lambda: image in self._by_stamp, PATIENCE)
+            self._last_image = image
+            own = self._by_stamp.get(image)
+            newest_first = list(reversed(self._recent))
+        if own is not None and own.image_size in fits:
+            return own.calibration
         if not newest_first:
             raise FrameError('no_camera_info', 'no CameraInfo yet')
         of_frame = [entry for entry in newest_first if entry.frame_id == frame_id]
@@ -78,15 +93,11 @@ class CameraInfos:
                 'frame_id_mismatch',
                 f'image in frame {frame_id!r} but CameraInfo in frame {newest_first[0].frame_id!r}',
             )
-        fitting = [entry for entry in of_frame if entry.image_size in ((width, height), None)]
-        if not fitting:
+        fitting = next((entry for entry in of_frame if entry.image_size in fits), None)
+        if fitting is None:
             found_width, found_height = of_frame[0].image_size or (0, 0)
             raise FrameError(
                 'size_mismatch',
                 f'image {width}x{height} but CameraInfo {found_width}x{found_height}',
             )
-        own = (entry for entry in fitting if entry.stamp_ns == stamp_ns)
-        return next(own, fitting[0]).calibration
-
-    def _has(self, stamp_ns: int) -> bool:
-        return any(entry.stamp_ns == stamp_ns for entry in self._entries)
+        return fitting.calibration

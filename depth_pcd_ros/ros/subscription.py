@@ -109,7 +109,7 @@ class AdaptiveSubscription:
             asked = getattr(own, policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
-        return f'{count}, which sends nothing'
+        return f'{count}, which send{"s" if len(publishers) == 1 else ""} nothing'
 
     def destroy(self) -> None:
         """End the subscription."""

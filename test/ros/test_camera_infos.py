@@ -8,7 +8,7 @@ import pytest
 
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.ros.camera_infos import PATIENCE, CameraInfos
+from depth_pcd_ros.ros.camera_infos import KEPT, PATIENCE, CameraInfos
 
 
 def calibration(focal, width=64, height=48):
@@ -32,6 +32,22 @@ def test_own_stamp_then_newest_that_fits():
     assert find(infos, 1)[0] == 10.0
     assert find(infos, 7)[0] == 20.0
     assert find(infos, 7, width=128)[0] == 30.0
+
+
+def test_own_stamp_behind_a_slow_network():
+    """An image that waited while a thousand others came still has its own; at last it is gone."""
+    infos = CameraInfos()
+    infos.add(0, 'camera', calibration(5.0))
+    for stamp_ns in range(1, KEPT + 1):
+        infos.add(stamp_ns, 'camera', calibration(10.0 + stamp_ns % 1000))
+        infos.add(stamp_ns, 'other', calibration(20.0))
+        if stamp_ns == 1000:
+            assert find(infos, 0)[0] == 5.0
+            assert find(infos, 7)[0] == 17.0
+    assert find(infos, 0)[0] == 10.0 + KEPT % 1000
+    infos.add(0, 'camera', calibration(5.0))  # a recording from its beginning
+    infos.add(KEPT + 1, 'camera', calibration(30.0))
+    assert find(infos, 0)[0] == 5.0
 
 
 def test_image_waits_for_its_own():
