@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from depth_pcd_ros.errors import FrameError
 
@@ -109,6 +110,17 @@ class Calibration:
             r=IDENTITY,
             p=p,
         )
+
+    def rotation(self) -> npt.NDArray[np.float64]:
+        """R as a matrix, (3, 3); all zero, as drivers leave it that have none, is the identity.
+
+        Raises:
+            CameraError: `bad_rotation`.
+        """
+        matrix = np.array(self.r).reshape(3, 3) if any(self.r) else np.eye(3)
+        if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) or np.linalg.det(matrix) < 0.0:
+            raise CameraError('bad_rotation', f'R is not a rotation: {list(self.r)}')
+        return matrix
 
     def without_distortion(self) -> Calibration:
         """The same numbers as if the lens were ideal, whatever its model."""

@@ -167,15 +167,15 @@ class Camera:
 
     @property
     def rays(self) -> npt.NDArray[np.float32]:
-        """`unproject` of every pixel, (H, W, 2) float32, read-only; computed once per camera."""
-        return _rays(self)
+        """`unproject` of every pixel, (H, W, 2) float32: both `ray_planes` in one array."""
+        return np.stack(np.broadcast_arrays(*self.ray_planes), axis=-1)
 
     @property
     def ray_planes(self) -> Planes:
-        """The same as two planes, x / z and y / z, which broadcast to (H, W).
+        """The rays as planes x / z and y / z that broadcast to (H, W); computed once per camera.
 
         With an ideal lens x depends on the column only and y on the row: (1, W) and (H, 1). That
-        saves reading two maps for each frame, and computing them for each zoom.
+        saves reading two maps for each frame, and computing them for each zoom. Read-only.
         """
         return _planes(self)[0]
 
@@ -217,7 +217,7 @@ class Rectification:
         A raw ROI gives a rectified image of the same window, as in image_proc.
 
         Raises:
-            CameraError: as `Camera.from_calibration`, or `bad_rotation`.
+            CameraError: as `Camera.from_calibration` and `Calibration.rotation`.
         """
         return _rectification(calibration)
 
@@ -256,12 +256,6 @@ def _planes(camera: Camera) -> tuple[Planes, npt.NDArray[np.uint8] | None]:
     return (_read_only(planes[0]), _read_only(planes[1])), _mask(np.isfinite(planes[0]))
 
 
-@functools.lru_cache(maxsize=4)
-def _rays(camera: Camera) -> npt.NDArray[np.float32]:
-    x, y = camera.ray_planes
-    return _read_only(np.stack(np.broadcast_arrays(x, y), axis=-1))
-
-
 def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values = np.ascontiguousarray(values, np.float32)
     values.setflags(write=False)
@@ -272,7 +266,7 @@ def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _rectification(calibration: Calibration) -> Rectification:
     raw = Camera.from_calibration(calibration)
     camera = Camera.from_calibration(calibration.rectified(), rectified=True)
-    rectified_from_raw = _rotation(calibration.r)
+    rectified_from_raw = calibration.rotation()
     last = np.array([raw.width - 1, raw.height - 1]) + BORDER_TOLERANCE
     # Where there is no source: so far outside that remap does not even blend in the border.
     source = np.full((2, camera.height, camera.width), -2.0, np.float32)
@@ -285,14 +279,6 @@ def _rectification(calibration: Calibration) -> Rectification:
         np.copyto(source[:, rows], np.moveaxis(pixels, -1, 0), 'same_kind', where=seen[rows])
     source.setflags(write=False)
     return Rectification(camera, source[0], source[1], _mask(seen))
-
-
-def _rotation(r: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """R as a matrix (3, 3); all zero, which drivers leave where there is none, is the identity."""
-    matrix = np.array(r).reshape(3, 3) if any(r) else np.eye(3)
-    if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) or np.linalg.det(matrix) < 0.0:
-        raise CameraError('bad_rotation', f'R is not a rotation: {list(r)}')
-    return matrix
 
 
 def _blocks(camera: Camera) -> list[slice]:

@@ -269,15 +269,17 @@ def test_points_behind_the_camera_have_no_pixel(camera):
 
 
 def test_rays_are_computed_once_per_calibration():
-    """Equal cameras share one read-only array; another calibration has its own."""
+    """Equal cameras share the same read-only planes; another calibration has its own."""
     camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'plumb_bob', STRONG)
     calibration = calibration_of(camera)
-    rays = camera.rays
-    assert Camera.from_calibration(calibration).rays is rays
-    assert not rays.flags.writeable
+    x, y = camera.ray_planes
+    again = Camera.from_calibration(calibration).ray_planes
+    assert again[0] is x
+    assert again[1] is y
+    assert not x.flags.writeable
+    assert not y.flags.writeable
     zoomed = dataclasses.replace(camera, fx=51.0)
-    assert zoomed.rays is not rays
-    assert (zoomed.rays[24, 40] != rays[24, 40]).any()
+    assert zoomed.ray_planes[0][24, 40] != x[24, 40]
     assert Rectification.from_calibration(calibration) is Rectification.from_calibration(
         calibration_of(camera)
     )

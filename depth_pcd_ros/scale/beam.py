@@ -71,8 +71,8 @@ def measure(
     z = depth[v, u].astype(np.float64)
     if np.median(z) >= 0.95 * max_depth:
         raise ScaleError('saturated', f'the beam ends where the depth does, at {max_depth:g} m')
-    rays = camera.rays[v, u].astype(np.float64)
-    points = np.column_stack([rays[:, 0] * z, rays[:, 1] * z, z])
+    x, y = np.broadcast_arrays(*camera.ray_planes)
+    points = np.column_stack([x[v, u] * z, y[v, u] * z, z])
     points = points[np.isfinite(points).all(axis=1) & (z > 0.0)]
 
     along, squared = points @ o, (points * points).sum(axis=1)

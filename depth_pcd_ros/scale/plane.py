@@ -90,9 +90,10 @@ def up_vector(pitch: float, roll: float) -> Array:
 def _grid(depth: npt.NDArray[np.float32], camera: Camera) -> tuple[Array, Array]:
     """Points and unit normals towards the camera of every n-th pixel, (h, w, 3) each."""
     step = max(1, depth.shape[1] // GRID)
-    z = depth[step // 2 :: step, step // 2 :: step].astype(np.float64)
-    rays = camera.rays[step // 2 :: step, step // 2 :: step]
-    points = np.dstack([rays[..., 0] * z, rays[..., 1] * z, z])
+    nth = slice(step // 2, None, step)
+    x, y, z = (plane[nth, nth] for plane in np.broadcast_arrays(*camera.ray_planes, depth))
+    z = z.astype(np.float64)
+    points = np.dstack([x * z, y * z, z])
     across = points[1:-1, 2:] - points[1:-1, :-2]
     down = points[2:, 1:-1] - points[:-2, 1:-1]
     normals = np.cross(down, across)  # y x x = -z: towards the camera
