@@ -224,24 +224,19 @@ def _start(model: str, device: str, precision: str) -> list[Row]:
         results.append(json.loads(run.stdout))
     median = {k: statistics.median(r[k] for r in results[1:]) for k in results[0]}
     judged = (device, precision) == ('openvino', 'bf16')
-    size = f'{WIDTH}x{HEIGHT}'
+    told = f'{median["busy"]:.1f} s of processor time; first start {results[0]["seconds"]:.1f} s'
     return [
         Row(
-            stage=f'second start to first depth, {device} {precision}',
-            size=size,
-            value=median['seconds'],
-            unit='s',
-            required=4.0 if judged else None,
-            aim=2.0 if judged else None,
-            note=f'{median["busy"]:.1f} s of processor time; first start '
-            f'{results[0]["seconds"]:.1f} s',
-        ),
-        Row(
-            stage=f'resident memory, {device} {precision}',
-            size=size,
-            value=median['megabytes'],
-            unit='MB',
-            required=700.0 if judged else None,
-            aim=400.0 if judged else None,
-        ),
+            stage=f'{what}, {device} {precision}',
+            size=f'{WIDTH}x{HEIGHT}',
+            value=median[key],
+            unit=unit,
+            required=required if judged else None,
+            aim=aim if judged else None,
+            note=note,
+        )
+        for what, key, unit, required, aim, note in (
+            ('second start to first depth', 'seconds', 's', 4.0, 2.0, told),
+            ('resident memory', 'megabytes', 'MB', 700.0, 400.0, ''),
+        )
     ]

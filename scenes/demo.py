@@ -23,25 +23,21 @@ import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
 from depth_pcd_ros.checkpoints import CheckpointError, resolve
+from depth_pcd_ros.convert.recording_messages import STORE
+from depth_pcd_ros.convert.recording_writer import DEPTH, DEPTH_INFO, POINTS, TOPICS
 from depth_pcd_ros.ply import write_ply
 from depth_pcd_ros.preview import preview
 from scenes import metrics, recording
 from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
-POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
-COLOR = '/depth/color'
 TYPES = {
-    POINTS: 'sensor_msgs/msg/PointCloud2',
-    DEPTH: 'sensor_msgs/msg/Image',
-    DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
-    COLOR: 'sensor_msgs/msg/Image',
+    **{topic: TOPICS[topic] for topic in (POINTS, DEPTH, DEPTH_INFO)},
+    '/depth/color': 'sensor_msgs/msg/Image',
 }
-STORE = get_typestore(Stores.ROS2_HUMBLE)
 # The demo is over when nothing has come for this long [s]; on a CPU, Depth Anything V2 Large takes
 # several seconds for a frame.
 PATIENCE = 60.0
