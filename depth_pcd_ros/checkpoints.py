@@ -154,7 +154,7 @@ def metric_max_depth(path: Path, max_depth: float = 0.0) -> float:
 
 
 def _local(model: str) -> Path:
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))  # Path.expanduser raises where ~ just begins a name
     if path.is_file():
         return path
     if path.is_dir() and model:

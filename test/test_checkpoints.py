@@ -344,6 +344,7 @@ def test_max_depth_must_be_a_depth(tmp_path, max_depth):
         ('', "unknown model ''"),
         ('missing/weights', 'there is no file missing/weights'),
         ('vits.pth', 'there is no file vits.pth'),
+        ('~vits.pth', 'there is no file ~vits.pth'),
         ('.', 'is a directory'),
     ],
 )

@@ -47,6 +47,14 @@ def test_one_file(tree):
     assert names(['in/rec'], tree / 'out') == [('recording', 'rec')]
 
 
+def test_tilde(tree, monkeypatch):
+    """~ is the home folder, also in a glob; a name may begin with it all the same."""
+    (tree / '~copy.png').touch()
+    monkeypatch.setenv('HOME', str(tree / 'in'))
+    assert names(['~copy.png'], tree / 'out') == [('photo', '~copy')]
+    assert names(['~/a/*.png'], tree / 'out') == [('photo', 'p')]
+
+
 def test_each_once(tree):
     """A file that is named twice is one input."""
     assert names(['in/a/p.png', 'in/b/../a', str(tree / 'in/a')], tree / 'out') == [('photo', 'p')]

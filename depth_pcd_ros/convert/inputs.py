@@ -79,7 +79,10 @@ def _expand(inputs: Sequence[str]) -> Iterator[Path]:
         elif path.exists() or not glob.has_magic(text):
             yield path
         else:
-            found = [absolute(Path(match)) for match in glob.glob(text, recursive=True)]
+            found = [
+                absolute(Path(match))
+                for match in glob.glob(os.path.expanduser(text), recursive=True)
+            ]
             yield from sorted(found) or [path]
 
 
@@ -130,4 +133,5 @@ def _stem(path: Path) -> Path:
 
 def absolute(path: Path) -> Path:
     """The absolute path, without '..', but with the names of links as they were given."""
-    return Path(os.path.abspath(path.expanduser()))
+    # not Path.expanduser, which raises where a name just begins with ~
+    return Path(os.path.abspath(os.path.expanduser(path)))
