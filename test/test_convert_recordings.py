@@ -2,6 +2,7 @@
 """Recordings to recordings, without ROS: topics, calibrations, messages, copies."""
 
 import dataclasses
+import resource
 
 import cv2
 import numpy as np
@@ -67,10 +68,15 @@ def info(i, fx=K[0], frame_id='camera', width=WIDTH):
     )
 
 
-def record(folder, messages, plugin=StoragePlugin.MCAP):
-    """Write (topic, message) or (topic, message, record time [ns]) as a recording."""
+def record(folder, messages, plugin=StoragePlugin.MCAP, silent=()):
+    """Write (topic, message) or (topic, message, record time [ns]) as a recording.
+
+    It has the topics `silent`, of Images, without a message.
+    """
     with Writer(folder, version=8, storage_plugin=plugin) as writer:
         connections = {}
+        for topic in silent:
+            writer.add_connection(topic, T['sensor_msgs/msg/Image'].__msgtype__, typestore=STORE)
         for topic, message, *time_ns in messages:
             kind = message.__msgtype__
             if topic not in connections:
@@ -323,6 +329,49 @@ def test_unusable(tmp_path, make, capsys):
     told = capsys.readouterr().err
     assert str(bad) in told
     assert ('mcap recover' in told) == (make != 'none')
+
+
+def test_truncated_ros1(tmp_path, capsys):
+    """What mends a ROS 1 recording that was not closed is told, too."""
+    (tmp_path / 'in.bag').write_bytes(b'#ROSBAG V2.0\n' + bytes(100))
+    assert convert(tmp_path, source='in.bag') == 1
+    assert 'rosbag reindex' in capsys.readouterr().err
+
+
+def test_without_calibration(tmp_path, capsys):
+    """A recording without CameraInfo: how the intrinsics can be given is told."""
+    record(tmp_path / 'in', [('/image', image(0))])
+    assert convert(tmp_path) == 1
+    told = capsys.readouterr().err
+    assert 'it lacks a CameraInfo topic; or give --camera-info FILE' in told
+
+
+def test_full_disk(tmp_path, capsys):
+    """What cannot be written, not even to be closed, is told and removed; the next one is done."""
+    cv2.imwrite(str(tmp_path / 'small.png'), picture(0)[:14, :14])
+    record(tmp_path / 'in', cameras(40))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        code = convert(tmp_path, '--hfov', '60', source='')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert listed(tmp_path / 'out') == ['small.ply']
+    told = capsys.readouterr().err
+    assert 'File too large' in told
+    assert 'the recording was not written as a whole' in told
+
+
+@pytest.mark.parametrize(
+    ('make', 'topic'), [(image, '/a/image'), (compressed, '/a/image/compressed')]
+)
+def test_silent_topics(tmp_path, capsys, make, topic):
+    """Topics without a message, which recorders note of all there are, are not to choose from."""
+    messages = [('/a/camera_info', info(0)), (topic, make(0))]
+    record(tmp_path / 'in', messages, silent=['/b/image', *{'/a/image'} - {topic}])
+    assert convert(tmp_path) == 0
+    assert f'pictures of {topic},' in capsys.readouterr().err
 
 
 def chosen(tmp_path, topics, image_topic='', info_topic=''):

@@ -22,9 +22,12 @@ from depth_pcd_ros.convert.photos import PhotoHeader
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # [mm]
 # Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.
 MAX_ROUNDING = 0.005
+COMMAND_LINE = (
+    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; or --hfov DEG'
+)
 WAYS = (
-    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; or --hfov DEG; '
-    'a photo may have its focal length in its EXIF, a recording has a CameraInfo topic'
+    f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
+    'topic'
 )
 
 Say = Callable[[str], None]

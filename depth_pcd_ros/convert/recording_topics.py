@@ -31,22 +31,26 @@ def open_recording(path: Path) -> Iterator[AnyReader]:
         reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
     except Exception as err:  # damaged files raise whatever the damage leads to
-        hint = '; where it was not closed, mcap recover mends it' if _is_mcap(path) else ''
-        raise RecordingError(f'it cannot be read as a recording: {err}{hint}') from err
+        raise RecordingError(f'it cannot be read as a recording: {err}{_remedy(path)}') from err
     try:
         yield reader
     finally:
         reader.close()
 
 
-def _is_mcap(path: Path) -> bool:
-    return path.suffix == '.mcap' or any(path.glob('*.mcap'))
+def _remedy(path: Path) -> str:
+    if path.suffix == '.bag':
+        return '; where it was not closed, rosbag reindex mends it'
+    if path.suffix == '.mcap' or any(path.glob('*.mcap')):
+        return '; where it was not closed, mcap recover mends it'
+    return ''
 
 
 def find_image_topic(reader: AnyReader, asked: str = '') -> str:
     """The topic with the pictures: the one asked for, or the only one with colour or grey ones.
 
-    A raw topic goes before the compressed one of the same camera.
+    A raw topic goes before the compressed one of the same camera, and topics without a message,
+    which a recording has of cameras that were silent, are chosen only where there are no others.
 
     Raises:
         RecordingError: no such topic, none, or several.
@@ -54,7 +58,9 @@ def find_image_topic(reader: AnyReader, asked: str = '') -> str:
     kinds = {c.topic: c.msgtype for c in reader.connections if c.msgtype in (RAW, COMPRESSED)}
     if asked:
         return _asked(asked, kinds, 'Image or CompressedImage')
-    pictures = [topic for topic in kinds if not _is_depth(reader, topic)]
+    spoken = {c.topic for c in reader.connections if c.msgcount}
+    pictures = [topic for topic in kinds if topic in spoken] or list(kinds)
+    pictures = [topic for topic in pictures if not _is_depth(reader, topic)]
     found = [t for t in pictures if posixpath.dirname(t) not in pictures]
     return _only(found, 'an Image or CompressedImage topic', '--image-topic')
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -158,7 +159,8 @@ class RecordingWriter:
 
     def abort(self) -> None:
         """Remove what is not finished."""
-        self._writer.abort()
+        with contextlib.suppress(OSError):  # a full disk has no room for what is buffered, either
+            self._writer.abort()
         shutil.rmtree(self._half, ignore_errors=True)
 
     def _write(self, connection: Connection, time_ns: int, data: bytes | memoryview) -> None:

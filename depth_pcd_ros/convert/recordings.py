@@ -13,7 +13,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 
 from depth_pcd_ros.convert.inputs import Source
-from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
+from depth_pcd_ros.convert.intrinsics import COMMAND_LINE, Intrinsics, Say
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import PhotoHeader
 from depth_pcd_ros.convert.record import Record
@@ -142,7 +142,10 @@ class RecordingJob:
         if self._intrinsics.given:
             self._say(f"{self.label}: the intrinsics given are used, not the recording's")
             return None
-        topic = find_camera_info_topic(reader, image_topic, self._topics.camera_info)
+        try:
+            topic = find_camera_info_topic(reader, image_topic, self._topics.camera_info)
+        except RecordingError as err:
+            raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
         self._say(f'{self.label}: pictures of {image_topic}, intrinsics of {topic}')
         return RecordedCalibrations(reader, topic)
 
