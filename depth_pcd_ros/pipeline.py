@@ -61,8 +61,28 @@ class _View(NamedTuple):
     seen: npt.NDArray[np.uint8] | None
 
 
+class Estimate(NamedTuple):
+    """What the network has seen in a picture, still to be corrected and filtered.
+
+    Attributes:
+        view: the picture as the network saw it.
+        depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
+        settings: those that hold for this picture.
+        network_time: what the network took [s].
+    """
+
+    view: _View
+    depth: npt.NDArray[np.float32]
+    settings: Settings
+    network_time: float
+
+
 class Pipeline:
-    """Runs the stages in order; `settings` may be replaced between two frames."""
+    """Runs the stages in order; `settings` may be replaced between two frames.
+
+    `process` is `estimate`, which waits for the network, and `finish`. One thread may be in each of
+    them; where the network is on another device, a frame is finished while the next is estimated.
+    """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
@@ -88,11 +108,15 @@ class Pipeline:
             FrameError: the picture does not fit the calibration, the calibration is not usable,
                 or the network failed on the picture.
         """
+        return self.finish(self.estimate(rgb, calibration), evidence)
+
+    def estimate(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Estimate:
+        """Let the network estimate the depth of one picture; arguments and errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
         view = _view(rgb, calibration, settings)
         start = time.perf_counter()
         depth = self.engine.infer(view.rgb)
-        return self._frame(view, depth, evidence, settings, time.perf_counter() - start)
+        return Estimate(view, depth, settings, time.perf_counter() - start)
 
     def process_batch(
         self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration, Evidence]]
@@ -108,20 +132,13 @@ class Pipeline:
         depths = self.engine.infer_batch([view.rgb for view in views])
         network_time = (time.perf_counter() - start) / len(views)
         return [
-            self._frame(view, depth, evidence, settings, network_time)
+            self.finish(Estimate(view, depth, settings, network_time), evidence)
             for view, depth, (_, _, evidence) in zip(views, depths, pictures, strict=True)
         ]
 
-    def _frame(
-        self,
-        view: _View,
-        depth: npt.NDArray[np.float32],
-        evidence: Evidence,
-        settings: Settings,
-        network_time: float,
-    ) -> Frame:
-        """Correct and filter the network's depth, (H, W) m, which is overwritten."""
-        rgb, camera, calibration, seen = view
+    def finish(self, estimate: Estimate, evidence: Evidence = NO_EVIDENCE) -> Frame:
+        """Correct and filter the depth; frames of a `scale_source` in their order."""
+        (rgb, camera, calibration, seen), depth, settings, network_time = estimate
         depth = np.ascontiguousarray(depth)
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:

@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that turns image messages into results, so that the executor always answers."""
+"""The threads that turn image messages into results, so that the executor always answers."""
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
+from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame_queue import FrameQueue
 from depth_pcd_ros.memory import Memory
-from depth_pcd_ros.pipeline import Frame, Pipeline
+from depth_pcd_ros.pipeline import Estimate, Frame, Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.ros.scale_source import ScaleSource, scale_msg
+from depth_pcd_ros.scale.readings import Evidence
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.statistics import Published, Statistics
+
+Result = TypeVar('Result')
 
 THREAD = 'depth'
 # What may wait for the network with `frames: all`.
@@ -38,7 +45,11 @@ class Arrival(NamedTuple):
 
 
 class Worker:
-    """Works on one frame after another in a thread of its own, until it is stopped.
+    """Works on one frame after another in threads of its own, until it is stopped.
+
+    There are two, and two places for one of them at a time: the network, and what comes after it
+    up to publishing. So a frame is published while the next is in the network, and frames stay in
+    order, for a thread leaves the network only when the second place is free.
 
     Args:
         node: for its logger, its clock and its context.
@@ -72,18 +83,22 @@ class Worker:
             keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
         )
         self._restarts = 0
-        self._busy_since: float | None = None
-        before = predecessor._thread if predecessor is not None else None
-        self._thread: threading.Thread = self._start(before)
+        self._busy_since: dict[int, float] = {}  # by thread
+        self._network, self._publishing = threading.Lock(), threading.Lock()
+        self._died = False
+        self._threads: list[threading.Thread] = []
+        self._start(predecessor._threads if predecessor is not None else [])
 
     def stop(self, patience: float) -> None:
         """Drop what waits and end, waiting at most `patience` seconds for the frame in work."""
         self._statistics.discarded(self._queue.close())
-        self._thread.join(patience)
+        end = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0.0))
 
     def revive(self) -> bool:
-        """Start the thread again if it has died; return False if that was tried too often."""
-        if self._thread.is_alive() or self._queue.closed:
+        """Start the threads again if they have died; return False if that was tried too often."""
+        if self._queue.closed or any(thread.is_alive() for thread in self._threads):
             return True
         if self._restarts == MAX_RESTARTS:
             return False
@@ -91,13 +106,12 @@ class Worker:
         self._node.get_logger().error(
             f'the working thread has died and is started again, {self._restarts} of {MAX_RESTARTS}'
         )
-        self._thread = self._start(None)
+        self._start([])
         return True
 
     def busy_for(self, now: float) -> float:
-        """Return how long the frame in work has taken so far [s]."""
-        since = self._busy_since
-        return 0.0 if since is None else now - since
+        """Return how long the oldest frame in work has taken so far [s]."""
+        return max((now - since for since in tuple(self._busy_since.values())), default=0.0)
 
     def take_camera_info(self, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""
@@ -129,71 +143,98 @@ class Worker:
         """Count images that were lost on the way here."""
         self._statistics.lost(count, time.monotonic())
 
-    def _start(self, before: threading.Thread | None) -> threading.Thread:
-        thread = threading.Thread(target=self._work, args=(before,), name=THREAD, daemon=True)
-        thread.start()
-        return thread
+    def _start(self, before: Sequence[threading.Thread]) -> None:
+        self._died = False
+        self._threads = [
+            threading.Thread(target=self._work, args=(before,), name=THREAD, daemon=True)
+            for _ in range(2)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def _work(self, before: threading.Thread | None) -> None:
-        if before is not None:
-            self._busy_since = time.monotonic()
-            before.join()
-            self._busy_since = None
-        while (arrival := self._queue.get()) is not None:
-            self._busy_since = time.monotonic()
-            try:
-                self._process(arrival)
-            except FrameError as err:
-                self._drop(err)
-            except Exception as err:  # whatever one frame does, the next one is tried
-                self._node.get_logger().debug(traceback.format_exc())
-                self._drop(FrameError('internal_error', f'{type(err).__name__}: {err}'))
-            except BaseException as err:  # it is not about the frame: see `revive`
-                self._drop(FrameError('worker_died', f'{type(err).__name__}: {err}'))
-                return
-            finally:
-                self._busy_since = None
+    def _work(self, before: Sequence[threading.Thread]) -> None:
+        me = threading.get_ident()
+        self._busy_since[me] = time.monotonic()
+        for thread in before:
+            thread.join()
+        del self._busy_since[me]
+        while True:
+            with self._network:
+                arrival = None if self._died else self._queue.get()
+                if arrival is None:
+                    return
+                self._busy_since[me] = time.monotonic()
+                publish = self._attempt(functools.partial(self._estimate, arrival))
+                if publish is not None:
+                    self._publishing.acquire()
+            if publish is not None:
+                self._attempt(publish)
+                self._publishing.release()
+            del self._busy_since[me]
 
-    def _process(self, arrival: Arrival) -> None:
-        """Convert, compute and publish one frame."""
+    def _attempt(self, step: Callable[[], Result]) -> Result | None:
+        """Do something for a frame, which is dropped if that fails."""
+        try:
+            return step()
+        except FrameError as err:
+            self._drop(err)
+        except Exception as err:  # whatever one frame does, the next one is tried
+            self._node.get_logger().debug(traceback.format_exc())
+            self._drop(FrameError('internal_error', f'{type(err).__name__}: {err}'))
+        except BaseException as err:  # it is not about the frame: see `revive`
+            self._died = True
+            self._drop(FrameError('worker_died', f'{type(err).__name__}: {err}'))
+        return None
+
+    def _estimate(self, arrival: Arrival) -> Callable[[], None] | None:
+        """Convert a frame and let the network see it; return what publishes it, if it is wanted."""
         wanted = {
             t for t, publisher in self._publishers.items() if publisher.get_subscription_count()
         }
         if not wanted:
             self._statistics.unwanted()
-            return
+            return None
         header = arrival.msg.header
         stamp_ns = _nanoseconds(header.stamp)
         rgb = image_msgs.rgb_from_msg(arrival.msg)
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
         evidence = self._scale_source.evidence(stamp_ns, header.frame_id)
-        frame = self._compute(rgb, calibration, evidence)
-        self.scale = frame.scale
+        estimate = self._in_network(rgb, calibration)
+        return functools.partial(self._publish, arrival, wanted, estimate, evidence)
+
+    def _publish(
+        self, arrival: Arrival, wanted: set[str], estimate: Estimate, evidence: Evidence
+    ) -> None:
+        """Finish a frame and publish it."""
         if self._queue.closed:
             self._statistics.discarded(1)
             return
+        frame = self._pipeline.finish(estimate, evidence)
+        self.scale = frame.scale
+        header = arrival.msg.header
         for topic in wanted:
             self._publishers[topic].publish(self._result(topic, frame, header))
         now = time.monotonic()
+        stamp_age = self._node.get_clock().now().nanoseconds - _nanoseconds(header.stamp)
         self._statistics.published(
             Published(
                 time=now,
                 latency=now - arrival.time,
-                stamp_age=(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9,
+                stamp_age=stamp_age * 1e-9,
                 network_time=frame.network_time,
                 valid_fraction=frame.valid / frame.depth.size,
             )
         )
 
-    def _compute(self, *inputs: Any) -> Frame:
-        """Run the pipeline, twice if the device had no room: the engine frees what it can."""
+    def _in_network(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Estimate:
+        """Run the network, twice if the device had no room: the engine frees what it can."""
         try:
-            return self._pipeline.process(*inputs)
+            return self._pipeline.estimate(rgb, calibration)
         except FrameError as err:
             if err.cause != 'out_of_memory':
                 raise
-        return self._pipeline.process(*inputs)
+        return self._pipeline.estimate(rgb, calibration)
 
     def _result(self, topic: str, frame: Frame, header: Any) -> Any:
         """Make the message of one topic."""
