@@ -6,20 +6,26 @@ The depth is 2 m everywhere unless it says otherwise.
 """
 
 import sys
+import threading
 import time
 
 import numpy as np
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import loading, node, worker
+
+MEETING = threading.Barrier(2, timeout=5.0)
 
 
 class FakeEngine:
     """An engine whose behaviour is its model's name, `WORD:NUMBER`.
 
     slow: a frame takes so many seconds. ramp: its depth goes from 2 m on the left to 3 m on the
-    right. loading: the model takes so many seconds to load.
+    right. loading: the model takes so many seconds to load. meeting: the second frame and those
+    after it leave the network only when the frame before is being finished, and the other way
+    round; a frame that waits too long for that fails.
     raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
     the driver, without memory, with the thread, or never.
     """
@@ -43,6 +49,9 @@ class FakeEngine:
         self.frames += 1
         if self.word == 'slow':
             time.sleep(self.number)
+        elif self.word == 'meeting':
+            if self.frames > 1:
+                MEETING.wait()
         elif self.word == 'ramp':
             ramp = np.linspace(2.0, 3.0, rgb.shape[1], dtype=np.float32)
             return np.repeat(ramp[None], rgb.shape[0], axis=0)
@@ -71,7 +80,18 @@ class FakeEngine:
             raise RuntimeError('CUDA error: unspecified launch failure')
 
 
+class MeetingPipeline(Pipeline):
+    """See `meeting` above."""
+
+    def finish(self, *args):
+        """Finish a frame while the next one is in the network."""
+        if self.engine.word == 'meeting':
+            MEETING.wait()
+        return super().finish(*args)
+
+
 if __name__ == '__main__':
+    node.Pipeline = MeetingPipeline
     engine.create = lambda settings: FakeEngine(settings.model)
     worker.MAX_WAITING_BYTES = 2**22
     sys.exit(node.main())

@@ -77,6 +77,18 @@ def test_latest_works_on_the_newest_frame(run_node, peer):
     assert received == superseded + int(values['frames processed'])
 
 
+def test_a_frame_is_published_while_the_next_is_in_the_network(run_node, peer):
+    """Each of five frames meets the next one; the last has none to meet."""
+    node = run_node({'model': 'meeting', 'frames': 'all'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    camera = Camera(peer)
+    sent = [i * 10**9 for i in range(1, 7)]
+    for stamp_ns in sent:
+        camera.show(stamp_ns)
+    assert wait_until(lambda: len(clouds) == 5, 4.0), node.log
+    assert stamps(clouds) == sent[:5]
+
+
 def test_all_gives_every_frame_of_a_recording(run_node, peer):
     """300 images, sent faster than the network works, give 300 clouds in order."""
     run_node({'model': 'slow:0.015', 'frames': 'all'}, fake=True)
