@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.ply import valid_points
+from depth_pcd_ros.unproject import unpack_rgb
 from depth_pcd_ros.whole_file import whole_file
 
 STEP = 1e-4  # LAS has integers: coordinates are multiples of this [m]
@@ -35,8 +36,7 @@ def write_las(path: Path, points: npt.NDArray[np.float32]) -> None:
     las = laspy.LasData(header)
     las.x, las.y, las.z = points[:, :3].T
     if coloured:
-        bgr = np.ascontiguousarray(points[:, 3]).view(np.uint8).reshape(-1, 4)  # b g r 0
         # 8 bits are the upper ones of 16. Source: LAS 1.4 R15, table 8.
-        las.blue, las.green, las.red = bgr[:, :3].T.astype(np.uint16) << 8
+        las.red, las.green, las.blue = unpack_rgb(points[:, 3]).T.astype(np.uint16) << 8
     with whole_file(path) as file:
         las.write(file)

@@ -17,6 +17,11 @@ from depth_pcd_ros.pictures import rgb_from_picture
 MAX_MILLIMETRES = 65535
 
 
+def stamp_ns(header: Any) -> int:
+    """The stamp of a header [ns]."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
 def rgb_from_msg(msg: Any) -> Rgb:
     """RGB of an Image or a CompressedImage, (H, W, 3) uint8.
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.unproject import FIELD_NAMES
 from depth_pcd_ros.whole_file import whole_file
-
-_FIELDS = ('x', 'y', 'z', 'rgb')
 
 
 def write_pcd(path: Path, points: npt.NDArray[np.float32]) -> None:
@@ -28,7 +27,7 @@ def write_pcd(path: Path, points: npt.NDArray[np.float32]) -> None:
     lines = [
         '# .PCD v0.7 - Point Cloud Data file format',
         'VERSION 0.7',
-        f'FIELDS {" ".join(_FIELDS[:n])}',
+        f'FIELDS {" ".join(FIELD_NAMES[:n])}',
         f'SIZE {" ".join(["4"] * n)}',
         f'TYPE {" ".join(["F"] * n)}',
         f'COUNT {" ".join(["1"] * n)}',

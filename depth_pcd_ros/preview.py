@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.unproject import unpack_rgb
 
 BACKGROUND = 24  # grey level behind the cloud
 UNCOLOURED = 200  # grey level of points without a colour
@@ -103,7 +104,7 @@ def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """The colours of points, (N, 3)."""
     if points.shape[1] == 3:
         return np.full((len(points), 3), UNCOLOURED, np.uint8)
-    return np.ascontiguousarray(points[:, 3]).view(np.uint8).reshape(-1, 4)[:, :3]  # b g r 0
+    return unpack_rgb(points[:, 3])[:, ::-1]
 
 
 def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:

@@ -14,6 +14,8 @@ from depth_pcd_ros.kernels import BOOL, INT, given, inner, kernel, written
 Floats = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
 
+FIELD_NAMES = ('x', 'y', 'z', 'rgb')  # of a point; the last only where there are colours
+
 _NO_COLOURS = np.empty((0, 0), np.uint8)
 _EIGHT_VALID = np.uint64(0x0101010101010101)
 
@@ -33,17 +35,17 @@ def unproject(depth: npt.NDArray[Any], rays: npt.NDArray[Any]) -> npt.NDArray[An
     return np.concatenate([xy, z[..., None]], axis=-1)  # HxWx3
 
 
-def pack_rgb(rgb: Rgb) -> Floats:
-    """Pack colours as RViz and PCL read them: 0x00RRGGBB in the bits of a float32.
+def unpack_rgb(packed: Floats) -> Rgb:
+    """Colours as `pack_points` packs them, and RViz and PCL read them: 0x00RRGGBB as float32.
 
     Args:
-        rgb: (H, W, 3) uint8, RGB.
+        packed: (...) float32, never calculated with.
 
     Returns:
-        (H, W) float32, to be copied but never calculated with.
+        (..., 3) uint8, RGB.
     """
-    r, g, b = np.moveaxis(rgb.astype('<u4'), -1, 0)
-    return (r << 16 | g << 8 | b).view('<f4')
+    bytes_ = np.ascontiguousarray(packed)[..., None].view(np.uint8)  # b g r 0
+    return bytes_[..., 2::-1]
 
 
 def pack_points(

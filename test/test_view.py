@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
+from depth_pcd_ros.camera import Camera
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.ply import write_ply
-from depth_pcd_ros.unproject import pack_rgb
+from depth_pcd_ros.unproject import pack_points
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1200, 800
@@ -27,13 +28,9 @@ RED = np.array([255, 0, 0], np.uint8)
 
 def red_wall(path):
     """A wall of 2 m x 1.5 m, red, 2 m away."""
-    v, u = np.mgrid[:150, :200]
-    rgb = np.broadcast_to(RED, (150, 200, 3)).copy()
-    points = np.dstack([u / 100 - 1, v / 100 - 0.75, np.full(u.shape, 2.0), pack_rgb(rgb)])
-    # as float64 the packed colours would change
-    points = points.astype(np.float32)
-    points[..., 3] = pack_rgb(rgb)
-    write_ply(path, points)
+    camera = Camera(200, 150, fx=200.0, fy=200.0, cx=100.0, cy=75.0)
+    depth = np.full((150, 200), 2.0, np.float32)
+    write_ply(path, pack_points(depth, camera.ray_planes, np.broadcast_to(RED, (150, 200, 3))))
     return path
 
 

@@ -108,19 +108,9 @@ def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
 
 def _record(args: argparse.Namespace) -> Record:
     """The record of the output folder, with the options that say what comes out."""
-    names = (
-        'fx',
-        'fy',
-        'cx',
-        'cy',
-        'hfov',
-        'size',
-        'image_topic',
-        'camera_info_topic',
-        'scale_topic',
-        'copy',
-    )
-    options = {name: getattr(args, name) for name in (*SETTINGS, *names)}
+    camera = ('fx', 'fy', 'cx', 'cy', 'hfov', 'size')
+    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
+    options = {name: getattr(args, name) for name in (*SETTINGS, *camera, *topics)}
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:

@@ -19,6 +19,7 @@ from depth_pcd_ros.pcd import write_pcd
 from depth_pcd_ros.pipeline import Frame
 from depth_pcd_ros.ply import write_ply
 from depth_pcd_ros.preview import preview
+from depth_pcd_ros.unproject import unpack_rgb
 from depth_pcd_ros.whole_file import whole_file
 
 
@@ -41,8 +42,7 @@ def _write_npy(path: Path, frame: Frame, points: Points) -> None:
 def _write_npz(path: Path, frame: Frame, points: Points) -> None:
     arrays: dict[str, Any] = {'xyz': points[..., :3]}
     if points.shape[-1] == 4:
-        bgr = np.ascontiguousarray(points[..., 3:]).view(np.uint8)  # b g r 0
-        arrays['rgb'] = bgr[..., 2::-1]
+        arrays['rgb'] = unpack_rgb(points[..., 3])
     with whole_file(path) as file:
         np.savez(file, **arrays)
 

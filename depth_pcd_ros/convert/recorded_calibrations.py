@@ -9,8 +9,7 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 
 from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.convert.recording_topics import stamp_ns
-from depth_pcd_ros.messages import calibration_from_msg
+from depth_pcd_ros.messages import calibration_from_msg, stamp_ns
 from depth_pcd_ros.ros.camera_infos import CameraInfos
 
 

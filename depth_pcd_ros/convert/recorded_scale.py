@@ -10,7 +10,8 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 
 from depth_pcd_ros.convert.intrinsics import Say
-from depth_pcd_ros.convert.recording_topics import find_scale_topic, stamp_ns
+from depth_pcd_ros.convert.recording_topics import find_scale_topic
+from depth_pcd_ros.messages import stamp_ns
 from depth_pcd_ros.scale.messages import READERS
 from depth_pcd_ros.scale.readings import Evidence, Reading, Readings
 from depth_pcd_ros.scale.tracker import ScaleState

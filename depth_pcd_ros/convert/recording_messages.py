@@ -12,10 +12,10 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
+from depth_pcd_ros.unproject import FIELD_NAMES
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 TYPES: Any = STORE.types
-_FIELD_NAMES = ('x', 'y', 'z', 'rgb')
 _BIG = sys.byteorder == 'big'
 
 
@@ -35,7 +35,7 @@ def cloud_message(points: npt.NDArray[np.float32], header: Any) -> Any:
         header=header,
         height=height,
         width=width,
-        fields=[field(name, 4 * i, field.FLOAT32, 1) for i, name in enumerate(_FIELD_NAMES[:n])],
+        fields=[field(name, 4 * i, field.FLOAT32, 1) for i, name in enumerate(FIELD_NAMES[:n])],
         is_bigendian=_BIG,
         point_step=4 * n,
         row_step=4 * n * width,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
 
+from depth_pcd_ros.convert.recording_messages import STORE
 from depth_pcd_ros.convert.recording_writer import RecordingError
 from depth_pcd_ros.scale.messages import TOPICS as SCALE_TOPICS
 from depth_pcd_ros.scale.messages import TYPES as SCALE_TYPES
@@ -28,7 +28,7 @@ def open_recording(path: Path) -> Iterator[AnyReader]:
         RecordingError: it cannot be read.
     """
     try:
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader = AnyReader([path], default_typestore=STORE)
         reader.open()
     except Exception as err:  # damaged files raise whatever the damage leads to
         raise RecordingError(f'it cannot be read as a recording: {err}{_remedy(path)}') from err
@@ -116,11 +116,6 @@ def find_camera(path: Path) -> dict[str, str]:
     if transport != 'compressed':
         raise RecordingError(f'{image} has CompressedImage, but is not named .../compressed')
     return {'image': base, 'camera_info': camera_info, 'image_transport': 'compressed'}
-
-
-def stamp_ns(header: Any) -> int:
-    """The stamp of a header [ns]."""
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def _is_depth(reader: AnyReader, topic: str) -> bool:

@@ -23,12 +23,11 @@ from depth_pcd_ros.convert.recording_topics import (
     find_camera_info_topic,
     find_image_topic,
     open_recording,
-    stamp_ns,
 )
 from depth_pcd_ros.convert.recording_writer import RecordingError, RecordingWriter
 from depth_pcd_ros.convert.steps import Action, Failure, Picture, Points, Present, Step
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.messages import rgb_from_msg
+from depth_pcd_ros.messages import rgb_from_msg, stamp_ns
 from depth_pcd_ros.pipeline import Frame
 
 

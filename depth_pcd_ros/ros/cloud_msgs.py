@@ -12,12 +12,12 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_pcd_ros.ros.message_data import set_data
+from depth_pcd_ros.unproject import FIELD_NAMES
 
-_FIELD_NAMES = ('x', 'y', 'z', 'rgb')
 FIELDS = {
     count: [
         PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, name in enumerate(_FIELD_NAMES[:count])
+        for i, name in enumerate(FIELD_NAMES[:count])
     ]
     for count in (3, 4)
 }

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from depth_pcd_ros.calibrate.samples import Sample
 from depth_pcd_ros.convert.recordings import Topics
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg
+from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
@@ -61,7 +61,7 @@ def _spin(
     newest: collections.deque[Any] = collections.deque(maxlen=1)
 
     def take_info(msg: Any) -> None:
-        infos.add(_stamp_ns(msg.header), msg.header.frame_id, calibration_from_msg(msg))
+        infos.add(stamp_ns(msg.header), msg.header.frame_id, calibration_from_msg(msg))
 
     compressed = settings.image_transport == 'compressed'
     image_type = CompressedImage if compressed else Image
@@ -83,7 +83,7 @@ def _spin(
                 subscription.check()
         if newest:
             msg = newest.pop()
-            stamp, frame_id = _stamp_ns(msg.header), msg.header.frame_id
+            stamp, frame_id = stamp_ns(msg.header), msg.header.frame_id
             try:
                 rgb = rgb_from_msg(msg)
                 calibration = infos.find(stamp, frame_id, rgb.shape[1], rgb.shape[0])
@@ -95,7 +95,3 @@ def _spin(
         if now - last > patience:
             who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)
             raise TimeoutError(f'nothing to measure on for {patience:g} s: {told} ({who})')
-
-
-def _stamp_ns(header: Any) -> int:
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.scale.measurement import Measurement, ScaleError
+from depth_pcd_ros.scale.measurement import SATURATED, Measurement, ScaleError
 from depth_pcd_ros.scale.readings import RangeReading
 
 SAMPLES = 15  # pixels along each side of the square around the beam
@@ -69,7 +69,7 @@ def measure(
         raise ScaleError('outside', f'most of the beam at pixel {_pair(pixel)} is out of view')
     u, v = u[inside], v[inside]
     z = depth[v, u].astype(np.float64)
-    if np.median(z) >= 0.95 * max_depth:
+    if np.median(z) >= SATURATED * max_depth:
         raise ScaleError('saturated', f'the beam ends where the depth does, at {max_depth:g} m')
     x, y = np.broadcast_arrays(*camera.ray_planes)
     points = np.column_stack([x[v, u] * z, y[v, u] * z, z])

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SATURATED = 0.95  # of the depth at which the network's output ends: what is deeper tells nothing
+
 
 @dataclass(frozen=True)
 class Measurement:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.messages import stamp_ns
 from depth_pcd_ros.scale.readings import BrokenReading, PointsReading, RangeReading, Reading
 
 # sensor_msgs/PointField, datatype to NumPy's type without its byte order
@@ -24,17 +25,17 @@ class CloudError(ValueError):
 
 def points_reading(msg: Any) -> Reading:
     """A PointCloud2; a broken one is a reading that says so."""
-    stamp_ns, frame_id = _stamp_ns(msg.header), msg.header.frame_id
+    stamp, frame_id = stamp_ns(msg.header), msg.header.frame_id
     try:
-        return PointsReading(stamp_ns, frame_id, xyz_of_cloud(msg))
+        return PointsReading(stamp, frame_id, xyz_of_cloud(msg))
     except CloudError as err:
-        return BrokenReading(stamp_ns, frame_id, str(err))
+        return BrokenReading(stamp, frame_id, str(err))
 
 
 def range_reading(msg: Any) -> Reading:
     """A sensor_msgs/Range."""
     return RangeReading(
-        stamp_ns=_stamp_ns(msg.header),
+        stamp_ns=stamp_ns(msg.header),
         frame_id=msg.header.frame_id,
         distance=float(msg.range),
         minimum=float(msg.min_range),
@@ -81,7 +82,3 @@ def xyz_of_cloud(msg: Any) -> npt.NDArray[np.float32]:
             f'row_step {msg.row_step} does not fit its {len(data)} bytes: {err}'
         ) from err
     return np.stack([points[name].ravel() for name in 'xyz'], axis=1).astype(np.float32)
-
-
-def _stamp_ns(header: Any) -> int:
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from depth_pcd_ros.camera import Camera
 from depth_pcd_ros.scale.fit import fit
-from depth_pcd_ros.scale.measurement import Measurement, ScaleError
+from depth_pcd_ros.scale.measurement import SATURATED, Measurement, ScaleError
 
 # Around a point, over this share of the picture's height, the depth must not change by more than
 # this ratio: there, a network draws a ramp and the point may belong to either side.
 EDGE_REACH = 1 / 160
 EDGE_RATIO = 1.15
-SATURATED = 0.95  # of the depth at which the network's output ends
 
 
 def measure(

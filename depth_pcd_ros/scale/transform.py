@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NORM_TOLERANCE = 1e-2
+from depth_pcd_ros.settings import NORM_TOLERANCE
 
 
 def split(transform: Sequence[float]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
