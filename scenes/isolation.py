@@ -5,11 +5,14 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 from pathlib import Path
 
 from depth_pcd_ros.environment import PROFILE_VARIABLES, for_large_messages
 
 PROFILE = Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml'
+DOMAINS = 100  # from 1; the ports of higher ones are those that the system hands out
+_claims: list[socket.socket] = []  # of the domains of this process, until it ends
 
 
 def isolate() -> None:
@@ -21,7 +24,28 @@ def isolate() -> None:
         os.environ.pop(name, None)
     os.environ.update(for_large_messages(str(PROFILE)))
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    os.environ['ROS_DOMAIN_ID'] = str(claim_domain())
+
+
+def claim_domain() -> int:
+    """Return a domain that is nobody else's until this process ends.
+
+    Tests run side by side, and some of them start the demo, which has a domain of its own.
+
+    Raises:
+        OSError: all are claimed.
+    """
+    for number in range(os.getpid(), os.getpid() + DOMAINS):
+        domain = 1 + number % DOMAINS
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f'\0depth_pcd_ros.domain.{domain}')  # in no folder: it ends with the process
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return domain
+    raise OSError(f"each of the ROS domains 1 to {DOMAINS} is another test's or demo's")
 
 
 def remove_leftovers() -> int:
