@@ -310,6 +310,14 @@ def peer(_isolated_ros: None) -> Iterator[Peer]:
     peer.close()
 
 
+@pytest.fixture(scope='module')
+def shared_peer(_isolated_ros: None) -> Iterator[Peer]:
+    """As `peer`, for several tests of a module, with what they have subscribed to and offered."""
+    peer = Peer()
+    yield peer
+    peer.close()
+
+
 def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
     """Wait for a condition; return whether it came true."""
     end = time.monotonic() + timeout

@@ -27,6 +27,12 @@ def node(run_shared_node, constant_params):
     return run_shared_node(constant_params)
 
 
+@pytest.fixture(scope='module')
+def peer(shared_peer):
+    """What talks to it; to discover each other anew for each test would take a second."""
+    return shared_peer
+
+
 def cloud_of(peer, second):
     """The cloud of a new image."""
     clouds = peer.received.get('/points')
