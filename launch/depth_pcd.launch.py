@@ -3,13 +3,18 @@
 
     ros2 launch depth_pcd_ros depth_pcd.launch.py image:=/cam/image_raw rviz:=true
 
-In a launch file of one's own:
+In a launch file of one's own, in a group each, or the next camera (and whatever else is included
+after it) has the arguments of this one, where it does not name them itself:
 
-    IncludeLaunchDescription(
-        PathJoinSubstitution(
-            [FindPackageShare('depth_pcd_ros'), 'launch', 'depth_pcd.launch.py']
-        ),
-        launch_arguments={'image': '/cam/image_raw', 'model': 'indoor-small'}.items(),
+    GroupAction(
+        [
+            IncludeLaunchDescription(
+                PathJoinSubstitution(
+                    [FindPackageShare('depth_pcd_ros'), 'launch', 'depth_pcd.launch.py']
+                ),
+                launch_arguments={'image': '/cam/image_raw', 'model': 'indoor-small'}.items(),
+            )
+        ]
     )
 """
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -20,6 +21,8 @@ from depth_pcd_ros.statistics import Statistics, Summary
 
 # Messages that the middleware keeps: the newest, or with `frames: all` enough for a busy executor.
 DEPTH = {'latest': 1, 'all': 100}
+# image_rect, image_rect_color, image_rect/compressed, rect/image: as image_proc and drivers name it
+RECTIFIED = re.compile(r'[/_]rect(ified)?([/_]|$)')
 PATIENCE = 0.5  # [s] that the end waits for the frame in work
 
 
@@ -86,6 +89,11 @@ class Activity:
         node.get_logger().info(
             f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
         )
+        if RECTIFIED.search(self._image.topic_name) and not settings.rectified:
+            node.get_logger().warning(
+                f'images called {self._image.topic_name} are mostly rectified, but rectified is '
+                'false: K and D are used, not P'
+            )
 
     def stop(self) -> None:
         """Receive nothing more, drop what waits, and wait a moment for the frame in work."""

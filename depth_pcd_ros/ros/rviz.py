@@ -19,11 +19,13 @@ import rclpy
 from ament_index_python.packages import get_package_share_directory
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo
 
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+
+CHECK_PERIOD = 1.0  # [s] in which the subscription adapts to the publishers
 # As rviz/depth_pcd.rviz has them, absolute.
 TOPICS = ('image', 'points', 'depth/color')
 
@@ -57,18 +59,19 @@ def main(args: Sequence[str] | None = None) -> int:
 def first_frame(node: Node) -> str:
     """Wait for a CameraInfo and return its frame_id."""
     first: Future = Future()
-    topic = node.resolve_topic_name('camera_info')
-    node.get_logger().info(f'RViz starts with the first CameraInfo on {topic}')
 
     def take(msg: CameraInfo) -> None:
         if not first.done():
             first.set_result(msg.header.frame_id)
 
-    subscription = node.create_subscription(CameraInfo, topic, take, qos_profile_sensor_data)
-    rclpy.spin_until_future_complete(node, first)
-    node.destroy_subscription(subscription)
-    if not first.done():
-        raise ExternalShutdownException
+    subscription = AdaptiveSubscription(node, CameraInfo, 'camera_info', take, 1, latched=True)
+    node.get_logger().info(f'RViz starts with the first CameraInfo on {subscription.topic_name}')
+    while not first.done():
+        rclpy.spin_until_future_complete(node, first, timeout_sec=CHECK_PERIOD)
+        if not rclpy.ok():
+            raise ExternalShutdownException
+        subscription.check()
+    subscription.destroy()
     return str(first.result())
 
 

@@ -158,20 +158,23 @@ def test_one_line_for_a_camera(launch, peer, params_file):
 
 
 def test_a_file_of_ones_own_includes_it(launch, params_file, tmp_path):
-    """As the comment in the launch file shows."""
+    """As the comment in the launch file shows, for two cameras that do not share arguments."""
     comment = (ROOT / 'launch' / CAMERA).read_text().split('"""')[1]
-    include = comment[comment.index('    IncludeLaunchDescription(') :]
+    include = comment[comment.index('    GroupAction(') :]
     include = include.replace("'model': 'indoor-small'", f"'params_file': '{params_file}'")
+    front = include.replace("'image'", "'namespace': 'front', 'camera_info': '/info', 'image'")
+    rear = include.replace("'image': '/cam", "'namespace': 'rear', 'image': '/rear")
     own = tmp_path / 'own.launch.py'
     own.write_text(
         'from launch import LaunchDescription\n'
-        'from launch.actions import IncludeLaunchDescription\n'
+        'from launch.actions import GroupAction, IncludeLaunchDescription\n'
         'from launch.substitutions import PathJoinSubstitution\n'
         'from launch_ros.substitutions import FindPackageShare\n'
-        f'def generate_launch_description():\n    return LaunchDescription([\n{include}    ])\n'
+        f'def generate_launch_description():\n    return LaunchDescription([{front}, {rear}])\n'
     )
     running = launch(str(own))
-    running.wait_for('listening to /cam/image_raw and /cam/camera_info')
+    running.wait_for('listening to /cam/image_raw and /info')
+    running.wait_for('listening to /rear/image_raw and /rear/camera_info')
     assert running.stop() == 0
 
 

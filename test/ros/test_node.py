@@ -156,6 +156,26 @@ def test_bad_input_is_dropped_and_told_once(run_node, peer, constant_params):
         assert node.log.count(f'frame dropped, {cause}: ') == 1, node.log
 
 
+@pytest.mark.parametrize(
+    ('topic', 'rectified', 'told'),
+    [
+        ('/cam/image_rect_color', 'false', True),
+        ('/cam/rect/image', 'false', True),
+        ('/cam/image_rect', 'true', False),
+        ('/cam/image_unrectified', 'false', False),
+    ],
+)
+def test_a_rectified_image_taken_as_raw_is_told(run_node, topic, rectified, told):
+    """Its name says so, and with K and D the cloud would be bent."""
+    node = run_node({'model': 'slow:0', 'rectified': rectified}, '-r', f'image:={topic}', fake=True)
+    text = f'images called {topic} are mostly rectified, but rectified is false'
+    if told:
+        node.wait_for(text)
+    else:
+        node.stop()
+        assert 'rectified' not in node.log.replace(topic, '')
+
+
 @pytest.mark.parametrize('signal_number', [signal.SIGINT, signal.SIGTERM])
 def test_ends_cleanly_while_working(run_node, peer, constant_params, signal_number):
     """Ctrl-C and SIGTERM end the node within 2 s, with exit code 0 and no traceback."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from depth_pcd_ros.ros.node import OUTPUTS
@@ -100,6 +101,17 @@ def test_rviz_gets_the_frame_of_the_camera(start, peer):
         *('-r', '/depth/color:=/robot/depth/color'),
         *('-p', 'use_sim_time:=false'),
     ]
+
+
+def test_rviz_after_a_latched_camera_info(start, peer):
+    """It was published once, before this started."""
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = make_info(4, 3, 5.0, 5.0, 2.0, 1.0)
+    info.header.frame_id = 'eye_optical_frame'
+    peer.node.create_publisher(CameraInfo, '/camera_info', latched).publish(info)
+    _, told = start()
+    assert wait_until(told.exists, 10.0)
+    assert told.read_text().splitlines()[2:4] == ['-f', 'eye_optical_frame']
 
 
 def test_the_frame_can_be_named(start):
