@@ -221,6 +221,10 @@ def test_clouds_of_voxels(tmp_path):
         (['--hfov', '60', '--size', '4x3'], '--size goes with'),
         ([*CAMERA[:-1], '99'], r'principal point \(27, 99\) is outside the picture of 56x42'),
         (['--fx', '-5', *CAMERA[2:]], 'must be above zero'),
+        (
+            ['--fx', '0.9', '--fy', '1.1', '--cx', '0.5', '--cy', '0.5'],
+            'fx = 0.9 and fy = 1.1 are too short for the picture of 56x42: expected pixels',
+        ),
         (['--camera-info', 'nothing.yaml'], 'nothing.yaml'),
         ([*CAMERA, '--edge-filter', '95'], 'edge_filter is 95.0, expected from 0 to 89.9 deg'),
         ([*CAMERA, '--input-size', '500'], 'multiple of 14'),

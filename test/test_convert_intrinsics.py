@@ -2,6 +2,7 @@
 """Photos turned upright with their calibration, and intrinsics fitted to a picture's size."""
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
@@ -115,7 +116,12 @@ def test_resized_keeps_the_picture():
 
 def test_hfov():
     """90 degrees across 640 pixels: a focal length of 320, the middle between the pixels."""
-    calibration = Intrinsics(hfov=90.0).fitted(PhotoHeader((640, 480)), lambda _: None)
+    said = []
+    calibration = Intrinsics(hfov=90.0).fitted(PhotoHeader((640, 480)), said.append)
+    assert said == [
+        '--hfov 90 across the upright picture of 640x480 is fx = fy = 320.0 px; principal point in '
+        'the middle'
+    ]
     np.testing.assert_allclose(calibration.k, (320, 0, 319.5, 0, 320, 239.5, 0, 0, 1), rtol=1e-12)
     assert calibration.p == pinhole(*np.array(calibration.k)[[0, 4, 2, 5]], (640, 480)).p
 
@@ -192,6 +198,37 @@ def test_camera_info_file(tmp_path):
     )
 
 
+ECHOED = """\
+header:
+  stamp: {sec: 7, nanosec: 5}
+  frame_id: camera
+height: 60
+width: 90
+distortion_model: plumb_bob
+d: [-0.25, 0.07, 0.004, -0.003, 0.01]
+k: [70.0, 0.0, 42.4, 0.0, 66.0, 32.2, 0.0, 0.0, 1.0]
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [68.0, 0.0, 44.0, 0.0, 0.0, 68.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: 2
+binning_y: 2
+roi: {x_offset: 6, y_offset: 0, height: 60, width: 80, do_rectify: false}
+---
+"""
+
+
+@pytest.mark.parametrize('names', ['dkrp', 'DKRP'])
+def test_echoed_camera_info(tmp_path, names):
+    """What `topic echo` prints of ROS 2 and of ROS 1, for the pictures of its ROI and binning."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(
+        re.sub('^[dkrp]:', lambda found: names['dkrp'.index(found[0][0])] + ':', ECHOED, flags=re.M)
+    )
+    assert read_camera_info(path) == dataclasses.replace(
+        CALIBRATION,
+        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
 @pytest.mark.parametrize(
     ('old', 'new', 'reason'),
     [
@@ -200,8 +237,10 @@ def test_camera_info_file(tmp_path):
         ('[35', '[.nan', 'not finite'),
         ('plumb_bob', 'plum', 'plum'),
         (YAML, '[1, 2', 'while parsing'),
-        (YAML, 'a word', 'not a camera calibration'),
-        (YAML, '', 'not a camera calibration'),
+        (YAML, 'a word', "no 'image_width'; expected YAML as camera_calibration writes it"),
+        (YAML, '1 PINHOLE 40 30 35 33 18 16', "no 'image_width'; expected YAML"),
+        (YAML, '[1, 2]', "no 'image_width'; expected YAML"),
+        (YAML, '', "no 'image_width'; expected YAML"),
     ],
 )
 def test_bad_camera_info_file(tmp_path, old, new, reason):

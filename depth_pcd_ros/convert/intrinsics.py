@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,21 @@ COMMAND_LINE = (
 WAYS = (
     f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
     'topic'
+)
+
+# What a file calls width, height, K, D, R and P: one of camera_calibration, and a CameraInfo of
+# ROS 2 and of ROS 1.
+_NAMES = (
+    (
+        'image_width',
+        'image_height',
+        'camera_matrix',
+        'distortion_coefficients',
+        'rectification_matrix',
+        'projection_matrix',
+    ),
+    ('width', 'height', 'k', 'd', 'r', 'p'),
+    ('width', 'height', 'K', 'D', 'R', 'P'),
 )
 
 Say = Callable[[str], None]
@@ -82,6 +97,10 @@ class Intrinsics:
         width, height = picture.size
         if self.hfov:
             focal = width / 2.0 / math.tan(math.radians(self.hfov) / 2.0)
+            say(
+                f'--hfov {self.hfov:g} across the upright picture of {width}x{height} is '
+                f'fx = fy = {focal:.1f} px; principal point in the middle'
+            )
             return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
         if self.calibration is not None:
             return self._scaled(self.calibration, picture, say)
@@ -144,37 +163,60 @@ def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
 
 
 def read_camera_info(path: Path) -> Calibration:
-    """Read a calibration as camera_calibration and camera_info_manager write it (YAML).
+    """Read a calibration: YAML of camera_calibration, camera_info_manager or `ros2 topic echo`.
+
+    Returns:
+        The calibration of the pictures: ROI and binning are applied.
 
     Raises:
         IntrinsicsError: no such file, or not a calibration.
     """
+    no_calibration = f'{path} is not a camera calibration'
     try:
-        content = yaml.safe_load(path.read_text('utf-8'))
-        calibration = Calibration(
-            width=int(content['image_width']),
-            height=int(content['image_height']),
-            k=_numbers(content, 'camera_matrix', 9),
-            distortion_model=str(content.get('distortion_model', '')),
-            d=_numbers(content, 'distortion_coefficients'),
-            r=_numbers(content, 'rectification_matrix', 9, IDENTITY),
-            p=_numbers(content, 'projection_matrix', 12, (0.0,) * 12),
-        )
+        # of several documents the first: each message that is echoed ends with ---
+        content = next(yaml.safe_load_all(path.read_text('utf-8')), None)
+        calibration = _calibration(content if isinstance(content, dict) else {})
         Camera.from_calibration(calibration)
     except KeyError as err:
-        raise IntrinsicsError(f'{path} is not a camera calibration: it has no {err}') from err
+        raise IntrinsicsError(
+            f'{no_calibration}: it has no {err}; expected YAML as camera_calibration writes it, or '
+            'what ros2 topic echo --once prints of a camera_info topic'
+        ) from err
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
-        reason = ' '.join(str(err).split())
-        raise IntrinsicsError(f'{path} is not a camera calibration: {reason}') from err
+        raise IntrinsicsError(f'{no_calibration}: {" ".join(str(err).split())}') from err
     return calibration
 
 
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    names = next((names for names in _NAMES if names[2] in content), _NAMES[0])
+    width, height, k, d, r, p = names
+    roi = content.get('roi') or {}
+    return Calibration(
+        width=int(content[width]),
+        height=int(content[height]),
+        k=_numbers(content, k, 9),
+        distortion_model=str(content.get('distortion_model', '')),
+        d=_numbers(content, d),
+        r=_numbers(content, r, 9, IDENTITY),
+        p=_numbers(content, p, 12, (0.0,) * 12),
+        binning_x=int(content.get('binning_x', 0)),
+        binning_y=int(content.get('binning_y', 0)),
+        roi=(
+            int(roi.get('x_offset', 0)),
+            int(roi.get('y_offset', 0)),
+            int(roi.get('width', 0)),
+            int(roi.get('height', 0)),
+        ),
+    ).reduced()
+
+
 def _numbers(
-    content: Any, name: str, count: int = 0, default: tuple[float, ...] = ()
+    content: Mapping[str, Any], name: str, count: int = 0, default: tuple[float, ...] = ()
 ) -> tuple[float, ...]:
     if name not in content and (default or not count):
         return default
-    numbers = tuple(float(number) for number in content[name]['data'])
+    data = content[name]
+    numbers = tuple(float(number) for number in (data['data'] if isinstance(data, dict) else data))
     if count and len(numbers) != count:
         raise ValueError(f'{name} has {len(numbers)} numbers, expected {count}')
     return numbers

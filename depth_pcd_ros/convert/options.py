@@ -59,10 +59,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
     camera = parser.add_argument_group('intrinsics, one of these ways')
-    camera.add_argument('--camera-info', type=Path, metavar='YAML', help='a calibration')
+    camera.add_argument(
+        '--camera-info',
+        type=Path,
+        metavar='YAML',
+        help='a calibration as camera_calibration writes it, or what ros2 topic echo --once prints '
+        'of a camera_info topic',
+    )
     for name in ('fx', 'fy', 'cx', 'cy'):
         camera.add_argument(f'--{name}', type=float, metavar='PX')
-    camera.add_argument('--hfov', type=float, metavar='DEG', help='horizontal field of view')
+    camera.add_argument(
+        '--hfov', type=float, metavar='DEG', help='horizontal field of view of the upright pictures'
+    )
     camera.add_argument(
         '--size',
         type=_size,
