@@ -3,6 +3,7 @@
 
 import json
 import re
+import resource
 import runpy
 import struct
 import subprocess
@@ -268,6 +269,33 @@ def test_missing_input(tmp_path, capsys):
     assert 'nothing.png: no such file' in told
     assert 'b.xyz: it is no photo, video or recording' in told
     assert list(contents(tmp_path / 'out')) == ['a.ply']
+
+
+@pytest.mark.parametrize('out', ['file', 'file/below'])
+def test_no_output_folder(tmp_path, capsys, out):
+    """It is told before any picture is converted."""
+    (tmp_path / 'file').touch()
+    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / out), *CAMERA, *DEMO]
+    assert main(args) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f'{tmp_path / out} cannot be written to' in told[0]
+
+
+def test_failures_of_a_video_are_told_once(tmp_path, capsys):
+    """Not for each of its pictures."""
+    path = video(tmp_path / 'clip.avi', 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        code = main(['convert', path, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    told = capsys.readouterr().err
+    assert told.count('File too large') == 1
+    assert 'clip.avi: 4 times OSError' in told
+    assert contents(tmp_path / 'out') == {}
 
 
 def test_a_failed_write_is_told(tmp_path, capsys):

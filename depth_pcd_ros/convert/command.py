@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import closing
 from importlib.util import find_spec
@@ -54,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         jobs = [_job(source, args, intrinsics, record, report.say) for source in sources]
         _check_present(jobs, sources, record, args)
         engine = create(settings)
+        _make_folder(args.out)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
         if _is_interrupt(err):
             raise KeyboardInterrupt from err
@@ -212,6 +214,15 @@ def _check_present(
             f'{_first(others)} was made with other options: {record.difference(others[0])}; '
             '--resume goes on with the same ones, --resume --force makes again what had others'
         )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise InputsError(f'{folder} cannot be written to: {err.strerror}') from err
+    if not os.access(folder, os.W_OK):
+        raise InputsError(f'{folder} cannot be written to')
 
 
 def _first(paths: list[Path]) -> str:

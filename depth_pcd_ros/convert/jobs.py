@@ -125,22 +125,22 @@ class VideoJob(_FilesJob):
             number = 0
             while video.grab():
                 name = str(Path(self._source.name) / f'{number:06d}')
-                label = f'{self.label}, picture {number}'
                 number += 1
                 # with true scale a picture depends on those before: none is left out
                 if resume and not self._scaled and self._outputs.are_done(name):
-                    yield Present(label)
+                    yield Present(self.label)
                     continue
                 found, bgr = video.retrieve()
                 if not found:
-                    yield Failure(label, ImageError('corrupt_picture', 'it cannot be decoded'))
+                    reason = f'picture {number - 1} cannot be decoded'
+                    yield Failure(self.label, ImageError('corrupt_picture', reason))
                     continue
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 header = PhotoHeader((rgb.shape[1], rgb.shape[0]), orientation)
                 calibration = self._intrinsics.fitted(header, self._say)
                 evidence = Evidence(round(number * 1e9 / rate), sequence=self.label)
                 save = partial(self._outputs.write, name)
-                yield Picture(label, rgb, calibration, save, evidence)
+                yield Picture(self.label, rgb, calibration, save, evidence)
             expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
             if number < expected:
                 self._say(f'{self.label}: {number} pictures could be read, {expected} announced')
