@@ -141,7 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         'view', help='show a cloud in the browser, served to this machine only, until Ctrl-C'
     )
     view.add_argument('file', type=Path, help='.ply of convert')
-    view.add_argument('--port', type=int, default=8080, help='default: 8080, or the next free one')
+    view.add_argument(
+        '--port', type=_port, default=8080, help='default: 8080, or the next free one'
+    )
     view.set_defaults(run=_view)
 
     replay = commands.add_parser(
@@ -172,6 +174,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.set_defaults(run=_replay)
     return parser
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 2**16:
+        raise argparse.ArgumentTypeError(f'{text} is no port, expected 1 to {2**16 - 1}')
+    return value
 
 
 def _positive(text: str) -> float:

@@ -106,4 +106,4 @@ def test_nothing_to_measure_by(tmp_path, capsys):
     assert '3 of 3 pictures tell nothing, no_floor: no floor in view' in err
     assert 'no picture tells the scale' in err
     assert calibrate(tmp_path / 'in', '--scale-source', 'points') == 1
-    assert 'it lacks a PointCloud2 topic' in capsys.readouterr().err
+    assert f'{tmp_path / "in"}: it lacks a PointCloud2 topic' in capsys.readouterr().err

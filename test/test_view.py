@@ -163,6 +163,15 @@ def test_unusable_file(tmp_path, content, capsys):
     assert str(path) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('port', ['0', '-1', '65536', 'http'])
+def test_no_port(tmp_path, port, capsys):
+    """What cannot be a port is refused, where viser would not end."""
+    with pytest.raises(SystemExit) as info:
+        main(['view', str(red_wall(tmp_path / 'wall.ply')), '--port', port])
+    assert info.value.code == 2
+    assert port in capsys.readouterr().err
+
+
 def test_empty_cloud(tmp_path, capsys):
     """A cloud without a point."""
     write_ply(tmp_path / 'cloud.ply', np.empty((0, 4), np.float32))

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
             pipeline = Pipeline(engine, settings.replace(UNFILTERED))
             return _report(*_measured(_samples(args, settings), pipeline, measure))
     except (RecordingError, FrameError, TimeoutError) as err:
-        return _fail(err, 1)
+        return _fail(f'{args.recording}: {err}' if args.recording else err, 1)
 
 
 def _check(args: argparse.Namespace) -> None:
