@@ -12,8 +12,8 @@ import numpy.typing as npt
 from depth_pcd_ros.kernels import FLOAT, given, kernel, written
 from depth_pcd_ros.memory import Memory
 
-# The warmest colour is for this share of the range, and nearer: of 20 m indoors, 0.8 m.
-WARMEST = 1 / 25
+# The warmest colour is for this share of the range, and nearer: of 20 m indoors, 1.25 m.
+WARMEST = 1 / 16
 
 
 def color_range(min_depth: float, max_range: float) -> tuple[float, float]:

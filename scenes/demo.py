@@ -42,6 +42,7 @@ TYPES = {
 # several seconds for a frame.
 PATIENCE = 60.0
 START_TIMEOUT = 120.0  # [s]
+EDGE_FILTER = 84.0  # [deg]; 1 m above the floor, that leaves it whole out to 9.5 m
 # Range of the preview's depth colours [m].
 NEAR, FAR = 0.8, 8.0
 
@@ -99,7 +100,8 @@ def start_node(model: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, '-m', 'depth_pcd_ros.ros.node', '--ros-args']
     for topic, to in (('image', recording.IMAGE), ('camera_info', recording.CAMERA_INFO)):
         command += ['-r', f'{topic}:={to}']
-    command += ['-p', f'model:={model}', '-p', 'frames:=all']
+    for parameter in (f'model:={model}', 'frames:=all', f'edge_filter:={EDGE_FILTER}'):
+        command += ['-p', parameter]
     return subprocess.Popen(command, cwd=ROOT)
 
 

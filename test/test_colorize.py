@@ -54,8 +54,8 @@ def test_impossible_range(near, far):
 
 
 def test_range_of_colours():
-    """The warm end is 1/25 of the range or min_depth; always in order, as `colorize` wants it."""
-    assert color_range(0.1, 20.0) == (0.8, 20.0)
+    """The warm end is 1/16 of the range or min_depth; always in order, as `colorize` wants it."""
+    assert color_range(0.1, 20.0) == (1.25, 20.0)
     assert color_range(2.0, 20.0) == (2.0, 20.0)
-    assert color_range(0.0, 20.0) == (0.8, 20.0)
+    assert color_range(0.0, 20.0) == (1.25, 20.0)
     assert color_range(30.0, 20.0) == (30.0, 60.0)
