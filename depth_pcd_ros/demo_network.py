@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from depth_pcd_ros import state_dict
 from depth_pcd_ros.checkpoints import CheckpointError
 
 NAME = 'depth_pcd_ros demo network 1'  # in the checkpoint's metadata, under 'network'
@@ -150,18 +151,6 @@ def load(path: str | Path) -> DemoNetwork:
     if name != NAME:
         raise CheckpointError(f'{path}: its metadata names the network {name!r}, expected {NAME!r}')
     network = DemoNetwork()
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    if found != expected:
-        missing, extra = sorted(expected.keys() - found), sorted(found.keys() - expected)
-        wrong = [
-            f'{key} is {found[key]}, expected {expected[key]}'
-            for key in sorted(expected.keys() & found)
-            if found[key] != expected[key]
-        ]
-        raise CheckpointError(
-            f'{path}: not the weights of {NAME}: missing {missing[:5]}, extra {extra[:5]}, '
-            f'wrong shapes: {wrong[:5]}'
-        )
+    state_dict.check_fit(tensors, network.state_dict(), path)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)

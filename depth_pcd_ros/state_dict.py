@@ -77,7 +77,9 @@ def check_fit(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path)
     if shapes:
         problems.append(f'has other shapes in {some(shapes)}')
     if types := [
-        f'{key} {value.dtype}' for key, value in found.items() if not value.is_floating_point()
+        f'{key} {found[key].dtype}'
+        for key in sorted(expected.keys() & found)
+        if expected[key].is_floating_point() and not found[key].is_floating_point()
     ]:
         problems.append(f'has other than floating-point numbers in {some(types)}')
     if problems:

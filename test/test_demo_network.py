@@ -103,11 +103,15 @@ def test_export_and_load_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda t: t.pop('head.bias'), r"missing \['head\.bias'\]"),
-        (lambda t: t.update(extra=torch.zeros(1)), r"extra \['extra'\]"),
+        (lambda t: t.pop('head.bias'), r'lacks 1 key \(head\.bias\)'),
+        (lambda t: t.update(extra=torch.zeros(1)), r'has 1 key \(extra\) too many'),
         (
             lambda t: t.update({'head.bias': torch.zeros(2)}),
-            r'head\.bias is \(2,\), expected \(1,\)',
+            r'head\.bias \(2,\) instead of \(1,\)',
+        ),
+        (
+            lambda t: t.update({'head.bias': torch.zeros(1, dtype=torch.int8)}),
+            r'other than floating-point numbers in 1 key \(head\.bias torch\.int8\)',
         ),
     ],
 )
