@@ -24,9 +24,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measure import Row, medians
 from depth_pcd_ros import depth_anything, engine
-from depth_pcd_ros.engine import EngineError
+from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.engine import Engine, EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import MEAN, STD, network_size
+from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
 from test import golden
 
@@ -36,6 +38,8 @@ CPU = (('openvino', 'bf16'), ('openvino', 'fp32'), ('cpu', 'bf16'), ('cpu', 'fp3
 CUDA = (('cuda', 'fp16'), ('cuda', 'bf16'), ('cuda', 'fp32'))
 # How many times faster than eager torch in fp32, with the official pre- and post-processing.
 REQUIRED = {('openvino', 'bf16', 518): (2.1, 2.5), ('cuda', 'fp16', 518): (8.0, 20.0)}
+# From a picture to its cloud, both in host memory [ms].
+CLOUDS = {('openvino', 'bf16', 518): (None, None), ('cuda', 'fp16', 518): (3.0, 1.5)}
 AGREEMENT = {'fp32': 1e-3, 'fp16': 0.01, 'bf16': 0.01}  # mean of the relative difference
 
 
@@ -88,6 +92,8 @@ def _times(
         kind = 'cuda' if device == 'cuda' else 'cpu'
         products[kind, precision] = Product(kind, precision)
         runs[f'{device} {precision}'] = Timed(lambda made=made: made.infer(rgb))
+        if (device, precision, side) in CLOUDS:
+            runs[f'cloud {device} {precision}'] = Timed(clouds_of(made, rgb))
     for (kind, precision), product in products.items():
         runs[f'product {kind} {precision}'] = Timed(product)
     times = medians(runs, rounds, warm_up=1)
@@ -123,8 +129,26 @@ def _times(
                 note='; '.join(notes),
             )
         )
+        if (device, precision, side) in CLOUDS:
+            required, aim = CLOUDS[device, precision, side]
+            rows.append(
+                Row(
+                    stage=f'picture to cloud, {made.device} {precision}',
+                    size=f'{WIDTH}x{HEIGHT}',
+                    value=times[f'cloud {device} {precision}'],
+                    required=required,
+                    aim=aim,
+                )
+            )
         made.close()
     return rows
+
+
+def clouds_of(made: Engine, rgb: np.ndarray) -> Callable[[], Any]:
+    """What makes the cloud of a picture, with the default filters."""
+    pipeline = Pipeline(made, Settings())
+    calibration = Calibration(WIDTH, HEIGHT, (500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0))
+    return lambda: pipeline.points(pipeline.process(rgb, calibration))
 
 
 class Timed:
