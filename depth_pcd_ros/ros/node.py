@@ -148,6 +148,19 @@ class DepthPcdNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
+    def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
+        """Set each of them; what comes over the service does so, too."""
+        results = super().set_parameters(parameter_list)
+        return [
+            parameters.explained(result, [parameter])
+            for result, parameter in zip(results, parameter_list, strict=True)
+        ]
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """Set all or none of them."""
+        result = super().set_parameters_atomically(parameter_list)
+        return parameters.explained(result, parameter_list)
+
     def destroy_node(self) -> None:
         """Stop working, then destroy the node."""
         self._stop()

@@ -7,7 +7,12 @@ import array
 from collections.abc import Sequence
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -44,6 +49,19 @@ def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
         SettingsError: a value is not allowed.
     """
     return settings.replace({p.name: p.value for p in parameters if p.name in OPTIONS})
+
+
+def explained(result: SetParametersResult, parameters: Sequence[Parameter]) -> SetParametersResult:
+    """The result of setting parameters, with a sentence where rclpy gives two numbers of types."""
+    if not result.reason.startswith('Wrong parameter type'):
+        return result
+    for one in parameters:
+        default = getattr(Settings, one.name) if one.name in OPTIONS else one.value
+        several = isinstance(default, tuple)
+        if one.type_ != Parameter.Type.from_parameter_value(list(default) if several else default):
+            reason = _wrong_type(one.name, one.value, default)
+            return SetParametersResult(successful=False, reason=reason)
+    return result
 
 
 def unknown_overrides(node: Node) -> list[str]:

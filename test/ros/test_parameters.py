@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 from rcl_interfaces.msg import ParameterType
-from rcl_interfaces.srv import DescribeParameters, GetParameters
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, PointCloud2
 
 from depth_pcd_ros.settings import OPTIONS, Settings
@@ -138,7 +139,8 @@ def test_the_list_of_live_settings_is_whole():
         ({'stride': 65}, 'stride'),
         ({'stride': 4, 'depth_scale': 1000.0}, 'depth_scale'),
         ({'stride': 4, 'model': 'demo'}, 'model'),
-        ({'stride': 4, 'depth_scale': 2}, 'expected'),
+        ({'stride': 4, 'depth_scale': 2}, 'depth_scale is 2 (int), expected float'),
+        ({'stride': 4, 'scale_bounds': [1, 2]}, 'expected 2 floats, from 0.01 to 100: write [1.0'),
         ({'stride': 4, 'scale_bounds': [1.2, 0.8]}, 'are [1.2, 0.8], expected the lower one first'),
     ],
 )
@@ -148,6 +150,15 @@ def test_a_wrong_change_changes_nothing(node, peer, changes, reason):
     request = GetParameters.Request(names=['stride'])
     assert peer.call(GetParameters, 'get_parameters', request).values[0].integer_value == 1
     assert cloud_of(peer, 4).width == WIDTH
+
+
+def test_an_integer_for_a_float_is_told_how_to_write(node, peer):
+    """As by `ros2 param set /depth_pcd edge_filter 0`, which sets its one parameter like this."""
+    zero = Parameter('edge_filter', value=0).to_parameter_msg()
+    request = SetParameters.Request(parameters=[zero])
+    (result,) = peer.call(SetParameters, 'set_parameters', request).results
+    reason = 'edge_filter is 0 (int), expected float, from 0 to 89.9 deg: write 0.0'
+    assert (result.successful, result.reason) == (False, reason)
 
 
 def test_yaml_file_with_a_typo(run_node, tmp_path):
