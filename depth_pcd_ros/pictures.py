@@ -39,12 +39,12 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
     data = bytes(data)
     if not data:
         raise ImageError('empty_image', f'compressed image of format {picture_format!r} is empty')
-    is_complete = next((check for start, check in _KINDS.items() if data.startswith(start)), None)
-    if is_complete is None and not any(name in picture_format for name in _NAMES):
+    kind = picture_kind(data)
+    if not kind and not any(name in picture_format for name in _NAMES):
         raise ImageError(
             'unknown_format', f'format {picture_format!r} is not one of {", ".join(_NAMES)}'
         )
-    if is_complete is None or not is_complete(data):
+    if not kind or not _IS_COMPLETE[kind](data):
         raise _corrupt(picture_format, data, 'it is damaged or cut off')
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -58,6 +58,11 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
     if is_mosaic and encoding in PACKED:
         return to_rgb(np.ascontiguousarray(picture[..., 0]), encoding)
     return to_rgb(np.asarray(picture), 'rgb8' if has_rgb_order else 'bgr8')
+
+
+def picture_kind(data: bytes) -> str:
+    """What the first bytes of a picture tell: jpeg, png, webp, or '' for none of these."""
+    return next((kind for start, kind in _STARTS.items() if data.startswith(start)), '')
 
 
 def _corrupt(picture_format: str, data: bytes, reason: str) -> ImageError:
@@ -99,9 +104,6 @@ def _webp_is_complete(data: bytes) -> bool:
     return data[8:12] == b'WEBP' and len(data) >= 8 + int.from_bytes(data[4:8], 'little')
 
 
-_KINDS = {
-    b'\xff\xd8\xff': _jpeg_is_complete,
-    b'\x89PNG\r\n\x1a\n': _png_is_complete,
-    b'RIFF': _webp_is_complete,
-}
+_STARTS = {b'\xff\xd8\xff': 'jpeg', b'\x89PNG\r\n\x1a\n': 'png', b'RIFF': 'webp'}
+_IS_COMPLETE = {'jpeg': _jpeg_is_complete, 'png': _png_is_complete, 'webp': _webp_is_complete}
 _NAMES = ('jpeg', 'jpg', 'png', 'webp')

@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+import sys
 
 import cv2
 import numpy as np
@@ -283,6 +284,46 @@ def test_16_bits(tmp_path):
         rgb, _ = read_photo(path)
         expected = np.broadcast_to(np.rint(ramp[..., ::-1] * (255.0 / 65535.0)), (16, 16, 3))
         np.testing.assert_array_equal(rgb, expected)
+
+
+@pytest.mark.parametrize(('ending', 'named'), [('bmp', 'jpg'), ('png', 'jpg'), ('tiff', 'png')])
+def test_misnamed(tmp_path, ending, named):
+    """A photo is read as what it is, whatever its name ends with."""
+    path = tmp_path / f'photo.{ending}'
+    Image.fromarray(RGB).save(path)
+    rgb, _ = read_photo(path.rename(path.with_suffix(f'.{named}')))
+    np.testing.assert_array_equal(rgb, RGB)
+
+
+@pytest.mark.parametrize('named', ['heic', 'jpg'])
+def test_heic(tmp_path, named):
+    """A phone's HEIC, turned by its own header, comes upright and with its focal length."""
+    pytest.importorskip('pillow_heif').register_heif_opener()
+    smooth = cv2.resize(SMOOTH, (320, 240))
+    stored = np.ascontiguousarray(np.rot90(smooth))  # to the left: orientation 6 turns it back
+    Image.fromarray(stored).save(tmp_path / 'a.heic', exif=exif(6, 26).tobytes(), quality=95)
+    rgb, header = read_photo((tmp_path / 'a.heic').rename(tmp_path / f'photo.{named}'))
+    assert header == PhotoHeader((320, 240), 1, 26.0)
+    assert np.abs(rgb.astype(int) - smooth).mean() < 4
+
+
+def test_damaged_heic(tmp_path):
+    """A HEIC that is cut off."""
+    pytest.importorskip('pillow_heif').register_heif_opener()
+    Image.fromarray(RGB).save(tmp_path / 'a.heic')
+    data = (tmp_path / 'a.heic').read_bytes()
+    (tmp_path / 'a.heic').write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match='damaged or cut off'):
+        read_photo(tmp_path / 'a.heic')
+
+
+def test_heic_without_its_library(tmp_path, monkeypatch):
+    """What a HEIC needs is told."""
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    (tmp_path / 'a.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(12))
+    assert read_header(tmp_path / 'a.heic') is None
+    with pytest.raises(ImageError, match='pip install pillow-heif'):
+        read_photo(tmp_path / 'a.heic')
 
 
 def damaged(data):
