@@ -35,6 +35,17 @@ def test_folder(tree):
     ]
 
 
+def test_what_is_left_out_is_said(tree):
+    """Other files of a folder, by their endings; hidden ones are not told."""
+    for name in ('in/a/p.gif', 'in/b/q.gif', 'in/Makefile'):
+        (tree / name).touch()
+    said = []
+    assert ('photo', 'a/p') in [source[1:] for source in find(['in'], tree / 'out', said.append)]
+    assert said == [
+        'left out, because they are no photos, videos or recordings: 2 .gif, 1 .md, 1 Makefile'
+    ]
+
+
 @pytest.mark.parametrize('inputs', [['in/a/p.png', 'in/b/p.png'], ['in/?/p.png']])
 def test_names_tell_files_of_one_name_apart(tree, inputs):
     """Files named one by one, or by a glob."""

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
         args.out = absolute(args.out)
-        sources = find(args.inputs, args.out)
+        sources = find(args.inputs, args.out, report.say)
         _check_scale_source(settings, sources)
         intrinsics = _checked(_intrinsics(args), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
@@ -190,7 +190,7 @@ def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
 
 def _has_focal_length(source: Source) -> bool:
     header = read_header(source.path)
-    return header is not None and header.focal_35mm > 0.0
+    return header is None or header.focal_35mm > 0.0  # without a header: why is told later
 
 
 def _check_present(

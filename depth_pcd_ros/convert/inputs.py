@@ -6,11 +6,14 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-PHOTOS = ('.bmp', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+PHOTOS = (
+    '.bmp', '.heic', '.heif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif',
+    '.tiff', '.webp',
+)  # fmt: skip
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 RECORDINGS = ('.bag', '.db3', '.mcap')
 
@@ -33,7 +36,9 @@ class Source(NamedTuple):
     name: str
 
 
-def find(inputs: Sequence[str], out: Path) -> list[Source]:
+def find(
+    inputs: Sequence[str], out: Path, say: Callable[[str], None] = lambda _: None
+) -> list[Source]:
     """List the files of files, folders (with all below them), globs and .txt lists, each once.
 
     The names are the paths below the deepest folder that holds all inputs, so that they differ
@@ -42,11 +47,13 @@ def find(inputs: Sequence[str], out: Path) -> list[Source]:
     Args:
         inputs: as typed; a list has a path a line, relative to the folder of the list.
         out: the output folder, absolute; what is in it is no input.
+        say: told which other files folders have.
 
     Raises:
         InputsError: nothing is found, a list cannot be read, or `out` is a folder of the inputs.
     """
     files: dict[Path, None] = {}
+    others: Counter[str] = Counter()
     roots = []
     for path in _expand(inputs):
         if not path.is_dir() or _kind(path) == 'recording':
@@ -55,8 +62,15 @@ def find(inputs: Sequence[str], out: Path) -> list[Source]:
         elif path == out:
             raise InputsError(f'{path} is to be read and written: give another folder with -o')
         else:
-            files.update(dict.fromkeys(_below(path, out)))
+            for file in _below(path, out):
+                if not file.is_dir() and _kind_of_name(file) == 'unknown':
+                    others[file.suffix or file.name] += 1
+                else:
+                    files[file] = None
             roots.append(path)
+    if others:
+        kinds = ', '.join(f'{count} {ending}' for ending, count in sorted(others.items()))
+        say(f'left out, because they are no photos, videos or recordings: {kinds}')
     if not files:
         raise InputsError(f'no photo, video or recording in {", ".join(inputs)}')
     root = Path(os.path.commonpath(roots))
@@ -106,13 +120,10 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
     for path in paths:
         if path == out or path.name.startswith('.'):
             continue
-        if _kind(path) != 'unknown':
-            yield path
-        elif path.is_dir():
-            if not path.is_symlink():  # a link may lead in a circle
-                yield from _below(path, out)
-        elif _kind_of_name(path) != 'unknown':
-            yield path  # a link that leads nowhere: it is told
+        if not path.is_dir() or _kind(path) == 'recording':
+            yield path  # also a link that leads nowhere: it is told
+        elif not path.is_symlink():  # a link may lead in a circle
+            yield from _below(path, out)
 
 
 def _kind(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from depth_pcd_ros.convert.inputs import Source
+from depth_pcd_ros.convert.inputs import PHOTOS, RECORDINGS, VIDEOS, Source
 from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.photos import PhotoHeader, read_header, read_photo
@@ -171,7 +171,8 @@ class UnknownJob:
         if self._path.is_dir():
             reason = 'the folder cannot be read'
         elif self._path.exists():
-            reason = 'it is no photo, video or recording'
+            kinds = ', '.join((*PHOTOS, *VIDEOS, *RECORDINGS))
+            reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
         yield Failure(self.label, ImageError('unknown_input', reason))
 
     def close(self) -> None:
