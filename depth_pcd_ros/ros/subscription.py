@@ -98,6 +98,10 @@ class AdaptiveSubscription:
         """Say how many publishers there are and why nothing may come from them."""
         publishers = self._publishers()
         if not publishers:
+            topic = self.topic_name
+            for other in (f'{topic}/compressed', topic.removesuffix('/compressed')):
+                if self._node.count_publishers(other):
+                    return f'no publisher, but there is one of {other}: see image_transport'
             return 'no publisher'
         count = f'{len(publishers)} publisher{"s" if len(publishers) > 1 else ""}'
         own_type = _type_name(self._arguments[0])

@@ -4,7 +4,7 @@
 import pytest
 from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from .conftest import make_image, make_info, wait_until
 
@@ -144,6 +144,21 @@ def test_publisher_of_another_type_is_told(run_node, peer):
         'no image yet on /image: 1 publisher of sensor_msgs/msg/PointCloud2, '
         'expected sensor_msgs/msg/Image'
     )
+
+
+@pytest.mark.parametrize(
+    ('transport', 'wanted', 'published', 'msg_type'),
+    [
+        ('raw', '/image', '/image/compressed', CompressedImage),
+        ('compressed', '/image/compressed', '/image', Image),
+    ],
+)
+def test_the_other_transport_is_told(run_node, peer, transport, wanted, published, msg_type):
+    """A recording may have the compressed images only, and a driver the others only."""
+    run_node({'model': 'slow:0', 'image_transport': transport}, fake=True)
+    peer.publisher(published, msg_type, wait=False)
+    why = f'no publisher, but there is one of {published}: see image_transport'
+    peer.wait_for_status(f'no image yet on {wanted}: {why}')
 
 
 def test_wrong_override_fails_the_transition(run_node, peer):
