@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import diagnostics
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.ros.worker import Worker
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.statistics import Statistics, Summary
@@ -50,11 +50,6 @@ class Activity:
         statistics: Statistics,
         predecessor: Activity | None = None,
     ) -> None:
-        image_type, image_topic = Image, 'image'
-        if settings.image_transport == 'compressed':
-            # beside the image wherever that is remapped to, as image_transport has it
-            image_type = CompressedImage
-            image_topic = node.resolve_topic_name('image') + '/compressed'
         depth = DEPTH[settings.frames]
         self._pipeline = pipeline
         self._since = time.monotonic()
@@ -76,8 +71,7 @@ class Activity:
             self._subscriptions.append(self._camera_info)
             self._image = AdaptiveSubscription(
                 node,
-                image_type,
-                image_topic,
+                *image_topic(node, settings.image_transport),
                 self._worker.take_image,
                 depth,
                 self._worker.count_lost,

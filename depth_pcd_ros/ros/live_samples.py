@@ -10,7 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.calibrate.samples import Sample
 from depth_pcd_ros.convert.recordings import Topics
@@ -18,7 +18,7 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.scale_source import ScaleSource
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
 
@@ -63,16 +63,14 @@ def _spin(
     def take_info(msg: Any) -> None:
         infos.add(stamp_ns(msg.header), msg.header.frame_id, calibration_from_msg(msg))
 
-    compressed = settings.image_transport == 'compressed'
-    image_type = CompressedImage if compressed else Image
-    topic = node.resolve_topic_name('image') + ('/compressed' if compressed else '')
+    image = image_topic(node, settings.image_transport)
     scale_source = ScaleSource(node, settings)
     subscriptions = [
         AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, 1, latched=True),
-        AdaptiveSubscription(node, image_type, topic, lambda msg: newest.append(msg), 1),
+        AdaptiveSubscription(node, *image, lambda msg: newest.append(msg), 1),
         *scale_source.subscriptions,
     ]
-    told = f'no image on {topic}'
+    told = f'no image on {subscriptions[1].topic_name}'
     checked = last = time.monotonic()
     while count:
         executor.spin_once(timeout_sec=0.1)

@@ -10,6 +10,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
 
 from depth_pcd_ros.ros import qos
 from depth_pcd_ros.settings import SettingsError
@@ -170,6 +171,14 @@ class AdaptiveSubscription:
                 self._publishers(),
             )
         )
+
+
+def image_topic(node: Node, transport: str) -> tuple[type[Any], str]:
+    """The message class and the topic of the images with an `image_transport`."""
+    if transport == 'raw':
+        return Image, 'image'
+    # beside the image wherever that is remapped to, as image_transport has it
+    return CompressedImage, node.resolve_topic_name('image') + '/compressed'
 
 
 def _suited(policy: str, publishers: Collection[Any]) -> Any:
