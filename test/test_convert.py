@@ -298,6 +298,18 @@ def test_failures_of_a_video_are_told_once(tmp_path, capsys):
     assert contents(tmp_path / 'out') == {}
 
 
+def test_names_that_are_too_long(tmp_path, capsys):
+    """A name that is too long, or whose outputs' would be, fails for itself."""
+    long = 245 * 'x' + '.png'
+    for name in ('a.png', long):
+        Image.fromarray(smooth(0)).save(tmp_path / name)
+    inputs = [str(tmp_path / name) for name in (long, 300 * 'y' + '.png', 'a.png')]
+    args = ['convert', *inputs, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main([*args, '--write', 'preview']) == 1
+    assert listed(tmp_path / 'out') == ['a.preview.png']
+    assert capsys.readouterr().err.count('File name too long') == 2
+
+
 def test_damaged_photo_without_intrinsics(tmp_path, capsys):
     """That it is damaged is told, not that its EXIF has no focal length."""
     (tmp_path / 'a.jpg').write_bytes(b'\xff\xd8\xff')

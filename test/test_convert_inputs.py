@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which files are found, and the names of what comes of them."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from depth_pcd_ros.convert.inputs import InputsError, find
@@ -56,6 +60,32 @@ def test_one_file(tree):
     """Its own name."""
     assert names(['in/a/p.png'], tree / 'out') == [('photo', 'p')]
     assert names(['in/rec'], tree / 'out') == [('recording', 'rec')]
+
+
+@pytest.fixture
+def locked():
+    """A folder of an unprivileged user, with a photo and a folder that may not be looked into."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / 'lost+found').mkdir()
+        (Path(folder) / 'p.png').touch()
+        for name, mode in (('lost+found', 0o000), ('', 0o755)):
+            (Path(folder) / name).chmod(mode)
+        if root:
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+            (Path(folder) / 'lost+found').chmod(0o755)
+
+
+def test_folder_that_may_not_be_read(locked):
+    """It is an input that fails, and so is a file in it; the others are found."""
+    found = names([str(locked)], locked / 'out')
+    assert found == [('unknown', 'lost+found'), ('photo', 'p')]
+    assert names([str(locked / 'lost+found' / 'q.png')], locked / 'out') == [('unknown', 'q')]
 
 
 def test_tilde(tree, monkeypatch):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what was typed to the files to convert, and the names of what comes of them."""
+"""From what was typed to the files to convert, and the names of what comes of them.
+
+It asks os.path what a path is: pathlib raises where that may not be known, as in lost+found.
+"""
 
 from __future__ import annotations
 
@@ -56,14 +59,14 @@ def find(
     others: Counter[str] = Counter()
     roots = []
     for path in _expand(inputs):
-        if not path.is_dir() or _kind(path) == 'recording':
+        if not os.path.isdir(path) or _kind(path) == 'recording':
             files[path] = None
             roots.append(path.parent)
         elif path == out:
             raise InputsError(f'{path} is to be read and written: give another folder with -o')
         else:
             for file in _below(path, out):
-                if not file.is_dir() and _kind_of_name(file) == 'unknown':
+                if not os.path.isdir(file) and _kind_of_name(file) == 'unknown':
                     others[file.suffix or file.name] += 1
                 else:
                     files[file] = None
@@ -79,7 +82,7 @@ def find(
     def name(path: Path) -> str:
         stem = _stem(path)
         # a video beside a folder of the same name would write into what comes of that
-        taken = stems[stem] > 1 or (stem != path and stem.is_dir())
+        taken = stems[stem] > 1 or (stem != path and os.path.isdir(stem))
         return str((path if taken else stem).relative_to(root))
 
     return [Source(path, _kind(path), name(path)) for path in files]
@@ -88,9 +91,9 @@ def find(
 def _expand(inputs: Sequence[str]) -> Iterator[Path]:
     for text in inputs:
         path = absolute(Path(text))
-        if path.suffix.lower() == '.txt' and path.is_file():
+        if path.suffix.lower() == '.txt' and os.path.isfile(path):
             yield from _listed(path)
-        elif path.exists() or not glob.has_magic(text):
+        elif os.path.exists(path) or not glob.has_magic(text):
             yield path
         else:
             found = [
@@ -120,16 +123,16 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
     for path in paths:
         if path == out or path.name.startswith('.'):
             continue
-        if not path.is_dir() or _kind(path) == 'recording':
+        if not os.path.isdir(path) or _kind(path) == 'recording':
             yield path  # also a link that leads nowhere: it is told
-        elif not path.is_symlink():  # a link may lead in a circle
+        elif not os.path.islink(path):  # a link may lead in a circle
             yield from _below(path, out)
 
 
 def _kind(path: Path) -> str:
-    if path.is_dir():
-        return 'recording' if (path / 'metadata.yaml').is_file() else 'unknown'
-    return _kind_of_name(path) if path.is_file() else 'unknown'
+    if os.path.isdir(path):
+        return 'recording' if os.path.isfile(path / 'metadata.yaml') else 'unknown'
+    return _kind_of_name(path) if os.path.isfile(path) else 'unknown'
 
 
 def _kind_of_name(path: Path) -> str:
@@ -139,7 +142,7 @@ def _kind_of_name(path: Path) -> str:
 
 
 def _stem(path: Path) -> Path:
-    return path if path.is_dir() else path.with_suffix('')
+    return path if os.path.isdir(path) else path.with_suffix('')
 
 
 def absolute(path: Path) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -167,12 +168,15 @@ class UnknownJob:
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Say what is wrong."""
-        reason = 'no such file'
-        if self._path.is_dir():
-            reason = 'the folder cannot be read'
-        elif self._path.exists():
-            kinds = ', '.join((*PHOTOS, *VIDEOS, *RECORDINGS))
-            reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
+        kinds = ', '.join((*PHOTOS, *VIDEOS, *RECORDINGS))
+        reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
+        try:
+            if stat.S_ISDIR(self._path.stat().st_mode):
+                reason = 'the folder cannot be read'
+        except FileNotFoundError:
+            reason = 'no such file'
+        except OSError as err:  # its folder must not be read, say
+            reason = str(err.strerror)
         yield Failure(self.label, ImageError('unknown_input', reason))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +90,8 @@ class Outputs:
 
     def present(self, name: str) -> list[Path]:
         """Those of the files of a picture that are there."""
-        return [path for path in self.paths(name) if path.exists()]
+        # not Path.exists, which raises where a name is too long
+        return [path for path in self.paths(name) if os.path.exists(path)]
 
     def present_below(self, folder: str) -> list[Path]:
         """The files in a folder of pictures that are there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ class Record:
 
     def is_done(self, path: Path) -> bool:
         """Whether this file is there and is not known to be of other options."""
-        return path.exists() and self._ids.get(self._name(path), self._id) == self._id
+        return os.path.exists(path) and self._ids.get(self._name(path), self._id) == self._id
 
     def begin(self, path: Path) -> None:
         """Note that this file is made from here on; one that was not made so is removed.
