@@ -41,6 +41,7 @@ FOREIGN = {
     *('--show-args', '--system-site-packages', '--shm-size', '--ipc', '--network', '--gpus'),
     *('--build-arg', 'send_buffer_limit', 'octomap_server', 'global_frame', 'frame_id'),
     *('min_obstacle_height', 'depth_layer', 'rmw_zenoh_cpp', 'image_transport', 'image_rect'),
+    'camera_info_url',
 }
 WORDS = set(re.findall(r'[\w.-]+', SOURCE)) | FOREIGN  # in the code
 
