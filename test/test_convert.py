@@ -2,6 +2,7 @@
 """The command depth-pcd convert as a user runs it, on photos and videos."""
 
 import json
+import os
 import re
 import resource
 import runpy
@@ -308,6 +309,20 @@ def test_names_that_are_too_long(tmp_path, capsys):
     assert main([*args, '--write', 'preview']) == 1
     assert listed(tmp_path / 'out') == ['a.preview.png']
     assert capsys.readouterr().err.count('File name too long') == 2
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    """A photo is converted; a video, which OpenCV would crash on, is refused."""
+    photo, clip = (os.fsencode(tmp_path) + name for name in (b'/\xe9.png', b'/\xe8.avi'))
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    os.rename(tmp_path / 'a.png', photo)
+    os.rename(video(tmp_path / 'a.avi', 2), clip)
+    args = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', photo, clip]
+    args += ['-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, errors='replace')
+    assert done.returncode == 1, done.stderr
+    assert 'its name is not UTF-8: rename it' in done.stderr
+    assert '1 converted, 1 failed' in done.stderr
 
 
 def test_damaged_photo_without_intrinsics(tmp_path, capsys):

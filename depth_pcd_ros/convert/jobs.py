@@ -105,8 +105,11 @@ class VideoJob(_FilesJob):
 
     def pictures(self) -> int:
         """What the header says, which may be wrong."""
-        video = cv2.VideoCapture(str(self._source.path))
-        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 1
+        try:
+            video = _opened(self._source.path)
+        except ImageError:  # it is told when the video is read
+            return 1
+        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
         video.release()
         return max(count, 1)
 
@@ -116,10 +119,8 @@ class VideoJob(_FilesJob):
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the video picture by picture; OpenCV turns them upright."""
-        video = cv2.VideoCapture(str(self._source.path))
+        video = _opened(self._source.path)
         try:
-            if not video.isOpened():
-                raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
             rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
             turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META))
             orientation = ORIENTATIONS.get(turned % 360, 1)
@@ -190,7 +191,26 @@ def picture_size(source: Source) -> tuple[int, int] | None:
         return header.size if header else None
     if source.kind != 'video':
         return None
-    video = cv2.VideoCapture(str(source.path))
+    try:
+        video = _opened(source.path)
+    except ImageError:
+        return None
     found, bgr = video.read()
     video.release()
     return (int(bgr.shape[1]), int(bgr.shape[0])) if found else None
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    """Open a video.
+
+    Raises:
+        ImageError: `corrupt_video`.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as err:  # with such a name OpenCV 5.0 ends the process
+        raise ImageError('corrupt_video', 'its name is not UTF-8: rename it') from err
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
+    return video
