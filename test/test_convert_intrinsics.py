@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+import struct
 import sys
 
 import cv2
@@ -293,6 +294,15 @@ def test_misnamed(tmp_path, ending, named):
     Image.fromarray(RGB).save(path)
     rgb, _ = read_photo(path.rename(path.with_suffix(f'.{named}')))
     np.testing.assert_array_equal(rgb, RGB)
+
+
+def test_200_megapixels(tmp_path):
+    """The orientation and focal length of a phone's largest photos, of which this is the header."""
+    path = tmp_path / 'a.jpg'
+    Image.fromarray(RGB).save(path, exif=exif(6, 24))
+    sizes = (struct.pack('>HH', *size) for size in ((HEIGHT, WIDTH), (12240, 16320)))
+    path.write_bytes(path.read_bytes().replace(*sizes))
+    assert read_header(path) == PhotoHeader((12240, 16320), 6, 24.0)
 
 
 @pytest.mark.parametrize('named', ['heic', 'jpg'])

@@ -23,7 +23,9 @@ _HEIF = (b'ftypheic', b'ftypheix', b'ftypheim', b'ftypheis', b'ftypmif1')
 
 
 # Pillow raises any of these for damaged files.
-_DAMAGED = (OSError, ValueError, TypeError, SyntaxError, RuntimeError, Image.DecompressionBombError)
+_DAMAGED = (OSError, ValueError, TypeError, SyntaxError, RuntimeError)
+# Pillow would not even tell the orientation of a phone's 200 megapixels. OpenCV has its own limit.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class PhotoHeader(NamedTuple):
@@ -44,7 +46,7 @@ def read_header(path: Path) -> PhotoHeader | None:
     """Read the size and EXIF of a photo; None where that cannot be done."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # that the EXIF is damaged, or the photo large
+            warnings.simplefilter('ignore')  # that the EXIF is damaged
             with path.open('rb') as file, _opened(file) as photo:
                 exif, size = photo.getexif(), (int(photo.size[0]), int(photo.size[1]))
                 is_tiff = photo.format == 'TIFF'
@@ -91,10 +93,8 @@ def _decode(data: bytes) -> Rgb:
 
 def _decode_heif(data: bytes) -> Rgb:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # that the photo is large
-            with _opened(io.BytesIO(data)) as photo:
-                return np.asarray(photo.convert('RGB'), np.uint8)
+        with _opened(io.BytesIO(data)) as photo:
+            return np.asarray(photo.convert('RGB'), np.uint8)
     except ImageError:
         raise
     except _DAMAGED as err:
