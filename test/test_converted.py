@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -139,10 +140,17 @@ def test_a_folder_that_cannot_be_made_is_told_and_done_without(tmp_path, monkeyp
     """The network runs all the same, and nothing is left of it."""
     (tmp_path / 'file').touch()
     monkeypatch.setenv(converted.FOLDER_VARIABLE, str(tmp_path / 'file' / 'cache'))
+    make, made = tempfile.TemporaryDirectory, []
+
+    def spied(**where):
+        made.append(make(**where))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, 'TemporaryDirectory', spied)
     assert infer().shape == (30, 40)
     assert 'Not a directory' in caplog.text
     assert converted.FOLDER_VARIABLE in caplog.text
-    assert not list(Path('/dev/shm').glob('depth_pcd_ros-*'))
+    assert [Path(folder.name).exists() for folder in made] == [False]
 
 
 def test_a_full_disk_is_told_and_done_without(tmp_path, monkeypatch, caplog):
