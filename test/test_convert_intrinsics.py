@@ -178,6 +178,18 @@ def test_calibration_of_the_stored_photo():
     assert 'turned upright' in said[0]
 
 
+@pytest.mark.parametrize(('orientation', 'turned'), [(0, False), (1, False), (3, True)])
+def test_calibration_of_a_photo_upside_down(orientation, turned):
+    """A phone held the other way round: a sensor's calibration is turned, though both sizes fit."""
+    picture = PhotoHeader((WIDTH, HEIGHT), orientation)
+    given = Intrinsics(calibration=CALIBRATION, origin='--camera-info x.yaml')
+    expected = upright_calibration(CALIBRATION, 3) if turned else CALIBRATION
+    assert given.fitted(picture, lambda _: None) == expected
+    # numbers without a size are for what is shown
+    shown = Intrinsics(calibration=dataclasses.replace(CALIBRATION, width=0, height=0))
+    assert shown.with_size((WIDTH, HEIGHT), 'why').fitted(picture, lambda _: None) == CALIBRATION
+
+
 YAML = """\
 image_width: 40
 image_height: 30

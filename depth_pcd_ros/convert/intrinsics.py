@@ -14,7 +14,7 @@ import yaml
 
 from depth_pcd_ros.calibration import IDENTITY, Calibration, CameraError
 from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.convert.orientation import upright_calibration, upright_size
+from depth_pcd_ros.convert.orientation import is_turned, upright_calibration, upright_size
 from depth_pcd_ros.convert.photos import PhotoHeader
 
 # Diagonal of the 36 mm x 24 mm film that a 35 mm equivalent focal length is for.
@@ -60,11 +60,14 @@ class Intrinsics:
         calibration: numbers for one size; width and height are zero where no size was given.
         origin: the option that they come from, for messages.
         hfov: horizontal field of view [deg], 0 where not given.
+        upright: the numbers are for pictures as they are shown, and not for the sensor's, as a
+            calibration is, where they fit both: a phone held the other way round turns by 180 deg.
     """
 
     calibration: Calibration | None = None
     origin: str = ''
     hfov: float = 0.0
+    upright: bool = False
 
     @property
     def given(self) -> bool:
@@ -77,11 +80,11 @@ class Intrinsics:
         return self.calibration is not None and not self.calibration.width
 
     def with_size(self, size: tuple[int, int], why: str) -> Intrinsics:
-        """The same for pictures of this width and height [px], and why it is these."""
+        """The same for upright pictures of this width and height [px], and why it is these."""
         if self.calibration is None:
             return self
         calibration = dataclasses.replace(self.calibration, width=size[0], height=size[1])
-        return Intrinsics(calibration, f'{self.origin} ({why})')
+        return Intrinsics(calibration, f'{self.origin} ({why})', upright=True)
 
     def fitted(self, picture: PhotoHeader, say: Say) -> Calibration:
         """The calibration of an upright picture.
@@ -114,17 +117,20 @@ class Intrinsics:
         return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
 
     def _scaled(self, calibration: Calibration, picture: PhotoHeader, say: Say) -> Calibration:
-        size = picture.size
-        if not _same_shape((calibration.width, calibration.height), size):
-            stored = upright_size((calibration.width, calibration.height), picture.orientation)
-            if not _same_shape(stored, size):
-                raise CameraError(
-                    'size_mismatch',
-                    f'the picture is {size[0]}x{size[1]}, but {self.origin} is for '
-                    f'{calibration.width}x{calibration.height}, another aspect ratio',
-                )
+        size, given = picture.size, (calibration.width, calibration.height)
+        fits = _same_shape(given, size)
+        stored = is_turned(picture.orientation) and _same_shape(
+            given, upright_size(size, picture.orientation)
+        )
+        if stored and not (fits and self.upright):
             calibration = upright_calibration(calibration, picture.orientation)
             say(f'{self.origin} is turned upright with the photo (EXIF orientation)')
+        elif not fits:
+            raise CameraError(
+                'size_mismatch',
+                f'the picture is {size[0]}x{size[1]}, but {self.origin} is for '
+                f'{calibration.width}x{calibration.height}, another aspect ratio',
+            )
         if (calibration.width, calibration.height) != size:
             say(
                 f'{self.origin} is for {calibration.width}x{calibration.height} and scaled to '

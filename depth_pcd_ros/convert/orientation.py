@@ -33,6 +33,11 @@ def upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.u
     return pixels[::down, ::right]
 
 
+def is_turned(orientation: int) -> bool:
+    """Whether the upright picture differs from the stored one."""
+    return _turned(orientation) != _MATRICES[1]
+
+
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Width and height of the upright picture [px]."""
     return (size[1], size[0]) if _swaps(orientation) else size
