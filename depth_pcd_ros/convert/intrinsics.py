@@ -60,8 +60,8 @@ class Intrinsics:
         calibration: numbers for one size; width and height are zero where no size was given.
         origin: the option that they come from, for messages.
         hfov: horizontal field of view [deg], 0 where not given.
-        upright: the numbers are for pictures as they are shown, and not for the sensor's, as a
-            calibration is, where they fit both: a phone held the other way round turns by 180 deg.
+        upright: numbers that fit a picture both as it is stored and as it is shown, as that of a
+            phone held upside down, are for what is shown. Otherwise they are the sensor's.
     """
 
     calibration: Calibration | None = None
