@@ -90,24 +90,21 @@ def create(settings: Settings) -> Engine:
         EngineError: a device or a precision that there is not.
         CheckpointError: see `depth_pcd_ros.checkpoints.resolve` and `depth_anything.load`.
     """
-    device = settings.device
-    if device == 'auto':
+    if settings.device == 'auto':
         from depth_pcd_ros.engine.devices import default_device
 
-        device = default_device()
-    size = (settings.max_depth, settings.input_size)
-    arguments = (settings.model, *size, device, settings.precision)
-    kind = device.partition(':')[0]
+        settings = settings.replace({'device': default_device()})
+    kind = settings.device.partition(':')[0]
     if kind == 'openvino':
         from depth_pcd_ros.engine.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(*arguments)
+        return OpenVinoEngine(settings)
     if kind == 'cuda':
         from depth_pcd_ros.engine.cuda_engine import CudaEngine
 
-        return CudaEngine(*arguments)
+        return CudaEngine(settings)
     if kind == 'cpu':
         from depth_pcd_ros.engine.torch_engine import TorchEngine
 
-        return TorchEngine(*arguments)
-    raise EngineError(f'device is {device!r}, expected {DEVICES}')
+        return TorchEngine(settings)
+    raise EngineError(f'device is {settings.device!r}, expected {DEVICES}')

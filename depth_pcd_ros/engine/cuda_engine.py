@@ -19,6 +19,7 @@ from depth_pcd_ros.engine import DEVICES, EngineError
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.torch_engine import TorchEngine
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
 
 MAX_GRAPHS = 3  # each holds the memory of a run; a camera has one size, or a few
 WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their kernels in them
@@ -33,15 +34,8 @@ class CudaEngine(TorchEngine):
 
     auto_precision = 'fp16'
 
-    def __init__(
-        self,
-        model: str,
-        max_depth: float = 0.0,
-        input_size: int = 0,
-        device: str = 'cuda',
-        precision: str = 'auto',
-    ) -> None:
-        super().__init__(model, max_depth, input_size, device, precision)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self._path = DevicePath(self._network)
         self._graphs: OrderedDict[Shape, Graph] = OrderedDict()  # by shape of the pictures
 

@@ -19,6 +19,7 @@ from depth_pcd_ros.engine.openvino_runtime import openvino, reason
 from depth_pcd_ros.engine.preprocess import Preprocessor
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
 
 # A compiled network holds about 100 MB for ViT-S. A camera has one size, or a few.
 MAX_SIZES = 3
@@ -32,27 +33,20 @@ log = logging.getLogger(__name__)
 class OpenVinoEngine(BaseEngine):
     """Runs a network frame by frame. See `depth_pcd_ros.engine.Engine` and `create`."""
 
-    def __init__(
-        self,
-        model: str,
-        max_depth: float,
-        input_size: int,
-        device: str,
-        precision: str,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._core = openvino().Core()
-        self._target = _target(device, self._core.available_devices)
-        self.model = model
+        self._target = _target(settings.device, self._core.available_devices)
+        self.model = settings.model
         self.device = f'openvino:{self._target}'
-        self.precision = self._precision(precision)
+        self.precision = self._precision(settings.precision)
 
-        checkpoint = checkpoints.resolve(model, max_depth)
+        checkpoint = checkpoints.resolve(settings.model, settings.max_depth)
         self.focal_train = checkpoint.focal_train
         weights = 'fp32' if self.precision == 'fp32' else 'fp16'
         with converted.converted(checkpoint, weights) as network:
             self._network = self._core.read_model(network.path)
         self.max_depth = network.max_depth
-        self.input_size = input_size or network.input_size
+        self.input_size = settings.input_size or network.input_size
         self._preprocess = Preprocessor()
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
 

@@ -14,6 +14,7 @@ from depth_pcd_ros.engine import DEVICES, EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import Preprocessor
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.settings import Settings
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -23,23 +24,17 @@ class TorchEngine(BaseEngine):
 
     auto_precision = 'fp32'
 
-    def __init__(
-        self,
-        model: str,
-        max_depth: float,
-        input_size: int,
-        device: str,
-        precision: str,
-    ) -> None:
-        self.model = model
-        self.device = self._checked(device)
-        self.precision = self.auto_precision if precision == 'auto' else precision
+    def __init__(self, settings: Settings) -> None:
+        self.model = settings.model
+        self.device = self._checked(settings.device)
+        auto = settings.precision == 'auto'
+        self.precision = self.auto_precision if auto else settings.precision
 
-        checkpoint = checkpoints.resolve(model, max_depth)
+        checkpoint = checkpoints.resolve(settings.model, settings.max_depth)
         self.focal_train = checkpoint.focal_train
         network = networks.load(checkpoint)
         self.max_depth = float(network.max_depth)
-        self.input_size = input_size or int(network.input_size)
+        self.input_size = settings.input_size or int(network.input_size)
         self._preprocess = Preprocessor()
         self._dtype = DTYPES[self.precision]
         self._network = network.to(self.device, self._dtype)
