@@ -4,6 +4,8 @@
 ROS ?= kilted
 PYTHON ?= python3
 MODEL ?= demo
+# how many processes share the tests, a file each; those in test/ros, which mostly wait, come first
+WORKERS ?= 2
 # ROS=none: no ROS and no torch, an environment for each Python
 NONE := $(if $(filter none,$(ROS)),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 VENV := .venv$(if $(filter-out kilted,$(ROS)),-$(ROS))$(NONE)
@@ -49,7 +51,7 @@ $(READY): $(REQUIREMENTS) setup.py
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo 'Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@$(PY) -m pip install --disable-pip-version-check $(REQUIREMENTS:%=-r %) \
-	  && $(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . || { \
+	  && flock setup.py $(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . || { \
 	  echo 'The set-up has failed: the last lines above name the package. Is the network there, or' \
 	    'a proxy to be set (https_proxy)? Run make again: what was downloaded is kept.' >&2; exit 1; }
 	@touch $@
@@ -58,7 +60,7 @@ demo: $(READY)
 	$(PY) -m scenes.demo --model $(MODEL)
 
 test: $(READY)
-	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Without ROS 2 the tests in test/ros are left out, without torch those that import it."""
 
+import functools
 import importlib.util
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -49,10 +51,30 @@ def pytest_report_header():
 
 def pytest_configure(config):
     """Keep converted networks out of the user's cache; all tests share them."""
+    if is_worker(config):  # the variable is set
+        return
     config.converted_networks = tempfile.mkdtemp(prefix='depth_pcd_ros-test-')
     os.environ[converted.FOLDER_VARIABLE] = config.converted_networks
 
 
 def pytest_unconfigure(config):
     """Remove them."""
-    shutil.rmtree(config.converted_networks, ignore_errors=True)
+    if not is_worker(config):
+        shutil.rmtree(config.converted_networks, ignore_errors=True)
+
+
+def is_worker(config):
+    """Whether this process is one of several that share the tests (pytest-xdist)."""
+    return hasattr(config, 'workerinput')
+
+
+def pytest_runtest_setup(item):
+    """Leave the processor to the tests in test/ros beside this one: some look at the clock."""
+    if is_worker(item.config) and Path(__file__).parent / 'ros' not in item.path.parents:
+        step_back()
+
+
+@functools.cache
+def step_back():
+    """Have a lower priority from now on; the tests in test/ros come before all others."""
+    os.nice(10)
