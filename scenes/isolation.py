@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep the demo's and the tests' topics on this machine, apart from those of other programs."""
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -12,7 +13,6 @@ from depth_pcd_ros.environment import PROFILE_VARIABLES, for_large_messages
 
 PROFILE = Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml'
 DOMAINS = 100  # from 1; the ports of higher ones are those that the system hands out
-_claims: list[socket.socket] = []  # of the domains of this process, until it ends
 
 
 def isolate() -> None:
@@ -43,7 +43,7 @@ def claim_domain() -> int:
         except OSError:
             claim.close()
             continue
-        _claims.append(claim)
+        atexit.register(claim.close)
         return domain
     raise OSError(f"each of the ROS domains 1 to {DOMAINS} is another test's or demo's")
 

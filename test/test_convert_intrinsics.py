@@ -247,6 +247,7 @@ def test_echoed_camera_info(tmp_path, names):
     ('old', 'new', 'reason'),
     [
         ('camera_matrix', 'matrix', "no 'camera_matrix'"),
+        ('distortion_coefficients', 'distorsion', "no 'distortion_coefficients'"),
         ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
         ('[35', '[.nan', 'not finite'),
         ('plumb_bob', 'plum', 'plum'),

@@ -20,14 +20,14 @@ def claim_in_another_process(pid):
 
 def test_no_domain_is_shared(monkeypatch):
     """Processes whose ids ask for the same domain have different ones, for as long as they live."""
-    claims = []
-    monkeypatch.setattr(isolation, '_claims', claims)
+    ends = []
+    monkeypatch.setattr(isolation.atexit, 'register', ends.append)
     domain = isolation.claim_domain()
     pid = domain - 1
     other = claim_in_another_process(pid)
     assert other != domain
     assert {domain, other} <= set(range(1, 101))
-    claims.pop().close()
+    ends.pop()()
     monkeypatch.setattr(os, 'getpid', lambda: pid)
     assert isolation.claim_domain() == domain
-    claims.pop().close()
+    ends.pop()()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What enters the network, against the official way in cv2 and NumPy."""
 
-import gc
 import threading
 
 import cv2
@@ -72,9 +71,7 @@ def test_its_thread_ends_with_it():
     preprocessor = Preprocessor()
     preprocessor(noise(48, 64), (56, 70))
     (helper,) = set(threading.enumerate()) - before
-    del preprocessor
-    gc.collect()
-    helper.join(10)
+    preprocessor.close()
     assert not helper.is_alive()
 
 

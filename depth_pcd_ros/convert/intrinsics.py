@@ -197,12 +197,13 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
     names = next((names for names in _NAMES if names[2] in content), _NAMES[0])
     width, height, k, d, r, p = names
     roi = content.get('roi') or {}
+    distortion_model = str(content.get('distortion_model', ''))
     return Calibration(
         width=int(content[width]),
         height=int(content[height]),
         k=_numbers(content, k, 9),
-        distortion_model=str(content.get('distortion_model', '')),
-        d=_numbers(content, d),
+        distortion_model=distortion_model,
+        d=_numbers(content, d, default=None if distortion_model else ()),
         r=_numbers(content, r, 9, IDENTITY),
         p=_numbers(content, p, 12, (0.0,) * 12),
         binning_x=int(content.get('binning_x', 0)),
@@ -217,9 +218,12 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
 
 
 def _numbers(
-    content: Mapping[str, Any], name: str, count: int = 0, default: tuple[float, ...] = ()
+    content: Mapping[str, Any],
+    name: str,
+    count: int = 0,
+    default: tuple[float, ...] | None = None,
 ) -> tuple[float, ...]:
-    if name not in content and (default or not count):
+    if name not in content and default is not None:
         return default
     data = content[name]
     numbers = tuple(float(number) for number in (data['data'] if isinstance(data, dict) else data))

@@ -65,6 +65,7 @@ class OpenVinoEngine(BaseEngine):
         return precision
 
     def _free(self) -> None:
+        self._preprocess.close()
         self._requests.clear()
         del self._network, self._core
 

@@ -93,6 +93,10 @@ class Preprocessor:
             helping.result()
         return out
 
+    def close(self) -> None:
+        """End the second thread; without this, Python does, in a callback that swallows Ctrl-C."""
+        self._helper.shutdown()
+
     def _make_room(self, shape: tuple[int, ...], size: tuple[int, int]) -> None:
         height, width = shape[:2]
         self._for = (shape, size)

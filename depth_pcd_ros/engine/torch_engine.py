@@ -40,6 +40,7 @@ class TorchEngine(BaseEngine):
         self._network = network.to(self.device, self._dtype)
 
     def _free(self) -> None:
+        self._preprocess.close()
         del self._network
 
     def _depth(
