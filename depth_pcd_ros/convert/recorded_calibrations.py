@@ -9,8 +9,8 @@ from typing import Any
 from rosbags.highlevel import AnyReader
 
 from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.camera_infos import CameraInfos
 from depth_pcd_ros.messages import calibration_from_msg, stamp_ns
-from depth_pcd_ros.ros.camera_infos import CameraInfos
 
 
 class RecordedCalibrations:

@@ -13,10 +13,10 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.calibrate.samples import Sample
+from depth_pcd_ros.camera_infos import CameraInfos
 from depth_pcd_ros.convert.recordings import Topics
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg, stamp_ns
-from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.scale.messages import TOPICS

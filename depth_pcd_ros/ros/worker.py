@@ -16,13 +16,14 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.camera_infos import CameraInfos
 from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame_queue import FrameQueue
 from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.messages import stamp_ns
 from depth_pcd_ros.pipeline import Estimate, Frame, Pipeline
 from depth_pcd_ros.ros import image_msgs
-from depth_pcd_ros.ros.camera_infos import CameraInfos
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.ros.scale_source import ScaleSource, scale_msg
 from depth_pcd_ros.scale.readings import Evidence
@@ -116,7 +117,7 @@ class Worker:
     def take_camera_info(self, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""
         changed = self.camera_infos.add(
-            _nanoseconds(msg.header.stamp),
+            stamp_ns(msg.header),
             msg.header.frame_id,
             image_msgs.calibration_from_msg(msg),
         )
@@ -195,11 +196,11 @@ class Worker:
             self._statistics.unwanted()
             return None
         header = arrival.msg.header
-        stamp_ns = _nanoseconds(header.stamp)
+        stamp = stamp_ns(header)
         rgb = image_msgs.rgb_from_msg(arrival.msg)
         height, width = rgb.shape[:2]
-        calibration = self.camera_infos.find(stamp_ns, header.frame_id, width, height)
-        evidence = self._scale_source.evidence(stamp_ns, header.frame_id)
+        calibration = self.camera_infos.find(stamp, header.frame_id, width, height)
+        evidence = self._scale_source.evidence(stamp, header.frame_id)
         estimate = self._in_network(rgb, calibration)
         return functools.partial(self._publish, arrival, wanted, estimate, evidence)
 
@@ -216,7 +217,7 @@ class Worker:
         for topic in wanted:
             self._publishers[topic].publish(self._result(topic, frame, header))
         now = time.monotonic()
-        stamp_age = self._node.get_clock().now().nanoseconds - _nanoseconds(header.stamp)
+        stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
         self._statistics.published(
             Published(
                 time=now,
@@ -261,8 +262,3 @@ class Worker:
         if count:
             times = f' ({count} times so far)' if count > 1 else ''
             self._node.get_logger().error(f'frame dropped, {err.cause}: {err}{times}')
-
-
-def _nanoseconds(stamp: Any) -> int:
-    # rclpy's Time refuses the negative seconds that a broken stamp may have
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)

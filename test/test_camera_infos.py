@@ -7,8 +7,8 @@ import time
 import pytest
 
 from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.camera_infos import KEPT, PATIENCE, CameraInfos
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.ros.camera_infos import KEPT, PATIENCE, CameraInfos
 
 
 def calibration(focal, width=64, height=48):
