@@ -12,7 +12,7 @@ from depth_pcd_ros.errors import FrameError
 
 # Among so many of the last ones, one is looked for that fits an image without its own.
 RECENT = 64
-# So many are found by their stamp: with `frames: all`, 1 GiB of images wait, which may be small.
+# Where every image is worked on, so many are found by their stamp: 1 GiB of small images may wait.
 KEPT = 2**14
 # How long an image waits for the CameraInfo of its own stamp, which many drivers publish second.
 PATIENCE = 0.05  # [s]
@@ -25,9 +25,14 @@ class _Entry(NamedTuple):
 
 
 class CameraInfos:
-    """The last calibrations; safe to use from several threads."""
+    """The last calibrations; safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        kept: how many are found by the stamp of an image.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._recent: collections.deque[_Entry] = collections.deque(maxlen=RECENT)
         self._by_stamp: dict[tuple[int, str], _Entry] = {}  # and frame_id; the oldest one first
         self._changed = threading.Condition()
@@ -59,7 +64,7 @@ class CameraInfos:
             self._recent.append(entry)
             self._by_stamp.pop((stamp_ns, frame_id), None)  # to the end, in a recording's next loop
             self._by_stamp[stamp_ns, frame_id] = entry
-            if len(self._by_stamp) > KEPT:
+            if len(self._by_stamp) > self._kept:
                 del self._by_stamp[next(iter(self._by_stamp))]
             self._changed.notify_all()
         return last is not None and is_new

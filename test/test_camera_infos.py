@@ -7,7 +7,7 @@ import time
 import pytest
 
 from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.camera_infos import KEPT, PATIENCE, CameraInfos
+from depth_pcd_ros.camera_infos import KEPT, PATIENCE, RECENT, CameraInfos
 from depth_pcd_ros.errors import FrameError
 
 
@@ -36,7 +36,11 @@ def test_own_stamp_then_newest_that_fits():
 
 def test_own_stamp_behind_a_slow_network():
     """An image that waited while a thousand others came still has its own; at last it is gone."""
-    infos = CameraInfos()
+    live, infos = CameraInfos(RECENT), CameraInfos()
+    for stamp_ns in range(RECENT + 1):
+        live.add(stamp_ns, 'camera', calibration(10.0 + stamp_ns))
+    assert find(live, 1)[0] == 11.0
+    assert find(live, 0)[0] == 10.0 + RECENT  # of a live camera's images none is that late
     infos.add(0, 'camera', calibration(5.0))
     for stamp_ns in range(1, KEPT + 1):
         infos.add(stamp_ns, 'camera', calibration(10.0 + stamp_ns % 1000))

@@ -13,7 +13,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.calibrate.samples import Sample
-from depth_pcd_ros.camera_infos import CameraInfos
+from depth_pcd_ros.camera_infos import RECENT, CameraInfos
 from depth_pcd_ros.convert.recordings import Topics
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg, stamp_ns
@@ -57,7 +57,7 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
 def _spin(
     node: Any, executor: Any, settings: Settings, count: int, patience: float
 ) -> Iterator[Sample]:
-    infos = CameraInfos()
+    infos = CameraInfos(RECENT)
     newest: collections.deque[Any] = collections.deque(maxlen=1)
 
     def take_info(msg: Any) -> None:

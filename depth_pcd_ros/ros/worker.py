@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.camera_infos import CameraInfos
+from depth_pcd_ros.camera_infos import KEPT, RECENT, CameraInfos
 from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame_queue import FrameQueue
@@ -70,7 +70,6 @@ class Worker:
         scale_source: ScaleSource,
         predecessor: Worker | None = None,
     ) -> None:
-        self.camera_infos = CameraInfos()
         self.scale: ScaleState | None = None  # of the last frame
         self._scale_source = scale_source
         self._node = node
@@ -80,6 +79,7 @@ class Worker:
         # Of the last messages: publish() has copied what is in it when it returns.
         self._memory = {topic: Memory() for topic in publishers}
         self._keep_all = pipeline.settings.frames == 'all'
+        self.camera_infos = CameraInfos(KEPT if self._keep_all else RECENT)
         self._queue: FrameQueue[Arrival] = FrameQueue(
             keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES
         )
