@@ -10,8 +10,9 @@ import os
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # glibc returns the memory of each message to the system and gets the next one page by page, which
 # takes longer than the message. 32 MiB is the most that it allows as the first of these, and as
-# much as a cloud of 1920x1080.
+# much as a cloud of 1920x1080. One arena for all threads: else each keeps frames that are done.
 MALLOC = {
+    'MALLOC_ARENA_MAX': '1',
     'MALLOC_MMAP_THRESHOLD_': str(32 << 20),
     'MALLOC_TRIM_THRESHOLD_': str(128 << 20),
     'MALLOC_TOP_PAD_': str(16 << 20),
