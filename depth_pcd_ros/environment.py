@@ -10,7 +10,7 @@ import os
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # glibc returns the memory of each message to the system and gets the next one page by page, which
 # takes longer than the message. 32 MiB is the most that it allows as the first of these, and as
-# much as a cloud of 1920x1080. One arena for all threads: else each keeps frames that are done.
+# much as a cloud of 1920x1080. One arena for all threads, or each keeps what it has freed.
 MALLOC = {
     'MALLOC_ARENA_MAX': '1',
     'MALLOC_MMAP_THRESHOLD_': str(32 << 20),
