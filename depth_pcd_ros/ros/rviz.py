@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import rclpy
 from ament_index_python.packages import get_package_share_directory
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
@@ -44,13 +44,17 @@ def main(args: Sequence[str] | None = None) -> int:
         distribution = os.environ.get('ROS_DISTRO', '$ROS_DISTRO')
         print(f'There is no rviz2: apt install ros-{distribution}-rviz2', file=sys.stderr)
         return 1
+    rclpy.init(args=given)
     try:
-        rclpy.init(args=given)
         node = rclpy.create_node('depth_pcd_rviz')
         command = rviz_command(node, frames[0] if frames else first_frame(node))
         node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # SIGTERM has taken the middleware away in the midst of a call
     finally:
         rclpy.try_shutdown()
     os.execv(program, command)
@@ -59,6 +63,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def first_frame(node: Node) -> str:
     """Wait for a CameraInfo and return its frame_id."""
     first: Future = Future()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
 
     def take(msg: CameraInfo) -> None:
         if not first.done():
@@ -67,7 +73,7 @@ def first_frame(node: Node) -> str:
     subscription = AdaptiveSubscription(node, CameraInfo, 'camera_info', take, 1, latched=True)
     node.get_logger().info(f'RViz starts with the first CameraInfo on {subscription.topic_name}')
     while not first.done():
-        rclpy.spin_until_future_complete(node, first, timeout_sec=CHECK_PERIOD)
+        executor.spin_until_future_complete(first, timeout_sec=CHECK_PERIOD)
         if not rclpy.ok():
             raise ExternalShutdownException
         subscription.check()
