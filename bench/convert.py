@@ -26,12 +26,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.convert.photos import read_photo
+from depth_pcd_ros.cloud.unproject import pack_points
 from depth_pcd_ros.engine import create
-from depth_pcd_ros.ply import write_ply
+from depth_pcd_ros.files.ply import write_ply
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.photos import read_photo
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import pack_points
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = 'depth_anything_v2_metric_hypersim_vits.pth'
@@ -60,7 +60,7 @@ def make_model(path: Path) -> None:
     """Write an official checkpoint with random weights."""
     import torch
 
-    from depth_pcd_ros.depth_anything import DepthAnythingV2
+    from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
 
     torch.save(DepthAnythingV2('vits', 20.0).state_dict(), path)
 

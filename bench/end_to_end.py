@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 
 from bench.measure import Row
-from depth_pcd_ros.environment import MALLOC, PROFILE_VARIABLES
+from depth_pcd_ros.live.environment import MALLOC, PROFILE_VARIABLES
 from scenes.isolation import isolate
 
 RATES = (5, 10, 30)  # [Hz]

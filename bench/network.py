@@ -23,14 +23,15 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measure import Row, medians
-from depth_pcd_ros import depth_anything, engine
-from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine, EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import MEAN, STD, network_size
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.networks import depth_anything_v2
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
-from test import golden
+from test.support import golden
 
 HEIGHT, WIDTH = 480, 640
 SIZES = (252, 518)  # short side at the network [px]
@@ -174,7 +175,7 @@ class Official:
     """The official script's way: its pre- and post-processing, the network in eager torch, fp32."""
 
     def __init__(self, model: str, side: int, device: str) -> None:
-        self._network = depth_anything.load(model).to(device)
+        self._network = depth_anything_v2.load(model).to(device)
         self._side, self._device = side, device
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.measure import Row, medians
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.scale.readings import Evidence, PointsReading, RangeReading
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.stage import TrueScale
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
 from scenes.furniture import make_room
 from scenes.render import render_depth

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depth_pcd_ros.calibration import Calibration
 from depth_pcd_ros.engine.preprocess import Preprocessor, network_size
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.geometry.calibration import Calibration
 from scenes import EVALUATION_SEEDS
 from scenes.edges import blurred
 from scenes.furniture import make_room

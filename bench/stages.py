@@ -25,17 +25,17 @@ from torch.nn import functional as F
 
 from bench.measure import Row, medians
 from bench.scene import NETWORK_SIDE, SIZES, FakeEngine, Scene, make_scene
-from depth_pcd_ros import filters
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.colorize import colorize
+from depth_pcd_ros.cloud import filters
+from depth_pcd_ros.cloud.unproject import pack_points
 from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_size
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.memory import Memory
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import pack_points
+from depth_pcd_ros.show.colorize import colorize
 from scenes.isolation import isolate
 
 # By stage: at 640x480, and at 1920x1080, what is required and aimed at.

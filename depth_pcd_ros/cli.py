@@ -12,8 +12,8 @@ from pathlib import Path
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
-from depth_pcd_ros.checkpoints import MODELS, CheckpointError, resolve
 from depth_pcd_ros.convert.options import add_options
+from depth_pcd_ros.networks.checkpoints import MODELS, CheckpointError, resolve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def _calibrate_scale(args: argparse.Namespace) -> int:
 
 
 def _view(args: argparse.Namespace) -> int:
-    from depth_pcd_ros.view import ViewError, view
+    from depth_pcd_ros.show.view import ViewError, view
 
     try:
         view(args.file, args.port, lambda address: print(address, flush=True))
@@ -68,8 +68,8 @@ def _view(args: argparse.Namespace) -> int:
 
 
 def _find_camera(recording: Path) -> int:
-    from depth_pcd_ros.convert.recording_topics import find_camera
-    from depth_pcd_ros.convert.recording_writer import RecordingError
+    from depth_pcd_ros.recordings.topics import find_camera
+    from depth_pcd_ros.recordings.writer import RecordingError
 
     try:
         found = find_camera(recording)

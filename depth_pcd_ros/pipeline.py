@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,45 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros import filters
-from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.camera import Camera, Rectification
+from depth_pcd_ros.cloud import filters
+from depth_pcd_ros.cloud.unproject import fields, pack_points, pack_valid_points
+from depth_pcd_ros.cloud.voxels import VoxelGrid
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.geometry.camera import Camera, Rectification
 from depth_pcd_ros.memory import Memory
-from depth_pcd_ros.scale.readings import NO_EVIDENCE, Evidence
 from depth_pcd_ros.scale.stage import TrueScale
-from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import fields, pack_points, pack_valid_points
-from depth_pcd_ros.voxels import VoxelGrid
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
 
 if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """The result for one picture, all of one size and matching pixel for pixel.
-
-    Attributes:
-        rgb: the colours, (H, W, 3) uint8; rectified where that was asked for.
-        depth: depth along z [m], (H, W) float32, NaN where invalid.
-        valid: how many pixels have a depth.
-        camera: the camera model of these pixels.
-        calibration: the numbers of a CameraInfo that describes these pixels.
-        max_range: depth up to which points are valid [m]; without the correction of their scale,
-            so that it stays the same from frame to frame.
-        network_time: what the network took [s].
-        scale: how the depth was corrected; None without a `scale_source`.
-    """
-
-    rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    valid: int
-    camera: Camera
-    calibration: Calibration
-    max_range: float
-    network_time: float
-    scale: ScaleState | None = None
 
 
 class _View(NamedTuple):

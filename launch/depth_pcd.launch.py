@@ -27,7 +27,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from depth_pcd_ros.environment import for_large_messages
+from depth_pcd_ros.live.environment import for_large_messages
 
 SHARE = get_package_share_directory('depth_pcd_ros')
 BOOLEAN = ['true', 'false', 'True', 'False']

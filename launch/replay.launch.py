@@ -26,7 +26,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.substitutions import ExecutableInPackage
 
-from depth_pcd_ros.environment import for_large_messages
+from depth_pcd_ros.live.environment import for_large_messages
 
 BOOLEAN = ['true', 'false', 'True', 'False']
 PROFILE = posixpath.join(get_package_share_directory('depth_pcd_ros'), 'config', 'fastdds.xml')

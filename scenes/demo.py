@@ -25,11 +25,11 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
-from depth_pcd_ros.checkpoints import CheckpointError, resolve
-from depth_pcd_ros.convert.recording_messages import STORE
-from depth_pcd_ros.convert.recording_writer import DEPTH, DEPTH_INFO, POINTS, TOPICS
-from depth_pcd_ros.ply import write_ply
-from depth_pcd_ros.preview import preview
+from depth_pcd_ros.files.ply import write_ply
+from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
+from depth_pcd_ros.recordings.messages import STORE
+from depth_pcd_ros.recordings.writer import DEPTH, DEPTH_INFO, POINTS, TOPICS
+from depth_pcd_ros.show.preview import preview
 from scenes import metrics, recording
 from scenes.isolation import isolate
 

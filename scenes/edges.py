@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from depth_pcd_ros import filters
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.preview import render_cloud
+from depth_pcd_ros.cloud import filters
+from depth_pcd_ros.cloud.unproject import pack_points, unproject
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import pack_points, unproject
+from depth_pcd_ros.show.preview import render_cloud
 from scenes import EVALUATION_SEEDS
 from scenes.furniture import make_room
 from scenes.render import distance_to_surface, render

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.cloud.unproject import unproject
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.plane import measure
 from depth_pcd_ros.scale.tracker import Tracker
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.unproject import unproject
 from scenes import EVALUATION_SEEDS
 from scenes.furniture import make_room
 from scenes.render import View, render_depth

@@ -9,7 +9,7 @@ import re
 import socket
 from pathlib import Path
 
-from depth_pcd_ros.environment import PROFILE_VARIABLES, for_large_messages
+from depth_pcd_ros.live.environment import PROFILE_VARIABLES, for_large_messages
 
 PROFILE = Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml'
 DOMAINS = 100  # from 1; the ports of higher ones are those that the system hands out

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from depth_pcd_ros import engine
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.scale.readings import Evidence, PointsReading, RangeReading
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.stage import TrueScale
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
 from scenes.edges import blurred
 from scenes.furniture import make_room

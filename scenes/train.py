@@ -3,7 +3,7 @@
 
 Reproducible from its seed, and resumed from its last checkpoint when started again with the same
 folder. Each validation that is the best so far exports the averaged weights (EMA) for
-`depth_pcd_ros.demo_network.load`. A CPU that is shared does better with OMP_WAIT_POLICY=PASSIVE.
+`depth_pcd_ros.networks.demo.load`. A CPU that is shared does better with OMP_WAIT_POLICY=PASSIVE.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from depth_pcd_ros.demo_network import INPUT_SIZE, NAME, DemoNetwork
+from depth_pcd_ros.networks.demo import INPUT_SIZE, NAME, DemoNetwork
 from scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from scenes.metrics import Metrics, compare, mean
 from scenes.pool import HEIGHT, WIDTH, Pool

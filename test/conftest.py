@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_pcd_ros.engine import converted
+from depth_pcd_ros.engine import cache
 
 # Before torch is loaded: on busy cores, threads that spin for each other take ten times longer.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -54,7 +54,7 @@ def pytest_configure(config):
     if is_worker(config):  # the variable is set
         return
     config.converted_networks = tempfile.mkdtemp(prefix='depth_pcd_ros-test-')
-    os.environ[converted.FOLDER_VARIABLE] = config.converted_networks
+    os.environ[cache.FOLDER_VARIABLE] = config.converted_networks
 
 
 def pytest_unconfigure(config):

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from depth_pcd_ros.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
 

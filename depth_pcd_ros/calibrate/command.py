@@ -14,16 +14,17 @@ import numpy as np
 
 from depth_pcd_ros.calibrate.options import SETTINGS
 from depth_pcd_ros.calibrate.samples import Sample, of_recording
-from depth_pcd_ros.checkpoints import CheckpointError
-from depth_pcd_ros.convert.recording_writer import RecordingError
-from depth_pcd_ros.convert.recordings import Topics
+from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.pipeline import Frame, Pipeline
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.networks.checkpoints import CheckpointError
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.writer import RecordingError
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
-from depth_pcd_ros.scale.readings import RangeReading
 from depth_pcd_ros.settings import Settings, SettingsError
+from depth_pcd_ros.sync.readings import RangeReading
 
 # The filters have no say: the depth is measured as the network gives it.
 UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0, 'scale_source': 'none'}

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.convert.recorded_calibrations import RecordedCalibrations
-from depth_pcd_ros.convert.recorded_scale import RecordedScale
-from depth_pcd_ros.convert.recording_topics import (
+from depth_pcd_ros.convert.recording_job import Topics
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.messages.decode import rgb_from_msg
+from depth_pcd_ros.messages.encodings import Rgb
+from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.recordings.scale_readings import RecordedScale
+from depth_pcd_ros.recordings.topics import (
     find_camera_info_topic,
     find_image_topic,
     open_recording,
 )
-from depth_pcd_ros.convert.recordings import Topics
-from depth_pcd_ros.encodings import Rgb
-from depth_pcd_ros.messages import rgb_from_msg
-from depth_pcd_ros.scale.readings import Evidence
+from depth_pcd_ros.sync.readings import Evidence
 
 
 class Sample(NamedTuple):

@@ -10,11 +10,17 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from depth_pcd_ros.calibration import CameraError
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.checkpoints import CheckpointError
-from depth_pcd_ros.convert.inputs import InputsError, Source, absolute, find
-from depth_pcd_ros.convert.intrinsics import (
+from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
+from depth_pcd_ros.convert.manifest import Record
+from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS, option
+from depth_pcd_ros.convert.outputs import Outputs
+from depth_pcd_ros.convert.recording_job import RecordingJob, Topics
+from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.geometry.calibration import CameraError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.intrinsics import (
     WAYS,
     Intrinsics,
     IntrinsicsError,
@@ -22,15 +28,9 @@ from depth_pcd_ros.convert.intrinsics import (
     pinhole,
     read_camera_info,
 )
-from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
-from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS, option
-from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.photos import read_header
-from depth_pcd_ros.convert.record import Record
-from depth_pcd_ros.convert.recordings import RecordingJob, Topics
-from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.run import run
-from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.inputs.photos import read_header
+from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
+from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError

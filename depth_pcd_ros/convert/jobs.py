@@ -12,13 +12,13 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from depth_pcd_ros.convert.inputs import PHOTOS, RECORDINGS, VIDEOS, Source
-from depth_pcd_ros.convert.intrinsics import Intrinsics, Say
 from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.photos import PhotoHeader, read_header, read_photo
 from depth_pcd_ros.convert.steps import Failure, Picture, Present, Step
-from depth_pcd_ros.encodings import ImageError
-from depth_pcd_ros.scale.readings import Evidence
+from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
+from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
+from depth_pcd_ros.inputs.sources import PHOTOS, RECORDINGS, VIDEOS, Source
+from depth_pcd_ros.messages.encodings import ImageError
+from depth_pcd_ros.sync.readings import Evidence
 
 USUAL_RATE = 30.0  # Hz, of a video that does not say
 # How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.

@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.convert.record import Record
+from depth_pcd_ros.cloud.unproject import unpack_rgb
+from depth_pcd_ros.convert.manifest import Record
 from depth_pcd_ros.convert.steps import Points
-from depth_pcd_ros.las import write_las
-from depth_pcd_ros.messages import depth_pixels
-from depth_pcd_ros.pcd import write_pcd
-from depth_pcd_ros.pipeline import Frame
-from depth_pcd_ros.ply import write_ply
-from depth_pcd_ros.preview import preview
-from depth_pcd_ros.unproject import unpack_rgb
-from depth_pcd_ros.whole_file import whole_file
+from depth_pcd_ros.files.las import write_las
+from depth_pcd_ros.files.pcd import write_pcd
+from depth_pcd_ros.files.ply import write_ply
+from depth_pcd_ros.files.whole_file import whole_file
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.messages.decode import depth_pixels
+from depth_pcd_ros.show.preview import preview
 
 
 class Format(NamedTuple):

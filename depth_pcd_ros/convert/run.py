@@ -12,7 +12,8 @@ from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.steps import Action, Failure, Outcome, Picture, Present, Step
-from depth_pcd_ros.pipeline import Frame, Pipeline
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.pipeline import Pipeline
 
 
 def run(

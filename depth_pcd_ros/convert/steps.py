@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.encodings import Rgb
-from depth_pcd_ros.pipeline import Frame
-from depth_pcd_ros.scale.readings import NO_EVIDENCE, Evidence
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.messages.encodings import Rgb
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
 
 # x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
 Points = npt.NDArray[np.float32]

@@ -88,7 +88,7 @@ def create(settings: Settings) -> Engine:
 
     Raises:
         EngineError: a device or a precision that there is not.
-        CheckpointError: see `depth_pcd_ros.checkpoints.resolve` and `depth_anything.load`.
+        CheckpointError: see `depth_pcd_ros.networks.checkpoints.resolve` and `depth_anything.load`.
     """
     if settings.device == 'auto':
         from depth_pcd_ros.engine.devices import default_device
@@ -96,7 +96,7 @@ def create(settings: Settings) -> Engine:
         settings = settings.replace({'device': default_device()})
     kind = settings.device.partition(':')[0]
     if kind == 'openvino':
-        from depth_pcd_ros.engine.openvino_engine import OpenVinoEngine
+        from depth_pcd_ros.engine.openvino.engine import OpenVinoEngine
 
         return OpenVinoEngine(settings)
     if kind == 'cuda':

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depth_pcd_ros.demo_network import DemoNetwork
-from depth_pcd_ros.depth_anything import DepthAnythingV2
 from depth_pcd_ros.engine.preprocess import MEAN, STD, cubic_taps
+from depth_pcd_ros.networks.demo import DemoNetwork
+from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
 
 
 class DevicePath(nn.Module):

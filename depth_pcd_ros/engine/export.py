@@ -17,7 +17,7 @@ import threading
 import warnings
 from pathlib import Path
 
-from depth_pcd_ros.checkpoints import Checkpoint, CheckpointError
+from depth_pcd_ros.networks.checkpoints import Checkpoint, CheckpointError
 
 # Exit codes: what was wrong. The message is on standard output.
 BAD_CHECKPOINT, NO_TORCH, NO_ROOM = 3, 4, 5
@@ -28,20 +28,20 @@ def main() -> int:
     path, kind, max_depth, folder, weights = sys.argv[1:]
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        from depth_pcd_ros import networks
+        from depth_pcd_ros.networks import families
     except ImportError as err:
         print(err)
         return NO_TORCH
     checkpoint = Checkpoint(path, Path(path), kind, float(max_depth), None, '')
     try:
-        network = networks.load(checkpoint)
+        network = families.load(checkpoint)
     except CheckpointError as err:
         print(err)
         return BAD_CHECKPOINT
 
     import torch
 
-    from depth_pcd_ros.engine.openvino_runtime import openvino
+    from depth_pcd_ros.engine.openvino.runtime import openvino
 
     ov = openvino()
     # What depends on the size of the picture stays open: the engine fixes it, without torch.

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from depth_pcd_ros import checkpoints, networks
 from depth_pcd_ros.engine import DEVICES, EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import Preprocessor
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.networks import checkpoints, families
 from depth_pcd_ros.settings import Settings
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -32,7 +32,7 @@ class TorchEngine(BaseEngine):
 
         checkpoint = checkpoints.resolve(settings.model, settings.max_depth)
         self.focal_train = checkpoint.focal_train
-        network = networks.load(checkpoint)
+        network = families.load(checkpoint)
         self.max_depth = float(network.max_depth)
         self.input_size = settings.input_size or int(network.input_size)
         self._preprocess = Preprocessor()

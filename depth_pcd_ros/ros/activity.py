@@ -11,13 +11,13 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo
 
+from depth_pcd_ros.live.frame_statistics import Statistics, Summary
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import diagnostics
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.ros.worker import Worker
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.statistics import Statistics, Summary
 
 # Messages that the middleware keeps: the newest, or with `frames: all` enough for a busy executor.
 DEPTH = {'latest': 1, 'all': 100}

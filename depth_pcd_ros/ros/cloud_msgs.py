@@ -11,8 +11,8 @@ import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from depth_pcd_ros.cloud.unproject import FIELD_NAMES
 from depth_pcd_ros.ros.message_data import set_data
-from depth_pcd_ros.unproject import FIELD_NAMES
 
 FIELDS = {
     count: [

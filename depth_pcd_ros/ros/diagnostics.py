@@ -10,9 +10,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.live.frame_statistics import WINDOW, Summary
 from depth_pcd_ros.ros import transport
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
-from depth_pcd_ros.statistics import WINDOW, Summary
 
 SILENT_AFTER = 2.0  # [s] without an image
 STUCK_AFTER = 5.0  # [s] on one frame

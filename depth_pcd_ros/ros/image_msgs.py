@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
-from depth_pcd_ros.calibration import Calibration
+from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.memory import Memory
-from depth_pcd_ros.messages import (
+from depth_pcd_ros.messages.decode import (
     calibration_from_msg,
     depth_pixels,
     rgb_from_compressed,

@@ -13,14 +13,14 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.calibrate.samples import Sample
-from depth_pcd_ros.camera_infos import RECENT, CameraInfos
-from depth_pcd_ros.convert.recordings import Topics
+from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.messages import calibration_from_msg, rgb_from_msg, stamp_ns
+from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.camera_infos import RECENT, CameraInfos
 
 CHECK_PERIOD = 1.0  # [s] in which subscriptions adapt to the publishers
 

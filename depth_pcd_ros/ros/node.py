@@ -23,6 +23,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray
 
+from depth_pcd_ros.live.frame_statistics import Statistics
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
@@ -35,7 +36,6 @@ from depth_pcd_ros.ros import (
 )
 from depth_pcd_ros.ros.activity import DEPTH, Activity
 from depth_pcd_ros.settings import SettingsError
-from depth_pcd_ros.statistics import Statistics
 
 OUTPUTS = {
     'points': PointCloud2,

@@ -12,9 +12,9 @@ from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayou
 
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.scale.messages import READERS, TOPICS
-from depth_pcd_ros.scale.readings import Evidence, Reading, Readings
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
 
 try:
     import tf2_ros

@@ -7,7 +7,7 @@ import os
 
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from depth_pcd_ros.environment import PROFILE_VARIABLES
+from depth_pcd_ros.live.environment import PROFILE_VARIABLES
 
 
 def advice() -> str:

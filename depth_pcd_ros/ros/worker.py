@@ -15,20 +15,21 @@ import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.camera_infos import KEPT, RECENT, CameraInfos
-from depth_pcd_ros.colorize import color_range, colorize
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.frame_queue import FrameQueue
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.live.frame_queue import FrameQueue
+from depth_pcd_ros.live.frame_statistics import Published, Statistics
 from depth_pcd_ros.memory import Memory
-from depth_pcd_ros.messages import stamp_ns
-from depth_pcd_ros.pipeline import Estimate, Frame, Pipeline
+from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.ros.scale_source import ScaleSource, scale_msg
-from depth_pcd_ros.scale.readings import Evidence
 from depth_pcd_ros.scale.tracker import ScaleState
-from depth_pcd_ros.statistics import Published, Statistics
+from depth_pcd_ros.show.colorize import color_range, colorize
+from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
+from depth_pcd_ros.sync.readings import Evidence
 
 Result = TypeVar('Result')
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import SATURATED, Measurement, ScaleError
-from depth_pcd_ros.scale.readings import RangeReading
+from depth_pcd_ros.sync.readings import RangeReading
 
 SAMPLES = 15  # pixels along each side of the square around the beam
 MIN_REACH = 1 / 80  # of the picture's height, from the beam's middle to the outermost of them

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.messages import stamp_ns
-from depth_pcd_ros.scale.readings import BrokenReading, PointsReading, RangeReading, Reading
+from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.sync.readings import BrokenReading, PointsReading, RangeReading, Reading
 
 # sensor_msgs/PointField, datatype to NumPy's type without its byte order
 DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 
 Array = npt.NDArray[Any]

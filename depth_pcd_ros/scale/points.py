@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.fit import fit
 from depth_pcd_ros.scale.measurement import SATURATED, Measurement, ScaleError
 

@@ -9,18 +9,19 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.camera import Camera
-from depth_pcd_ros.scale import beam, plane, points, transform
+from depth_pcd_ros.geometry import transform
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.scale import beam, plane, points
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
-from depth_pcd_ros.scale.readings import (
+from depth_pcd_ros.scale.tracker import ScaleState, Tracker
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import (
     JUMP_BACK,
     BrokenReading,
     Evidence,
     PointsReading,
     RangeReading,
 )
-from depth_pcd_ros.scale.tracker import ScaleState, Tracker
-from depth_pcd_ros.settings import Settings
 
 SENSOR_AXIS = (1.0, 0.0, 0.0)  # along which a Range is measured, by its definition
 

@@ -26,7 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
-from depth_pcd_ros.environment import PROFILE_VARIABLES  # noqa: E402
+from depth_pcd_ros.live.environment import PROFILE_VARIABLES  # noqa: E402
 from scenes.isolation import isolate, remove_leftovers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,9 +18,9 @@ from rcl_interfaces.srv import GetParameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 
-from depth_pcd_ros.environment import MALLOC, PROFILE_VARIABLES, profile_variable
+from depth_pcd_ros.live.environment import MALLOC, PROFILE_VARIABLES, profile_variable
 
-from ..test_convert_recordings import START, image, info, record
+from ..convert.test_recordings import START, image, info, record
 from .conftest import ROOT, make_image, make_info, wait_until
 from .installation import environment, fake_rviz
 
@@ -180,7 +180,7 @@ def test_a_file_of_ones_own_includes_it(launch, params_file, tmp_path):
 
 @pytest.mark.parametrize('given', [[], ['fastdds_profile:=none']])
 def test_settings_for_large_messages(launch, env, params_file, given):
-    """The node has those of environment.py that were not set before; none if that is asked for."""
+    """The node has those of live/environment.py that were unset; none if that is asked for."""
     names = (*PROFILE_VARIABLES, *MALLOC)
     for name in names:
         env.pop(name, None)

@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.beam import measure
 from depth_pcd_ros.scale.measurement import ScaleError
-from depth_pcd_ros.scale.readings import RangeReading
+from depth_pcd_ros.sync.readings import RangeReading
 
 CAMERA = Camera(640, 480, 500.0, 500.0, 320.0, 240.0)
 AHEAD, CENTRE = (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)

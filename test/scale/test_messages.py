@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_pcd_ros.convert.recording_messages import TYPES, cloud_message
+from depth_pcd_ros.recordings.messages import TYPES, cloud_message
 from depth_pcd_ros.scale.messages import CloudError, points_reading, range_reading, xyz_of_cloud
 
 HEADER = TYPES['std_msgs/msg/Header'](TYPES['builtin_interfaces/msg/Time'](3, 5), 'lidar')

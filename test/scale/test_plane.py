@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import ScaleError
 from depth_pcd_ros.scale.plane import measure, up_vector
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import ScaleError
 from depth_pcd_ros.scale.points import matches, measure
 

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from depth_pcd_ros.calibration import Calibration
-from depth_pcd_ros.camera import Camera
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.scale.readings import Evidence, PointsReading, RangeReading
 from depth_pcd_ros.scale.stage import TrueScale
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 
 WIDTH, HEIGHT = 160, 120
 CAMERA = Camera(WIDTH, HEIGHT, 120.0, 120.0, 79.5, 59.5)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From depth to points: filters, rays and colours packed, voxels."""

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks as OpenVINO reads them: converted once per checkpoint, and kept on disk. No torch.
+
+The folder is `$DEPTH_PCD_ROS_CACHE`, else `depth_pcd_ros` in `$XDG_CACHE_HOME` or `~/.cache`. An
+entry is a folder named for all that its content depends on, and is renamed to that once complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.resources
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from depth_pcd_ros import __version__
+from depth_pcd_ros.engine import EngineError, export
+from depth_pcd_ros.networks.checkpoints import Checkpoint, CheckpointError, sha256
+
+FOLDER_VARIABLE = 'DEPTH_PCD_ROS_CACHE'
+MAX_ENTRIES = 8  # the ones used last stay
+# The rooms whose code turns a checkpoint into a network.
+SOURCES = ('networks', 'engine')
+
+log = logging.getLogger(__name__)
+
+
+class Network(NamedTuple):
+    """A converted network.
+
+    Attributes:
+        path: the file for OpenVINO's read_model, with its weights beside it.
+        max_depth, input_size: see `depth_pcd_ros.engine.Engine`.
+    """
+
+    path: Path
+    max_depth: float
+    input_size: int
+
+
+class _DamagedError(OSError):
+    """An entry is not as it was written."""
+
+
+def folder() -> Path:
+    """Return the folder of the converted networks; it need not be there."""
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        return Path(chosen).expanduser()
+    base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    try:
+        return Path(base).expanduser() / 'depth_pcd_ros'
+    except RuntimeError:  # a user without a home: no folder is safe to keep something in
+        return Path(os.devnull) / 'depth_pcd_ros'
+
+
+@contextlib.contextmanager
+def converted(checkpoint: Checkpoint, weights: str) -> Iterator[Network]:
+    """Have a converted network while its files are read; it is made if it is not there.
+
+    Where the folder cannot be written to, the network is converted each time, which is told.
+
+    Args:
+        checkpoint: of which network.
+        weights: `fp32` or `fp16`, how they are stored.
+
+    Raises:
+        CheckpointError: the checkpoint is not what it should be.
+        EngineError: there is no torch to convert it, or no room anywhere.
+    """
+    entry = folder() / _key(checkpoint, weights)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder()))
+            network = _found(entry) or _made(checkpoint, weights, entry)
+            _prune(folder(), keep=entry)
+        except OSError as err:
+            log.warning(
+                'the converted network cannot be kept in %s (%s): each start converts it again, '
+                'which takes seconds; %s names another folder',
+                *(folder(), err.strerror or err, FOLDER_VARIABLE),
+            )
+            temporary = Path(stack.enter_context(_somewhere()))
+            try:
+                network = _made(checkpoint, weights, temporary / entry.name)
+            except OSError as again:
+                raise EngineError(
+                    f'there is no room for the converted network, neither in {folder()} nor in '
+                    f'{temporary} ({again.strerror or again}); {FOLDER_VARIABLE} names another '
+                    'folder, and the device cpu needs none'
+                ) from again
+        yield network
+
+
+def _key(checkpoint: Checkpoint, weights: str) -> str:
+    sources = hashlib.sha256()
+    for room in SOURCES:
+        files = importlib.resources.files('depth_pcd_ros') / room
+        for file in sorted(files.iterdir(), key=lambda file: file.name):
+            if file.name.endswith('.py'):
+                sources.update(file.read_bytes())
+    parts = [
+        *(sha256(checkpoint.path), checkpoint.kind, checkpoint.max_depth, weights),
+        *(__version__, sources.hexdigest(), metadata.version('openvino')),
+    ]
+    name = checkpoint.path.stem[:80]  # for a person who looks into the folder
+    return f'{name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}'
+
+
+@contextlib.contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Be the only process that changes the folder; a folder that cannot be changed needs no lock.
+
+    Raises:
+        OSError: the folder is not there and cannot be made.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        file = (cache / 'lock').open('a')
+    except OSError:
+        yield
+        return
+    with file:  # closing it unlocks
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info('waiting for another process that converts a network')
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _somewhere() -> Iterator[str]:
+    """Have a folder until the files in it are mapped into memory: in memory, or on disk."""
+    memory = '/dev/shm'
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix='depth_pcd_ros-', dir=place) as name:
+        yield name
+
+
+def _found(entry: Path) -> Network | None:
+    if not entry.exists():
+        return None
+    try:
+        return _read(entry)
+    except _DamagedError as err:
+        log.warning('%s: %s; it is made anew', entry, err)
+        shutil.rmtree(entry)
+        return None
+
+
+def _made(checkpoint: Checkpoint, weights: str, entry: Path) -> Network:
+    """Convert a checkpoint in another process and put the result at `entry`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    log.info('converting %s for OpenVINO, once ...', checkpoint.path)
+    before = sha256(checkpoint.path)
+    for left in entry.parent.glob('*.part'):  # by a process that was ended
+        shutil.rmtree(left)
+    half = entry.with_name(f'{entry.name}.part')
+    half.mkdir()
+    try:
+        known = _export(checkpoint, weights, half)
+        if sha256(checkpoint.path) != before:
+            raise CheckpointError(f'{checkpoint.path} was replaced while it was read; start again')
+        sums = {path.name: _checksum(path) for path in half.iterdir()}
+        (half / 'entry.json').write_text(json.dumps({**known, 'files': sums}))
+        half.rename(entry)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    return _read(entry)
+
+
+def _export(checkpoint: Checkpoint, weights: str, target: Path) -> dict[str, float]:
+    arguments = (checkpoint.path, checkpoint.kind, checkpoint.max_depth, target, weights)
+    process = subprocess.Popen(
+        [sys.executable, '-m', export.__name__, *map(str, arguments)],
+        stdin=subprocess.PIPE,  # nothing is written: the program ends when this one does
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,  # Ctrl-C is for this process alone
+    )
+    with process:
+        assert process.stdout is not None
+        said = process.stdout.read().strip()
+    if process.returncode == export.BAD_CHECKPOINT:
+        raise CheckpointError(said)
+    if process.returncode == export.NO_ROOM:
+        raise OSError(0, said.splitlines()[-1])
+    if process.returncode == export.NO_TORCH:
+        raise EngineError(
+            f'converting {checkpoint.path} for OpenVINO needs torch, once ({said}); install torch, '
+            f'or copy {folder()} from a machine where it was converted'
+        )
+    if process.returncode:
+        raise EngineError(
+            f'{checkpoint.path} could not be converted for OpenVINO: the converter ended with '
+            f'{process.returncode}, see above; the device cpu does without'
+        )
+    known: dict[str, float] = json.loads(said)
+    return known
+
+
+def _read(entry: Path) -> Network:
+    """Check an entry and note that it was used.
+
+    Raises:
+        _DamagedError: a file is missing or is not as it was written.
+    """
+    try:
+        known = json.loads((entry / 'entry.json').read_text())
+        network = Network(entry / 'network.xml', known['max_depth'], known['input_size'])
+        for name, checksum in known['files'].items():
+            if _checksum(entry / name) != checksum:
+                raise _DamagedError(f'{name} is damaged')
+    except (OSError, ValueError, KeyError) as err:
+        raise _DamagedError(f'it is damaged ({type(err).__name__}: {err})') from err
+    with contextlib.suppress(OSError):  # a folder of others
+        os.utime(entry)
+    return network
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open('rb') as file:
+        while block := file.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _prune(cache: Path, keep: Path) -> None:
+    """Remove the entries that were not used for longest."""
+    entries = [path for path in cache.iterdir() if path.is_dir() and path != keep]
+    entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in entries[MAX_ENTRIES - 1 :]:
+        shutil.rmtree(path)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks in OpenVINO, on CPUs, Intel GPUs and NPUs."""

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points to LAS, the format of surveying programs, by the library laspy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.cloud.unproject import unpack_rgb
+from depth_pcd_ros.files.ply import valid_points
+from depth_pcd_ros.files.whole_file import whole_file
+
+STEP = 1e-4  # LAS has integers: coordinates are multiples of this [m]
+
+
+def write_las(path: Path, points: npt.NDArray[np.float32]) -> None:
+    """Write the valid points of a cloud as LAS 1.2, whole or not at all.
+
+    Args:
+        path: the file; a file that is there is replaced.
+        points: x, y, z [m] and, as the fourth of each point, the packed colour, (..., 3 or 4)
+            float32; NaN points are left out.
+
+    Raises:
+        ImportError: laspy is not installed.
+    """
+    import laspy
+
+    points = valid_points(points)
+    coloured = points.shape[1] == 4
+    header = laspy.LasHeader(version='1.2', point_format=2 if coloured else 0)
+    header.scales = np.full(3, STEP)
+    header.creation_date = None  # the same points are the same file
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = points[:, :3].T
+    if coloured:
+        # 8 bits are the upper ones of 16. Source: LAS 1.4 R15, table 8.
+        las.red, las.green, las.blue = unpack_rgb(points[:, 3]).T.astype(np.uint16) << 8
+    with whole_file(path) as file:
+        las.write(file)

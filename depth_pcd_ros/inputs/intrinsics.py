@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the intrinsics of a file's pictures come from, and how they are fitted to its size."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.orientation import is_turned, upright_calibration, upright_size
+from depth_pcd_ros.inputs.photos import PhotoHeader
+
+# Diagonal of the 36 mm x 24 mm film that a 35 mm equivalent focal length is for.
+# Source: CIPA DCG-001, Guideline for Noting Digital Camera Specifications in Catalogs.
+FILM_DIAGONAL = math.hypot(36.0, 24.0)  # [mm]
+# Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.
+MAX_ROUNDING = 0.005
+COMMAND_LINE = (
+    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; or --hfov DEG'
+)
+WAYS = (
+    f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
+    'topic'
+)
+
+# What a file calls width, height, K, D, R and P: one of camera_calibration, and a CameraInfo of
+# ROS 2 and of ROS 1.
+_NAMES = (
+    (
+        'image_width',
+        'image_height',
+        'camera_matrix',
+        'distortion_coefficients',
+        'rectification_matrix',
+        'projection_matrix',
+    ),
+    ('width', 'height', 'k', 'd', 'r', 'p'),
+    ('width', 'height', 'K', 'D', 'R', 'P'),
+)
+
+Say = Callable[[str], None]
+
+
+class IntrinsicsError(ValueError):
+    """The intrinsics given are none; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Intrinsics:
+    """What was given on the command line: at most one of these.
+
+    Attributes:
+        calibration: numbers for one size; width and height are zero where no size was given.
+        origin: the option that they come from, for messages.
+        hfov: horizontal field of view [deg], 0 where not given.
+        upright: numbers that fit a picture both as it is stored and as it is shown, as that of a
+            phone held upside down, are for what is shown. Otherwise they are the sensor's.
+    """
+
+    calibration: Calibration | None = None
+    origin: str = ''
+    hfov: float = 0.0
+    upright: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether the command line has intrinsics."""
+        return self.calibration is not None or self.hfov > 0.0
+
+    @property
+    def lacks_size(self) -> bool:
+        """Whether the numbers are for a size that was not said."""
+        return self.calibration is not None and not self.calibration.width
+
+    def with_size(self, size: tuple[int, int], why: str) -> Intrinsics:
+        """The same for upright pictures of this width and height [px], and why it is these."""
+        if self.calibration is None:
+            return self
+        calibration = dataclasses.replace(self.calibration, width=size[0], height=size[1])
+        return Intrinsics(calibration, f'{self.origin} ({why})', upright=True)
+
+    def fitted(self, picture: PhotoHeader, say: Say) -> Calibration:
+        """The calibration of an upright picture.
+
+        Args:
+            picture: its size, orientation and EXIF focal length.
+            say: told of whatever was not given for just this size.
+
+        Raises:
+            CameraError: `no_intrinsics`; `size_mismatch` for another aspect ratio; or as
+                `upright_calibration`.
+        """
+        width, height = picture.size
+        if self.hfov:
+            focal = width / 2.0 / math.tan(math.radians(self.hfov) / 2.0)
+            say(
+                f'--hfov {self.hfov:g} across the upright picture of {width}x{height} is '
+                f'fx = fy = {focal:.1f} px; principal point in the middle'
+            )
+            return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
+        if self.calibration is not None:
+            return self._scaled(self.calibration, picture, say)
+        if not picture.focal_35mm:
+            raise CameraError('no_intrinsics', f'no intrinsics: give {WAYS}')
+        focal = picture.focal_35mm * math.hypot(width, height) / FILM_DIAGONAL
+        say(
+            f'EXIF: 35 mm equivalent focal length {picture.focal_35mm:g} mm, which is '
+            f'fx = fy = {focal:.1f} px at {width}x{height}; principal point in the middle'
+        )
+        return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
+
+    def _scaled(self, calibration: Calibration, picture: PhotoHeader, say: Say) -> Calibration:
+        size, given = picture.size, (calibration.width, calibration.height)
+        fits = _same_shape(given, size)
+        stored = is_turned(picture.orientation) and _same_shape(
+            given, upright_size(size, picture.orientation)
+        )
+        if stored and not (fits and self.upright):
+            calibration = upright_calibration(calibration, picture.orientation)
+            say(f'{self.origin} is turned upright with the photo (EXIF orientation)')
+        elif not fits:
+            raise CameraError(
+                'size_mismatch',
+                f'the picture is {size[0]}x{size[1]}, but {self.origin} is for '
+                f'{calibration.width}x{calibration.height}, another aspect ratio',
+            )
+        if (calibration.width, calibration.height) != size:
+            say(
+                f'{self.origin} is for {calibration.width}x{calibration.height} and scaled to '
+                f'{size[0]}x{size[1]}'
+            )
+            calibration = resized(calibration, size)
+        return calibration
+
+
+def pinhole(fx: float, fy: float, cx: float, cy: float, size: tuple[int, int]) -> Calibration:
+    """The calibration of an ideal lens; fx, fy, cx, cy and size (width, height) in px."""
+    return Calibration(
+        width=size[0],
+        height=size[1],
+        k=(fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
+        p=(fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
+def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
+    """The calibration of the same picture resized to another width and height [px].
+
+    Pixel centres are integers, so the edge of the picture is at -1/2 and c' = (c + 1/2) s - 1/2.
+    """
+    image = calibration.reduced()
+    sx, sy = size[0] / image.width, size[1] / image.height
+    scale = np.array([[sx, 0.0, (sx - 1.0) / 2.0], [0.0, sy, (sy - 1.0) / 2.0], [0.0, 0.0, 1.0]])
+    k, p = np.array(image.k).reshape(3, 3), np.array(image.p).reshape(3, 4)
+    return dataclasses.replace(
+        image,
+        width=size[0],
+        height=size[1],
+        k=tuple((scale @ k).ravel().tolist()),
+        p=tuple((scale @ p).ravel().tolist()),
+    )
+
+
+def read_camera_info(path: Path) -> Calibration:
+    """Read a calibration: YAML of camera_calibration, camera_info_manager or `ros2 topic echo`.
+
+    Returns:
+        The calibration of the pictures: ROI and binning are applied.
+
+    Raises:
+        IntrinsicsError: no such file, or not a calibration.
+    """
+    no_calibration = f'{path} is not a camera calibration'
+    try:
+        # of several documents the first: each message that is echoed ends with ---
+        content = next(yaml.safe_load_all(path.read_text('utf-8')), None)
+        calibration = _calibration(content if isinstance(content, dict) else {})
+        Camera.from_calibration(calibration)
+    except KeyError as err:
+        raise IntrinsicsError(
+            f'{no_calibration}: it has no {err}; expected YAML as camera_calibration writes it, or '
+            'what ros2 topic echo --once prints of a camera_info topic'
+        ) from err
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
+        raise IntrinsicsError(f'{no_calibration}: {" ".join(str(err).split())}') from err
+    return calibration
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    names = next((names for names in _NAMES if names[2] in content), _NAMES[0])
+    width, height, k, d, r, p = names
+    roi = content.get('roi') or {}
+    distortion_model = str(content.get('distortion_model', ''))
+    return Calibration(
+        width=int(content[width]),
+        height=int(content[height]),
+        k=_numbers(content, k, 9),
+        distortion_model=distortion_model,
+        d=_numbers(content, d, default=None if distortion_model else ()),
+        r=_numbers(content, r, 9, IDENTITY),
+        p=_numbers(content, p, 12, (0.0,) * 12),
+        binning_x=int(content.get('binning_x', 0)),
+        binning_y=int(content.get('binning_y', 0)),
+        roi=(
+            int(roi.get('x_offset', 0)),
+            int(roi.get('y_offset', 0)),
+            int(roi.get('width', 0)),
+            int(roi.get('height', 0)),
+        ),
+    ).reduced()
+
+
+def _numbers(
+    content: Mapping[str, Any],
+    name: str,
+    count: int = 0,
+    default: tuple[float, ...] | None = None,
+) -> tuple[float, ...]:
+    if name not in content and default is not None:
+        return default
+    data = content[name]
+    numbers = tuple(float(number) for number in (data['data'] if isinstance(data, dict) else data))
+    if count and len(numbers) != count:
+        raise ValueError(f'{name} has {len(numbers)} numbers, expected {count}')
+    return numbers
+
+
+def _same_shape(given: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether one is the other resized, both sides rounded to whole pixels."""
+    large, small = (given, size) if given[0] >= size[0] else (size, given)
+    difference = abs(large[1] * small[0] - small[1] * large[0])
+    return 2 * difference <= sum(large) and difference <= MAX_ROUNDING * large[1] * small[0]

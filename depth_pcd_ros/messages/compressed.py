@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the bytes of a sensor_msgs/CompressedImage to RGB: JPEG, PNG and WebP."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+
+from depth_pcd_ros.messages.encodings import PACKED, ImageError, Rgb, to_rgb
+
+
+def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
+    """RGB of a compressed picture.
+
+    What it is, is told by its first bytes; `picture_format` tells the order of its channels, as
+    image_transport's compressed subscriber reads it: in 'rgb8; jpeg compressed rgb8' OpenCV was
+    given RGB where it expects BGR, everything else is an ordinary picture. A Bayer mosaic in a PNG
+    ('bayer_rggb8; png compressed ') is interpolated. EXIF's orientation is ignored, because the
+    calibration knows the sensor's pixels only.
+    Source: https://github.com/ros-perception/image_transport_plugins, compressed_subscriber.cpp.
+
+    Args:
+        data: the bytes, as a buffer.
+        picture_format: CompressedImage.format.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ImageError: `empty_image`, `unknown_format`, `corrupt_picture` (also where it is cut off,
+            which OpenCV would fill with grey).
+    """
+    encoding, _, codec = picture_format.partition(';')
+    if 'compressedDepth' in codec:
+        raise ImageError('unknown_format', f'format {picture_format!r} is a depth image')
+    data = bytes(data)
+    if not data:
+        raise ImageError('empty_image', f'compressed image of format {picture_format!r} is empty')
+    kind = picture_kind(data)
+    if not kind and not any(name in picture_format for name in _NAMES):
+        raise ImageError(
+            'unknown_format', f'format {picture_format!r} is not one of {", ".join(_NAMES)}'
+        )
+    if not kind or not _IS_COMPLETE[kind](data):
+        raise _corrupt(picture_format, data, 'it is damaged or cut off')
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as err:  # for one, a size beyond OpenCV's limit
+        raise _corrupt(picture_format, data, str(err)) from err
+    if picture is None:
+        raise _corrupt(picture_format, data, 'OpenCV cannot decode it')
+    has_rgb_order = encoding.startswith(('rgb', 'bgr')) and codec and 'compressed bgr' not in codec
+    is_mosaic = encoding.startswith('bayer_') and codec.strip() == 'png compressed'
+    if is_mosaic and encoding in PACKED:
+        return to_rgb(np.ascontiguousarray(picture[..., 0]), encoding)
+    return to_rgb(np.asarray(picture), 'rgb8' if has_rgb_order else 'bgr8')
+
+
+def picture_kind(data: bytes) -> str:
+    """What the first bytes of a picture tell: jpeg, png, webp, or '' for none of these."""
+    return next((kind for start, kind in _STARTS.items() if data.startswith(start)), '')
+
+
+def _corrupt(picture_format: str, data: bytes, reason: str) -> ImageError:
+    return ImageError(
+        'corrupt_picture',
+        f'compressed image of format {picture_format!r} with {len(data)} bytes: {reason}',
+    )
+
+
+def _jpeg_is_complete(data: bytes) -> bool:
+    """Whether an end marker follows the first scan; a thumbnail in a header has its own."""
+    position = 2
+    while data[position : position + 1] == b'\xff' and position + 4 <= len(data):
+        marker = data[position + 1]
+        if marker == 0xFF:  # padding
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+        if marker == 0xDA:  # start of scan; in the scan, 0xff is never followed by 0xd9
+            return b'\xff\xd9' in data[position:]
+    return False
+
+
+def _png_is_complete(data: bytes) -> bool:
+    """Whether every chunk up to the last one is there with the right checksum."""
+    position = 8
+    while position + 12 <= len(data):
+        end = position + 8 + int.from_bytes(data[position : position + 4], 'big')
+        chunk = data[position + 4 : end]
+        if zlib.crc32(chunk).to_bytes(4, 'big') != data[end : end + 4]:
+            return False
+        if chunk.startswith(b'IEND'):
+            return True
+        position = end + 4
+    return False
+
+
+def _webp_is_complete(data: bytes) -> bool:
+    return data[8:12] == b'WEBP' and len(data) >= 8 + int.from_bytes(data[4:8], 'little')
+
+
+_STARTS = {b'\xff\xd8\xff': 'jpeg', b'\x89PNG\r\n\x1a\n': 'png', b'RIFF': 'webp'}
+_IS_COMPLETE = {'jpeg': _jpeg_is_complete, 'png': _png_is_complete, 'webp': _webp_is_complete}
+_NAMES = ('jpeg', 'jpg', 'png', 'webp')

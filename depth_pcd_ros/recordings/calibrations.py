@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which CameraInfo of a recording belongs to which of its pictures."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.messages.decode import calibration_from_msg, stamp_ns
+from depth_pcd_ros.sync.camera_infos import CameraInfos
+
+
+class RecordedCalibrations:
+    """The calibration of each picture, as the node chooses it among the CameraInfo so far.
+
+    It is one with the picture's stamp, also where it was recorded a little later than the picture,
+    else the newest that fits. Pictures before the first CameraInfo take that.
+    """
+
+    def __init__(self, reader: AnyReader, topic: str) -> None:
+        connections = [c for c in reader.connections if c.topic == topic]
+        self._to_come: deque[tuple[int, Any, Calibration]] = deque()
+        for connection, time_ns, raw in reader.messages(connections):
+            msg: Any = reader.deserialize(raw, connection.msgtype)
+            self._to_come.append((time_ns, msg.header, calibration_from_msg(msg)))
+        self._own = {stamp_ns(header): (header, c) for _, header, c in self._to_come}
+        self._known = CameraInfos()
+
+    def find(self, time_ns: int, header: Any, width: int, height: int) -> Calibration:
+        """The calibration of a picture; see `CameraInfos.find` for the errors."""
+        while self._to_come and (self._to_come[0][0] <= time_ns or not len(self._known)):
+            _, of, calibration = self._to_come.popleft()
+            self._known.add(stamp_ns(of), of.frame_id, calibration)
+        stamp = stamp_ns(header)
+        if stamp in self._own:
+            own, calibration = self._own.pop(stamp)
+            self._known.add(stamp, own.frame_id, calibration)
+        return self._known.find(stamp, header.frame_id, width, height)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recording says about the scale of its pictures, as the node would take it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+
+from depth_pcd_ros.geometry.transform import StaticTransforms
+from depth_pcd_ros.inputs.intrinsics import Say
+from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.recordings.topics import find_scale_topic
+from depth_pcd_ros.scale.messages import READERS
+from depth_pcd_ros.scale.tracker import ScaleState
+from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
+
+STATIC_TRANSFORMS = 'tf2_msgs/msg/TFMessage', '/tf_static'
+
+
+class RecordedScale:
+    """Finds the reading of each picture by the stamps.
+
+    Args:
+        reader: the recording.
+        source: `points`, `range` or `plane`.
+        topic: of the readings; empty to be found by its type.
+        sequence: a name for the recording.
+
+    Attributes:
+        topic: of the readings; empty for the plane, which needs none.
+
+    Raises:
+        RecordingError: no such topic, none, or several.
+    """
+
+    def __init__(self, reader: AnyReader, source: str, topic: str, sequence: str) -> None:
+        self._sequence = sequence
+        self._readings = Readings()
+        self._to_come: Iterator[Reading] = iter(())
+        self._transforms = _static_transforms(reader)
+        self._counts: Counter[str] = Counter()  # held, by cause
+        self._reasons: dict[str, str] = {}  # the first of each cause
+        self._total = 0
+        self.topic = ''
+        if source in READERS:
+            self.topic = find_scale_topic(reader, source, topic)
+            self._to_come = _readings(reader, source, self.topic)
+
+    def evidence(self, header: Any) -> Evidence:
+        """What belongs to the picture with this header."""
+        stamp = stamp_ns(header)
+        reading = self._readings.find(stamp)  # where time jumps back, the old ones go
+        while not self._readings.complete(stamp):
+            following = next(self._to_come, None)
+            if following is None:
+                break
+            self._readings.add(following)
+        reading = self._readings.find(stamp)
+        transform = None
+        if reading is not None and reading.frame_id != header.frame_id:
+            transform = self._transforms.find(_name(header.frame_id), _name(reading.frame_id))
+        return Evidence(stamp, header.frame_id, reading, transform, self._sequence)
+
+    def count(self, state: ScaleState) -> None:
+        """Remember whether a picture's scale was held, and why."""
+        self._total += 1
+        if state.cause:
+            self._counts[state.cause] += 1
+            self._reasons.setdefault(state.cause, state.reason)
+
+    def sum_up(self, label: str, say: Say) -> None:
+        """Tell why the scale was held, if it was."""
+        for cause, count in self._counts.most_common():
+            say(
+                f'{label}: the scale was held for {count} of {self._total} pictures, {cause}: '
+                f'{self._reasons[cause]}'
+            )
+
+
+def _readings(reader: AnyReader, source: str, topic: str) -> Iterator[Reading]:
+    connections = [c for c in reader.connections if c.topic == topic]
+    for connection, _, raw in reader.messages(connections):
+        yield READERS[source](reader.deserialize(raw, connection.msgtype))
+
+
+def _static_transforms(reader: AnyReader) -> StaticTransforms:
+    transforms = StaticTransforms()
+    connections = [c for c in reader.connections if (c.msgtype, c.topic) == STATIC_TRANSFORMS]
+    if not connections:
+        return transforms
+    for connection, _, raw in reader.messages(connections):
+        msg: Any = reader.deserialize(raw, connection.msgtype)
+        for one in msg.transforms:
+            t, r = one.transform.translation, one.transform.rotation
+            parent, child = _name(one.header.frame_id), _name(one.child_frame_id)
+            transforms.add(parent, child, (t.x, t.y, t.z, r.x, r.y, r.z, r.w))
+    return transforms
+
+
+def _name(frame_id: str) -> str:
+    return frame_id.removeprefix('/')  # as ROS 1 once wrote it

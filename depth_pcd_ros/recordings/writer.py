@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write clouds and depths as a rosbag2 recording."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from depth_pcd_ros.convert.manifest import Record
+from depth_pcd_ros.convert.steps import Points
+from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.messages.decode import depth_pixels
+from depth_pcd_ros.recordings.messages import (
+    STORE,
+    camera_info_message,
+    cloud_message,
+    header_of,
+    image_message,
+    scale_message,
+)
+
+POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
+SCALE = '/depth/scale'
+TOPICS = {
+    POINTS: 'sensor_msgs/msg/PointCloud2',
+    DEPTH: 'sensor_msgs/msg/Image',
+    DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
+    SCALE: 'std_msgs/msg/Float64MultiArray',
+}
+# Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
+_VERSION = 8
+
+
+class RecordingError(ValueError):
+    """A recording cannot be converted; the message says why."""
+
+
+class RecordingWriter:
+    """Writes one recording, mcap with zstd, which has its name only when it is finished.
+
+    Args:
+        folder: the recording, which is replaced if it is there.
+        depth_encoding: 32FC1 or 16UC1.
+        with_scale: whether the scale of the frames is corrected.
+    """
+
+    def __init__(self, folder: Path, depth_encoding: str, *, with_scale: bool = False) -> None:
+        self._folder = folder
+        self._depth_encoding = depth_encoding
+        self._half = folder.with_name(folder.name + '.part')
+        self._failed = False
+        self._clouds = 0
+        shutil.rmtree(self._half, ignore_errors=True)
+        self._half.mkdir(parents=True)
+        # below it, because the name of the folder is in what is written
+        self._writer = Writer(
+            self._half / folder.name, version=_VERSION, storage_plugin=StoragePlugin.MCAP
+        )
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._copied: dict[tuple[str, str], Connection] = {}
+        self._made = {
+            topic: self._writer.add_connection(topic, kind, typestore=STORE)
+            for topic, kind in TOPICS.items()
+            if topic != SCALE or with_scale
+        }
+
+    def copy_topics(self, reader: AnyReader) -> list[str]:
+        """Prepare to `copy` the messages of a recording.
+
+        Returns:
+            The topics that cannot be copied, because the recording does not have their types.
+
+        Raises:
+            RecordingError: it is a ROS 1 recording, or has a topic of a name that is made here.
+        """
+        if not reader.is2:
+            raise RecordingError(
+                'the messages of a ROS 1 recording are not copied: use rosbags-convert first'
+            )
+        left_out = []
+        for connection in reader.connections:
+            topic, kind = connection.topic, connection.msgtype
+            if topic in self._made:
+                raise RecordingError(f'it has {topic} already: convert it without copying')
+            known = connection.msgdef.format != MessageDefinitionFormat.NONE
+            if (topic, kind) in self._copied:
+                continue
+            if kind not in reader.typestore.types:
+                left_out.append(topic)
+                continue
+            ext = connection.ext
+            self._copied[topic, kind] = self._writer.add_connection(
+                topic,
+                kind,
+                typestore=reader.typestore,
+                msgdef=connection.msgdef.data if known else None,
+                rihs01=connection.digest or reader.typestore.hash_rihs01(kind),
+                offered_qos_profiles=(
+                    ext.offered_qos_profiles if isinstance(ext, ConnectionExtRosbag2) else []
+                ),
+            )
+        return left_out
+
+    def copy(self, connection: Connection, time_ns: int, raw: bytes) -> None:
+        """Write a message of the recording given to `copy_topics` as it is."""
+        copied = self._copied.get((connection.topic, connection.msgtype))
+        if copied is not None:
+            self._write(copied, time_ns, raw)
+
+    def write(self, time_ns: int, header: Any, frame: Frame, points: Points) -> None:
+        """Write what the node publishes for one picture, at the picture's time.
+
+        Args:
+            time_ns: when the picture was recorded.
+            header: that of the picture.
+            frame: its result.
+            points: those of the frame.
+        """
+        header = header_of(header)
+        encoding = self._depth_encoding
+        made = {
+            POINTS: cloud_message(points, header),
+            DEPTH: image_message(depth_pixels(frame.depth, encoding), encoding, header),
+            DEPTH_INFO: camera_info_message(frame.calibration, header),
+        }
+        if frame.scale is not None:
+            made[SCALE] = scale_message(frame.scale, header)
+        for topic, message in made.items():
+            self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, TOPICS[topic]))
+        self._clouds += 1
+
+    def finish(self, record: Record) -> None:
+        """Give the recording its name.
+
+        Args:
+            record: told of it.
+
+        Raises:
+            RecordingError: it has no cloud, or could not be written.
+        """
+        if self._failed:
+            raise RecordingError('the recording was not written as a whole')
+        if not self._clouds:
+            raise RecordingError('no picture of it gave a cloud')
+        self._writer.close()
+        record.begin(self._folder)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        os.replace(self._half / self._folder.name, self._folder)
+        self._half.rmdir()
+
+    def abort(self) -> None:
+        """Remove what is not finished."""
+        with contextlib.suppress(OSError):  # a full disk has no room for what is buffered, either
+            self._writer.abort()
+        shutil.rmtree(self._half, ignore_errors=True)
+
+    def _write(self, connection: Connection, time_ns: int, data: bytes | memoryview) -> None:
+        try:
+            self._writer.write(connection, time_ns, data)
+        except BaseException:
+            self._failed = True
+            raise

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture that tells whether a cloud is right: photo, inverse depth, cloud from elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.cloud.unproject import unpack_rgb
+from depth_pcd_ros.show.colorize import colorize
+
+BACKGROUND = 24  # grey level behind the cloud
+UNCOLOURED = 200  # grey level of points without a colour
+# Where the camera goes from where it was: far enough to tell a flat picture from a room, near
+# enough to be looked at like the photo.
+YAW, PITCH = -18.0, 14.0  # [deg]
+DISTANCE = 1.35  # from the middle of the cloud, in units of its distance from the camera
+# More pixels than this tell a person no more, and take long to draw.
+MOST_PIXELS = 1280 * 960
+NEAREST = 0.25  # nearer points than this part of that distance would fill the picture
+
+
+def preview(
+    rgb: npt.NDArray[np.uint8],
+    depth: npt.NDArray[np.float32],
+    points: npt.NDArray[np.float32],
+    *,
+    focal: float,
+    near: float = 0.0,
+    far: float = 0.0,
+) -> npt.NDArray[np.uint8]:
+    """Put the photo, its inverse depth and the cloud from another viewpoint side by side.
+
+    Args:
+        rgb: (H, W, 3) uint8, RGB.
+        depth: depth along z [m], (H, W) float32, NaN where invalid.
+        points: x, y, z [m] and perhaps the packed colour, (..., 3 or 4) float32.
+        focal: focal length of the picture [px].
+        near: depth of the warm end of the colours [m]; 0: the nearest of the picture.
+        far: depth of the cold end [m]; 0: the farthest of the picture.
+
+    Returns:
+        (H, 3 W, 3) uint8, BGR as cv2 writes it; of a large picture, every n-th row and column.
+    """
+    n = math.ceil(math.sqrt(depth.size / MOST_PIXELS))
+    rgb, depth, focal = rgb[::n, ::n], depth[::n, ::n], focal / n
+    if points.ndim == 3:
+        points = points[::n, ::n]
+    height, width = depth.shape
+    photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
+    cloud = render_cloud(points, width, height, focal)
+    lowest, highest = _range(depth)
+    return np.hstack([photo, colorize(depth, near or lowest, far or highest), cloud])
+
+
+def render_cloud(
+    points: npt.NDArray[np.float32],
+    width: int,
+    height: int,
+    focal: float,
+    *,
+    yaw: float = YAW,
+    pitch: float = PITCH,
+) -> npt.NDArray[np.uint8]:
+    """Draw a cloud as seen by a camera that has moved around its middle, to the side and up.
+
+    Args:
+        points: x, y, z [m] in an optical frame and perhaps the packed colour, (..., 3 or 4)
+            float32.
+        width: of the picture [px].
+        height: of the picture [px].
+        focal: focal length [px].
+        yaw: how far the camera goes around the middle, to the right; below zero, left [deg].
+        pitch: how far it goes up and looks down [deg].
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+    """
+    points = points.reshape(-1, points.shape[-1])
+    points = points[np.isfinite(points[:, :3]).all(axis=1)]
+    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    if not len(points):
+        return picture
+    middle = np.median(points[:, :3], axis=0)
+    distance = DISTANCE * float(np.linalg.norm(middle))
+    xyz = (points[:, :3] - middle) @ _rotation(yaw, pitch).T  # Nx3
+    xyz[:, 2] += distance
+    ahead = xyz[:, 2] > NEAREST * distance
+    xyz, colours = xyz[ahead], _bgr(points[ahead])
+    u = np.rint(focal * xyz[:, 0] / xyz[:, 2] + width / 2).astype(int)
+    v = np.rint(focal * xyz[:, 1] / xyz[:, 2] + height / 2).astype(int)
+    far_to_near = np.argsort(-xyz[:, 2], kind='stable')
+    for du, dv in ((0, 0), (1, 0), (0, 1), (1, 1)):  # a point covers 2x2 pixels
+        inside = (u + du >= 0) & (u + du < width) & (v + dv >= 0) & (v + dv < height)
+        order = far_to_near[inside[far_to_near]]
+        picture[v[order] + dv, u[order] + du] = colours[order]
+    return picture
+
+
+def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The colours of points, (N, 3)."""
+    if points.shape[1] == 3:
+        return np.full((len(points), 3), UNCOLOURED, np.uint8)
+    return unpack_rgb(points[:, 3])[:, ::-1]
+
+
+def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """The depths that most of a picture lies between [m], however little they differ."""
+    valid = depth[np.isfinite(depth)]
+    if not valid.size:
+        return 1.0, 2.0
+    near, far = np.percentile(valid, [1.0, 99.0]).tolist()
+    return max(near, 1e-3), max(far, 1.01 * near, 2e-3)
+
+
+def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float64]:
+    """Rotation by `yaw` about y (down), then by `pitch` about x (right) [deg]."""
+    a, b = math.radians(yaw), math.radians(pitch)
+    about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])
+    return about_x @ about_y

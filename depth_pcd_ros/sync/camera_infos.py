@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the calibration of an image among the CameraInfo messages received."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import NamedTuple
+
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+
+# Among so many of the last ones, one is looked for that fits an image without its own.
+RECENT = 64
+# Where every image is worked on, so many are found by their stamp: 1 GiB of small images may wait.
+KEPT = 2**14
+# How long an image waits for the CameraInfo of its own stamp, which many drivers publish second.
+PATIENCE = 0.05  # [s]
+
+
+class _Entry(NamedTuple):
+    frame_id: str
+    calibration: Calibration
+    image_size: tuple[int, int] | None  # None: unusable, to be told of when it is used
+
+
+class CameraInfos:
+    """The last calibrations; safe to use from several threads.
+
+    Args:
+        kept: how many are found by the stamp of an image.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._recent: collections.deque[_Entry] = collections.deque(maxlen=RECENT)
+        self._by_stamp: dict[tuple[int, str], _Entry] = {}  # and frame_id; the oldest one first
+        self._changed = threading.Condition()
+        self._last_image: tuple[int, str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+    def add(self, stamp_ns: int, frame_id: str, calibration: Calibration) -> bool:
+        """Remember a calibration as the newest.
+
+        Returns:
+            Whether it differs from the last one of the same frame and image size: a zoom lens.
+        """
+        try:
+            image = calibration.reduced()
+            size = (image.width, image.height)
+        except CameraError:
+            size = None
+        with self._changed:
+            same = (
+                e for e in reversed(self._recent) if (e.frame_id, e.image_size) == (frame_id, size)
+            )
+            last = next(same, None)
+            is_new = last is None or last.calibration != calibration
+            if last is not None and not is_new:
+                calibration = last.calibration  # one object for thousands of entries
+            entry = _Entry(frame_id, calibration, size)
+            self._recent.append(entry)
+            self._by_stamp.pop((stamp_ns, frame_id), None)  # to the end, in a recording's next loop
+            self._by_stamp[stamp_ns, frame_id] = entry
+            if len(self._by_stamp) > self._kept:
+                del self._by_stamp[next(iter(self._by_stamp))]
+            self._changed.notify_all()
+        return last is not None and is_new
+
+    def find(self, stamp_ns: int, frame_id: str, width: int, height: int) -> Calibration:
+        """Return the calibration of an image's own stamp, else the newest one that fits it.
+
+        The one of its own stamp is right where every image has another (a zoom lens) and the
+        images wait behind a slow network. If the image before had one, this one's is waited for a
+        moment: it may be on its way. One that is unusable whatever the image counts as
+        fitting, so that the reason is told.
+
+        Raises:
+            FrameError: none fits; the message compares the image with the newest one.
+        """
+        image = (stamp_ns, frame_id)
+        fits = ((width, height), None)
+        with self._changed:
+            if self._last_image in self._by_stamp:
+                self._changed.wait_for(lambda: image in self._by_stamp, PATIENCE)
+            self._last_image = image
+            own = self._by_stamp.get(image)
+            newest_first = list(reversed(self._recent))
+        if own is not None and own.image_size in fits:
+            return own.calibration
+        if not newest_first:
+            raise FrameError('no_camera_info', 'no CameraInfo yet')
+        of_frame = [entry for entry in newest_first if entry.frame_id == frame_id]
+        if not of_frame:
+            raise FrameError(
+                'frame_id_mismatch',
+                f'image in frame {frame_id!r} but CameraInfo in frame {newest_first[0].frame_id!r}',
+            )
+        fitting = next((entry for entry in of_frame if entry.image_size in fits), None)
+        if fitting is None:
+            found_width, found_height = of_frame[0].image_size or (0, 0)
+            raise FrameError(
+                'size_mismatch',
+                f'image {width}x{height} but CameraInfo {found_width}x{found_height}',
+            )
+        return fitting.calibration

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth-pcd calibrate-scale on recordings, with a network whose error is known."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+from depth_pcd_ros.calibrate import command
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.recordings.messages import TYPES
+
+from ..convert.test_recordings import K, cameras, header, record
+from ..convert.test_scale import RAMP, FakeEngine, lidar
+from ..support.converting import HEIGHT, WIDTH
+
+
+@pytest.fixture(autouse=True)
+def _ramp(monkeypatch):
+    """The network's depth is a ramp."""
+    depth = np.broadcast_to(RAMP, (HEIGHT, WIDTH))
+    monkeypatch.setattr(command, 'create', lambda *_: FakeEngine(depth))
+
+
+def calibrate(*args):
+    """Run the command; its exit code."""
+    return main(['calibrate-scale', *map(str, args)])
+
+
+def test_one_distance(tmp_path, capsys):
+    """A tape measure from the lens to what pixel (40, 30) shows: along its ray, not along z."""
+    record(tmp_path / 'in', cameras(5))
+    x, y = (40 - K[2]) / K[0], (30 - K[5]) / K[4]  # of a lens that hardly distorts
+    distance = 1.15 * RAMP[40] * math.hypot(x, y, 1)
+    assert calibrate(tmp_path / 'in', '--distance', distance, '--at', 40, 30, '--box', 3) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)['depth_scale'] == pytest.approx(1.15, rel=0.01)
+    assert 'median of 5 pictures' in out
+    assert not err
+
+
+def test_points_and_their_spread(tmp_path, capsys):
+    """The median, the 10th to 90th percentile, and what told nothing; a constant is no good."""
+    factors = [0.8, 0.9, 1.0, 1.1, 1.2]
+    clouds = [('/lidar', lidar(i, factor)) for i, factor in enumerate(factors)]
+    record(tmp_path / 'in', [*cameras(20), *clouds])
+    args = (tmp_path / 'in', '--scale-source', 'points', '--scale-timeout', 0.05)
+    assert calibrate(*args) == 0
+    out, err = capsys.readouterr()
+    numbers = [float(number) for number in re.findall(r'\d\.\d+', out)]
+    assert numbers == pytest.approx([1.0, 0.84, 1.16], rel=1e-3)
+    assert '15 of 20 pictures tell nothing, stale: ' in err
+    assert 'the scale varies by 32%: a constant is right only on average' in err
+
+
+def test_pictures_are_spread_over_the_recording(tmp_path, capsys):
+    """Ten of forty: every fourth."""
+    factors = np.where(np.arange(40) % 4, 1.5, 1.1)
+    clouds = [('/lidar', lidar(i, factor)) for i, factor in enumerate(factors)]
+    record(tmp_path / 'in', [*cameras(40), *clouds])
+    assert calibrate(tmp_path / 'in', '--scale-source', 'points', '--frames', 10) == 0
+    out = capsys.readouterr().out
+    assert yaml.safe_load(out)['depth_scale'] == pytest.approx(1.1, rel=1e-3)
+    assert 'median of 10 pictures' in out
+
+
+def test_range_of_the_recording(tmp_path, capsys):
+    """A range finder along the optical axis."""
+    ahead = float(np.interp(K[2], np.arange(WIDTH), RAMP))
+    reading = TYPES['sensor_msgs/msg/Range'](header(0), 1, 0.02, 0.1, 9.0, 0.9 * ahead)
+    record(tmp_path / 'in', [*cameras(1), ('/sonar', reading)])
+    assert calibrate(tmp_path / 'in', '--scale-source', 'range') == 0
+    found = yaml.safe_load(capsys.readouterr().out)['depth_scale']
+    assert found == pytest.approx(0.9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ('args', 'told'),
+    [
+        ([], 'say what is known: either --distance or --scale-source'),
+        (['--distance', 2, '--scale-source', 'points'], 'say what is known: either'),
+        (['--distance', -1], '--distance is -1 m, expected more than 0'),
+        (['--distance', 'inf'], '--distance is inf m, expected more than 0'),
+        (['--distance', 2, '--frames', 0], '--frames is 0, expected 1 or more'),
+        (['--distance', 2, '--box', -3], '--box is -3 px, expected 0 or more'),
+        (['--scale-source', 'plane'], 'camera_height is 0.0, expected more'),
+    ],
+)
+def test_wrong_usage(tmp_path, capsys, args, told):
+    """What does not go together is told before a model is loaded."""
+    record(tmp_path / 'in', cameras(1))
+    assert calibrate(tmp_path / 'in', *args) == 2
+    assert told in capsys.readouterr().err
+    assert calibrate(tmp_path / 'no', '--distance', 2) == 2
+    assert f'there is no recording {tmp_path / "no"}' in capsys.readouterr().err
+
+
+def test_nothing_to_measure_by(tmp_path, capsys):
+    """No line for a YAML file comes out."""
+    record(tmp_path / 'in', cameras(3))
+    assert calibrate(tmp_path / 'in', '--scale-source', 'plane', '--camera-height', 1.0) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert '3 of 3 pictures tell nothing, no_floor: no floor in view' in err
+    assert 'no picture tells the scale' in err
+    assert calibrate(tmp_path / 'in', '--scale-source', 'points') == 1
+    assert f'{tmp_path / "in"}: it lacks a PointCloud2 topic' in capsys.readouterr().err

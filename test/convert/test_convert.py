@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command depth-pcd convert as a user runs it, on photos and videos."""
+
+import json
+import os
+import re
+import resource
+import runpy
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.convert.options import FORMATS, SETTINGS
+from depth_pcd_ros.convert.outputs import FORMATS as WRITERS
+from depth_pcd_ros.convert.overlap import overlap
+from depth_pcd_ros.files.ply import read_ply
+from depth_pcd_ros.settings import OPTIONS, Settings
+
+from ..support.converting import (
+    CAMERA,
+    DEMO,
+    HEIGHT,
+    WIDTH,
+    contents,
+    listed,
+    photos,
+    smooth,
+    video,
+)
+
+GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize('device', ['cpu', 'auto'])
+def test_golden(tmp_path, device):
+    """With the golden checkpoint, each vertex is the official depth unprojected by hand."""
+    golden = np.load(GOLDEN / 'dav2_vits_golden.npz')
+    rgb, expected = golden['rgb_0'], golden['depth_0']
+    recipe = runpy.run_path(str(GOLDEN / 'recipe.py'))['deterministic_state_dict']
+    keys = json.loads((GOLDEN / 'dav2_vits_keys.json').read_text())
+    weights = recipe({key: tuple(shape) for key, shape in keys.items()}, int(golden['seed']))
+    model = tmp_path / 'depth_anything_v2_metric_hypersim_vits.pth'
+    torch.save({key: torch.from_numpy(value) for key, value in weights.items()}, model)
+    Image.fromarray(rgb).save(tmp_path / 'photo.png')
+
+    args = ['convert', str(tmp_path / 'photo.png'), '-o', str(tmp_path / 'out'), *CAMERA]
+    args += ['--model', str(model), '--input-size', str(golden['input_size_0'])]
+    args += ['--device', device, '--precision', 'fp32']
+    args += ['--edge-filter', '0', '--min-depth', '0', '--write', 'ply,npy']
+    assert main(args) == 0
+    depth = np.load(tmp_path / 'out' / 'photo.depth.npy')
+    np.testing.assert_allclose(depth, expected, rtol=0, atol=1e-3)
+    xyz, colours = read_ply(tmp_path / 'out' / 'photo.ply')
+    v, u = np.mgrid[: rgb.shape[0], : rgb.shape[1]]
+    by_hand = np.dstack([expected * (u - 27) / 50, expected * (v - 20) / 48, expected])
+    np.testing.assert_allclose(xyz, by_hand.reshape(-1, 3), rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(colours, rgb.reshape(-1, 3))
+
+
+def test_every_format(tmp_path):
+    """What is in each kind of file."""
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    out = tmp_path / 'out'
+    args = ['convert', str(tmp_path / 'a.png'), '-o', str(out), *CAMERA, *DEMO]
+    assert main([*args, '--write', ','.join(FORMATS)]) == 0
+    assert listed(out) == sorted(f'a{ending}' for ending, _ in WRITERS.values())
+    depth = np.load(out / 'a.depth.npy')
+    assert depth.dtype == np.float32
+    valid = np.isfinite(depth)
+    arrays = np.load(out / 'a.npz')
+    np.testing.assert_array_equal(arrays['xyz'][..., 2], depth)
+    np.testing.assert_array_equal(arrays['rgb'], smooth(0))
+    xyz, colours = read_ply(out / 'a.ply')
+    np.testing.assert_array_equal(xyz, arrays['xyz'][valid])
+    np.testing.assert_array_equal(colours, smooth(0)[valid])
+    millimetres = cv2.imread(str(out / 'a.depth.png'), cv2.IMREAD_UNCHANGED)
+    assert millimetres.dtype == np.uint16
+    np.testing.assert_array_equal(millimetres, np.rint(1000 * np.nan_to_num(depth)))
+    header = (out / 'a.pcd').read_bytes().split(b'DATA')[0]
+    assert f'WIDTH {WIDTH}\nHEIGHT {HEIGHT}'.encode() in header
+    assert cv2.imread(str(out / 'a.preview.png')).shape == (HEIGHT, 3 * WIDTH, 3)
+
+
+def test_formats_are_the_same():
+    """Those that can be asked for and those that can be written."""
+    assert list(FORMATS) == list(WRITERS)
+
+
+def test_mixed_folder(tmp_path, capsys):
+    """All kinds of photos are converted, what is broken is told in one line each."""
+    folder = tmp_path / 'in'
+    photos(folder, 1)
+    picture = Image.fromarray(smooth(5))
+    for mode, name in (('L', 'grey.png'), ('RGBA', 'rgba.png'), ('CMYK', 'cmyk.jpg')):
+        picture.convert(mode).save(folder / name)
+    cv2.imwrite(str(folder / 'deep.png'), smooth(6).astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.transpose(Image.Transpose.ROTATE_90).save(folder / 'phone.jpg', exif=exif)
+    whole = (folder / 'phone.jpg').read_bytes()
+    (folder / 'corrupt.jpg').write_bytes(whole[: len(whole) // 2])
+    (folder / 'zero.png').touch()
+    (folder / 'notes.txt').write_text('not an input')
+    Image.fromarray(smooth(7, 64, 64)).save(folder / 'square.png')
+
+    args = ['convert', str(folder), '-o', str(tmp_path / 'out'), *CAMERA, '--size', '56x42', *DEMO]
+    assert main([*args, '--write', 'npy']) == 1
+    good = ['below/0', 'cmyk', 'deep', 'grey', 'phone', 'rgba']
+    assert sorted(contents(tmp_path / 'out')) == [f'{name}.depth.npy' for name in good]
+    for name in good:  # the phone's too: upright
+        assert np.load(tmp_path / 'out' / f'{name}.depth.npy').shape == (HEIGHT, WIDTH)
+    lines = capsys.readouterr().err.replace('\r', '\n').splitlines()
+    for name, reason in (
+        ('corrupt.jpg', 'damaged or cut off'),
+        ('zero.png', 'empty'),
+        ('square.png', 'another aspect ratio'),
+    ):
+        told = [line for line in lines if name in line]
+        assert len(told) == 1, told
+        assert reason in told[0]
+    assert lines[-1] == 'depth-pcd convert: 6 converted, 3 failed'
+
+
+def test_exif_focal_length(tmp_path, capsys):
+    """The focal length of a phone's photo is used, and said."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 28
+    Image.fromarray(smooth(0)).save(tmp_path / 'phone.jpg', exif=exif)
+    args = ['convert', str(tmp_path / 'phone.jpg'), '-o', str(tmp_path / 'out'), *DEMO]
+    assert main([*args, '--write', 'npz']) == 0
+    xyz = np.load(tmp_path / 'out' / 'phone.npz')['xyz']
+    focal = 28 * np.hypot(WIDTH, HEIGHT) / np.hypot(36, 24)
+    assert f'28 mm, which is fx = fy = {focal:.1f} px' in capsys.readouterr().err
+    x, _, z = np.moveaxis(xyz.astype(float), -1, 0)
+    columns = np.where(np.isfinite(z), np.arange(WIDTH), np.nan)
+    np.testing.assert_allclose(focal * x / z + (WIDTH - 1) / 2, columns, atol=1e-3)
+
+
+def test_video(tmp_path):
+    """A video gives its pictures by number, in a folder of its name."""
+    args = ['convert', video(tmp_path / 'clip.avi', 3), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main(args) == 0
+    found = contents(tmp_path / 'out')
+    assert sorted(found) == [f'clip/{i:06d}.ply' for i in range(3)]
+    _, colours = read_ply(tmp_path / 'out' / 'clip' / '000002.ply')
+    assert np.abs(colours.mean(axis=0) - smooth(2).reshape(-1, 3).mean(axis=0)).max() < 8
+    assert main(args) == 2
+    (tmp_path / 'out' / 'clip' / '000001.ply').unlink()
+    assert main([*args, '--resume']) == 0
+    assert contents(tmp_path / 'out') == found
+
+
+def test_video_of_a_turned_phone(tmp_path, capsys):
+    """A video that says how it is turned becomes upright, and the intrinsics with it."""
+    path = tmp_path / 'phone.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV cannot write MPEG-4')
+    for _ in range(3):
+        writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
+    writer.release()
+    # ISO/IEC 14496-12, 8.3.2: the matrix of the track header; here a turn to the right by 90 deg
+    data = bytearray(path.read_bytes())
+    start = data.index(b'tkhd') + 44
+    assert struct.unpack_from('>9i', data, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into('>9i', data, start, 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--write', 'npz']
+    camera = ['--fx', '50', '--fy', '48', '--cx', '30', '--cy', '20', '--size', '64x48']
+    assert main([*args, *camera]) == 0
+    assert 'is turned upright' in capsys.readouterr().err
+    arrays = np.load(tmp_path / 'out' / 'phone' / '000000.npz')
+    expected = np.rot90(smooth(0, 64, 48), -1).astype(int)
+    assert np.abs(arrays['rgb'] - expected).mean() < 6
+    x, y, z = np.moveaxis(arrays['xyz'].astype(float), -1, 0)
+    v, u = np.mgrid[:64, :48]
+    valid = np.isfinite(z)
+    # what was at (u, v) is at (47 - v, u)
+    np.testing.assert_allclose((48 * x / z + 47 - 20)[valid], u[valid], atol=1e-3)
+    np.testing.assert_allclose((50 * y / z + 30)[valid], v[valid], atol=1e-3)
+
+
+@pytest.mark.parametrize('part', [0.0, 0.6])
+def test_damaged_video(tmp_path, part, capfd):
+    """A video without a picture fails; one that is cut off gives what it has, and that is said."""
+    path = tmp_path / 'clip.avi'
+    video(path, 10)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(part * len(data))])
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), *CAMERA, '--size', '56x42', *DEMO]
+    assert main(args) == (0 if part else 1)
+    told = capfd.readouterr().err
+    count = len(contents(tmp_path / 'out')) if part else 0
+    assert count < 10
+    assert (f'{count} pictures could be read, ' if count else 'cannot read it as a video') in told
+
+
+def test_clouds_of_voxels(tmp_path):
+    """The options of the cloud act on all files: an unorganized one, and its preview."""
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    args = ['convert', str(tmp_path / 'a.png'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    args += ['--voxel-size', '0.1', '--cloud-fields', 'xyz', '--stride', '2']
+    assert main([*args, '--write', 'ply,pcd,npz,preview']) == 0
+    xyz, colours = read_ply(tmp_path / 'out' / 'a.ply')
+    assert 0 < len(xyz) < WIDTH * HEIGHT / 4
+    assert colours is None
+    arrays = np.load(tmp_path / 'out' / 'a.npz')
+    assert list(arrays) == ['xyz']
+    np.testing.assert_array_equal(arrays['xyz'], xyz)
+    assert f'WIDTH {len(xyz)}\nHEIGHT 1\n'.encode() in (tmp_path / 'out' / 'a.pcd').read_bytes()
+    preview = cv2.imread(str(tmp_path / 'out' / 'a.preview.png'))
+    assert preview.shape == (HEIGHT // 2, 3 * WIDTH // 2, 3)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        ([], 'no intrinsics: give --camera-info FILE.*--fx.*--hfov.*EXIF.*CameraInfo'),
+        (['--fx', '5', '--cx', '3'], '--fy, --cy is missing'),
+        ([*CAMERA, '--hfov', '60'], 'given twice'),
+        (['--hfov', '0'], '--hfov is 0, expected 1 to 179'),
+        (['--hfov', '60', '--size', '4x3'], '--size goes with'),
+        ([*CAMERA[:-1], '99'], r'principal point \(27, 99\) is outside the picture of 56x42'),
+        (['--fx', '-5', *CAMERA[2:]], 'must be above zero'),
+        (
+            ['--fx', '0.9', '--fy', '1.1', '--cx', '0.5', '--cy', '0.5'],
+            'fx = 0.9 and fy = 1.1 are too short for the picture of 56x42: expected pixels',
+        ),
+        (['--camera-info', 'nothing.yaml'], 'nothing.yaml'),
+        ([*CAMERA, '--edge-filter', '95'], 'edge_filter is 95.0, expected from 0 to 89.9 deg'),
+        ([*CAMERA, '--input-size', '500'], 'multiple of 14'),
+        ([*CAMERA, '--model', 'indoor'], "unknown model 'indoor'"),
+        ([*CAMERA, '--device', 'tpu'], "device is 'tpu'"),
+    ],
+)
+def test_usage(tmp_path, capsys, arguments, reason):
+    """Wrong usage is told in a line, with exit code 2, and nothing is written."""
+    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *DEMO, *arguments]
+    assert main(args) == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert re.search(reason, told), told
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['--write', 'ply,obj'],
+        ['--size', '640'],
+        ['--stride', 'two'],
+        ['--precision', 'fp8'],
+    ],
+)
+def test_usage_seen_by_argparse(tmp_path, arguments):
+    """What argparse refuses."""
+    with pytest.raises(SystemExit) as info:
+        main(['convert', 'x.png', '-o', str(tmp_path / 'out'), *CAMERA, *arguments])
+    assert info.value.code == 2
+
+
+def test_missing_input(tmp_path, capsys):
+    """An input that is not there fails; the others are converted."""
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    (tmp_path / 'b.xyz').touch()
+    inputs = [str(tmp_path / name) for name in ('a.png', 'b.xyz', 'nothing.png')]
+    assert main(['convert', *inputs, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]) == 1
+    told = capsys.readouterr().err
+    assert 'nothing.png: no such file' in told
+    assert re.search(r'b.xyz: it is no photo.*should end with one of \.bmp, .*, \.mcap', told)
+    assert list(contents(tmp_path / 'out')) == ['a.ply']
+
+
+@pytest.mark.parametrize('out', ['file', 'file/below'])
+def test_no_output_folder(tmp_path, capsys, out):
+    """It is told before any picture is converted."""
+    (tmp_path / 'file').touch()
+    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / out), *CAMERA, *DEMO]
+    assert main(args) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f'{tmp_path / out} cannot be written to' in told[0]
+
+
+def test_failures_of_a_video_are_told_once(tmp_path, capsys):
+    """Not for each of its pictures."""
+    path = video(tmp_path / 'clip.avi', 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        code = main(['convert', path, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    told = capsys.readouterr().err
+    assert told.count('File too large') == 1
+    assert 'clip.avi: 4 times OSError' in told
+    assert contents(tmp_path / 'out') == {}
+
+
+def test_names_that_are_too_long(tmp_path, capsys):
+    """A name that is too long, or whose outputs' would be, fails for itself."""
+    long = 245 * 'x' + '.png'
+    for name in ('a.png', long):
+        Image.fromarray(smooth(0)).save(tmp_path / name)
+    inputs = [str(tmp_path / name) for name in (long, 300 * 'y' + '.png', 'a.png')]
+    args = ['convert', *inputs, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main([*args, '--write', 'preview']) == 1
+    assert listed(tmp_path / 'out') == ['a.preview.png']
+    assert capsys.readouterr().err.count('File name too long') == 2
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    """A photo is converted; a video, which OpenCV would crash on, is refused."""
+    photo, clip = (os.fsencode(tmp_path) + name for name in (b'/\xe9.png', b'/\xe8.avi'))
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    os.rename(tmp_path / 'a.png', photo)
+    os.rename(video(tmp_path / 'a.avi', 2), clip)
+    args = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', photo, clip]
+    args += ['-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, errors='replace')
+    assert done.returncode == 1, done.stderr
+    assert 'its name is not UTF-8: rename it' in done.stderr
+    assert '1 converted, 1 failed' in done.stderr
+
+
+def test_damaged_photo_without_intrinsics(tmp_path, capsys):
+    """That it is damaged is told, not that its EXIF has no focal length."""
+    (tmp_path / 'a.jpg').write_bytes(b'\xff\xd8\xff')
+    assert main(['convert', str(tmp_path / 'a.jpg'), '-o', str(tmp_path / 'out'), *DEMO]) == 1
+    assert 'a.jpg: compressed image of format' in capsys.readouterr().err
+
+
+def test_a_failed_write_is_told(tmp_path, capsys):
+    """A file that cannot be written fails, and the next one is tried."""
+    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'below').write_text('a file where a folder should be')
+    assert main(args) == 1
+    assert 'below' in capsys.readouterr().err
+    assert sorted(contents(tmp_path / 'out')) == ['1.ply', '2.ply', 'below']
+
+
+def test_options_are_the_nodes(capsys, monkeypatch):
+    """Every parameter of the node that is not about topics is an option, with its default."""
+    assert set(OPTIONS) - set(SETTINGS) == {'image_transport', 'frames', 'autostart'}
+    monkeypatch.setenv('COLUMNS', '1000')
+    with pytest.raises(SystemExit):
+        main(['convert', '--help'])
+    shown = ' '.join(capsys.readouterr().out.split())
+    for name in SETTINGS:
+        assert f'--{name.replace("_", "-")}' in shown
+        default = getattr(Settings, name)
+        if isinstance(default, tuple):
+            default = ' '.join(map(str, default))
+        if not isinstance(default, bool):
+            assert f'(default: {default})' in shown
+
+
+def test_no_ros_needed(tmp_path):
+    """Neither rclpy nor a message package is imported."""
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    args = ['convert', str(tmp_path / 'a.png'), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    code = (
+        'import sys\n'
+        'for name in ("rclpy", "sensor_msgs", "std_msgs", "cv_bridge"):\n'
+        '    sys.modules[name] = None\n'
+        'from depth_pcd_ros.cli import main\n'
+        f'sys.exit(main({args!r}))'
+    )
+    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+    assert (tmp_path / 'out' / 'a.ply').exists()
+
+
+def test_overlap_in_order():
+    """Items come out in order, each transformed."""
+    found = []
+    overlap(range(50), lambda n: n * n, found.append)
+    assert found == [n * n for n in range(50)]
+
+
+@pytest.mark.parametrize('stage', range(3))
+def test_overlap_ends_with_an_error(stage):
+    """An error of any thread is raised here, and ends the others."""
+
+    def fail_at(mine):
+        def check(item):
+            if mine == stage and item == 5:
+                raise OSError('disk full')
+            return item
+
+        return check
+
+    with pytest.raises(OSError, match='disk full'):
+        overlap(map(fail_at(0), range(10**9)), fail_at(1), fail_at(2))
+
+
+def test_overlap_is_bounded():
+    """Reading does not run ahead of writing."""
+    read, written = [], []
+
+    def consume(item):
+        time.sleep(0.002)
+        assert len(read) - len(written) <= 9
+        written.append(item)
+
+    overlap((read.append(n) or n for n in range(40)), lambda n: n, consume)
+    assert written == list(range(40))

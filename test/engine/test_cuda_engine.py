@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of a picture through a GPU: what of it is plain torch, on the CPU; the rest on a GPU."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from depth_pcd_ros import engine
+from depth_pcd_ros.engine import EngineError, cuda_engine
+from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS, CudaEngine, Graph
+from depth_pcd_ros.engine.device_path import DevicePath
+from depth_pcd_ros.engine.preprocess import Preprocessor, network_size
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.settings import Settings
+from test.support import golden
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
+
+
+@pytest.fixture(scope='module')
+def indoor(tmp_path_factory):
+    """Path of an indoor checkpoint (seed 0)."""
+    path = tmp_path_factory.mktemp('checkpoints') / golden.INDOOR
+    golden.official_file(path.parent, path.name, 0)
+    yield str(path)
+    path.unlink()
+
+
+class EagerGraph:
+    """Stands for a recorded run, which needs CUDA: the same path, run anew each time."""
+
+    full = False  # whether the device is
+
+    def __init__(self, path, shape, size, _device):
+        if EagerGraph.full:
+            try:
+                raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
+            finally:
+                raise RuntimeError('the capture has failed')
+        self.path, self.shape, self.size = path, shape, size
+        self.was_reset = False
+
+    def __call__(self, pictures):
+        """(N, H, W) m of pictures of the shape."""
+        taps = self.path.taps(self.shape[1:3], self.size)
+        return self.path(torch.from_numpy(np.stack(pictures)), taps).numpy()
+
+    def reset(self):
+        """As asked for."""
+        self.was_reset = True
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Make CUDA engines that run on the CPU."""
+    monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
+    monkeypatch.setattr(CudaEngine, '_checked', lambda *_: 'cpu')
+
+    def make(model='demo', input_size=0, precision='fp32'):
+        return engine.create(
+            Settings(model, input_size=input_size, device='cuda', precision=precision)
+        )
+
+    return make
+
+
+@pytest.mark.parametrize('case', range(2))
+def test_the_device_path_gives_official_depth(indoor, eager, case):
+    """The whole of it in fp32, on recorded pictures at 252."""
+    recorded = golden.load('vits')
+    side = int(recorded[f'input_size_{case}'])
+    depth = eager(indoor, side).infer(recorded[f'rgb_{case}'])
+    np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize('shape', [(480, 640), (1080, 1920), (640, 480), (97, 61)])
+def test_the_device_resizes_as_the_cpu_does(shape):
+    """What enters the network, for enlarged and reduced pictures."""
+    entered = []
+
+    class Recorder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            entered.append(x)
+            return x[:, 0]
+
+    rgb = RNG.integers(0, 256, (*shape, 3), np.uint8)
+    size = network_size(*shape, 252)
+    with torch.inference_mode():
+        path = DevicePath(Recorder())
+        depth = path(torch.from_numpy(rgb)[None], path.taps(shape, size))
+    assert depth.shape == (1, *shape)
+    np.testing.assert_allclose(entered[0].numpy(), Preprocessor()(rgb, size), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('precision', ['fp16', 'bf16'])
+def test_half_precision_agrees_on_the_mean(eager, precision):
+    """Within 1 % of fp32."""
+    expected = eager().infer(RGB)
+    depth = eager(precision=precision).infer(RGB)
+    assert depth.dtype == np.float32
+    assert np.mean(np.abs(depth - expected) / expected) < 0.01
+
+
+def test_a_batch_is_as_its_pictures_one_by_one(eager):
+    """Three pictures at once, one of them a rotated view."""
+    made = eager()
+    pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
+    for rgb, depth in zip(pictures, made.infer_batch(pictures), strict=True):
+        np.testing.assert_allclose(depth, made.infer(rgb), rtol=1e-4)
+
+
+def test_graphs_are_bounded_told_and_freed(eager, caplog):
+    """Each new size is logged; the one used longest ago is freed; closing frees all."""
+    caplog.set_level(logging.INFO)
+    made = eager(input_size=28)
+    made.infer(RGB)
+    first = made._graphs[1, 30, 40, 3]
+    for width in (50, 60, 40, 70):
+        made.infer(np.zeros((30, width, 3), np.uint8))
+    assert [shape[2] for shape in made._graphs] == [60, 40, 70]
+    assert len(made._graphs) == MAX_GRAPHS
+    assert sum('captured the network for pictures of' in m for m in caplog.messages) == 4
+    assert not first.was_reset
+    graphs = list(made._graphs.values())
+    made.close()
+    assert all(graph.was_reset for graph in graphs)
+    with pytest.raises(RuntimeError, match='closed'):
+        made.infer(RGB)
+
+
+def test_what_a_graph_reads_is_kept(eager):
+    """A recorded run must have a hold on the constants of its size, which the network lets go."""
+    made = eager()
+    made.infer(RGB)
+    assert [tuple(constant.shape) for constant in made._path.network.constants()] == [
+        (1, 2, 168, 224)
+    ]
+
+
+def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monkeypatch):
+    """A full GPU (here a fake) costs one frame; what the other sizes held is given back."""
+    made = eager(input_size=28)
+    expected = made.infer(RGB)
+    other = made._graphs[1, 30, 40, 3]
+    monkeypatch.setattr(EagerGraph, 'full', True)
+    with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
+        made.infer(RGB[:20])
+    assert caught.value.cause == 'out_of_memory'
+    assert other.was_reset
+    monkeypatch.setattr(EagerGraph, 'full', False)
+    np.testing.assert_array_equal(made.infer(RGB), expected)
+
+
+def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
+    """Only memory is a matter of the frame."""
+    made = eager()
+
+    def gone(*_):
+        raise RuntimeError('CUDA error: unspecified launch failure')
+
+    monkeypatch.setattr(EagerGraph, '__call__', gone)
+    with pytest.raises(RuntimeError, match='unspecified launch failure'):
+        made.infer(RGB)
+
+
+@pytest.mark.parametrize(
+    ('device', 'told'),
+    [
+        ('cuda:', "device is 'cuda:', expected auto, cpu, cuda, cuda:N"),
+        ('cuda:99', r"device is 'cuda:99', but torch .* sees \d+ of CUDA"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(device, told):
+    """Before any checkpoint is looked for."""
+    with pytest.raises(EngineError, match=told):
+        engine.create(Settings('no such model', device=device))
+
+
+@needs_cuda
+@pytest.mark.parametrize(('precision', 'mean_error'), [('fp32', 1e-4), ('auto', 0.01)])
+def test_cuda_agrees_with_the_official_depth(indoor, precision, mean_error):
+    """On a GPU, where auto is fp16; the first run and its repetition."""
+    recorded = golden.load('vits')
+    made = engine.create(Settings(indoor, input_size=252, device='cuda', precision=precision))
+    assert made.device == 'cuda:0'
+    expected = recorded['depth_0']
+    for _ in range(2):
+        depth = made.infer(recorded['rgb_0'])
+        assert np.mean(np.abs(depth - expected) / expected) < mean_error
+
+
+@needs_cuda
+def test_sizes_do_not_leak_on_a_gpu():
+    """The memory after many sizes is that after the first few."""
+    made = engine.create(Settings('demo', device='cuda'))
+
+    def run(widths):
+        for width in widths:
+            made.infer(np.zeros((480, width, 3), np.uint8))
+        return made.device_memory()
+
+    first = run(range(640, 640 + 28 * MAX_GRAPHS, 28))
+    assert run(range(640, 640 + 28 * 20, 28)) < 1.5 * first
+    assert isinstance(next(iter(made._graphs.values())), Graph)
+
+
+@needs_cuda
+def test_depth_belongs_to_the_caller_on_a_gpu():
+    """The next picture does not overwrite it."""
+    made = engine.create(Settings('demo', device='cuda'))
+    first = made.infer(RGB)
+    kept = first.copy()
+    made.infer(255 - RGB)
+    np.testing.assert_array_equal(first, kept)

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Photos turned upright with their calibration, and intrinsics fitted to a picture's size."""
+
+import dataclasses
+import re
+import struct
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.intrinsics import (
+    Intrinsics,
+    IntrinsicsError,
+    pinhole,
+    read_camera_info,
+    resized,
+)
+from depth_pcd_ros.inputs.orientation import upright, upright_calibration, upright_size
+from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
+from depth_pcd_ros.messages.encodings import ImageError
+
+WIDTH, HEIGHT = 40, 30
+RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+SMOOTH = cv2.resize(RGB[:3, :4], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+PLUMB_BOB = (-0.25, 0.07, 0.004, -0.003, 0.01)
+PRISM = (-0.2, 0.05, 0.004, -0.003, 0.01, 0.02, 0.03, -0.01, 0.002, -0.001, 0.003, 0.0005)
+CALIBRATION = Calibration(
+    WIDTH, HEIGHT, (35.0, 0.0, 18.2, 0.0, 33.0, 16.1, 0.0, 0.0, 1.0), 'plumb_bob', PLUMB_BOB
+)
+
+
+def exif(orientation=1, focal_35mm=0):
+    """EXIF data with these entries."""
+    data = Image.Exif()
+    data[0x0112] = orientation
+    if focal_35mm:
+        data.get_ifd(0x8769)[0xA405] = focal_35mm
+    return data
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('ending', ['png', 'tiff', 'webp'])
+def test_upright_as_pillow(tmp_path, orientation, ending):
+    """Every EXIF orientation is undone as Pillow's own exif_transpose does it."""
+    from PIL import ImageOps
+
+    path = tmp_path / f'photo.{ending}'
+    lossless = {'lossless': True} if ending == 'webp' else {}
+    Image.fromarray(RGB).save(path, exif=exif(orientation), **lossless)
+    with Image.open(path) as photo:
+        expected = np.asarray(ImageOps.exif_transpose(photo).convert('RGB'))
+    rgb, header = read_photo(path)
+    np.testing.assert_array_equal(rgb, expected)
+    assert header.size == (expected.shape[1], expected.shape[0])
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize(
+    ('model', 'd'),
+    [('plumb_bob', PLUMB_BOB), ('rational_polynomial', PRISM), ('equidistant', (0.1, 0.02, 0, 0))],
+)
+def test_calibration_turns_with_the_photo(orientation, model, d):
+    """The ray of each upright pixel is that of the stored pixel, turned."""
+    calibration = dataclasses.replace(CALIBRATION, distortion_model=model, d=d)
+    stored = Camera.from_calibration(calibration)
+    turned = Camera.from_calibration(upright_calibration(calibration, orientation))
+    assert (turned.width, turned.height) == upright_size((WIDTH, HEIGHT), orientation)
+    v, u = np.mgrid[:HEIGHT, :WIDTH]
+    numbers = np.dstack([u, v, np.zeros_like(u)]).astype(np.uint8)
+    source = upright(numbers, orientation)[..., :2]  # the stored pixel of each upright one
+    rays = stored.unproject(source.astype(float))
+    # Of a photo that is stored turned, the axes are; see how a step to the right looks.
+    step_right = (source[0, 1].astype(int) - source[0, 0]).tolist()
+    step_down = (source[1, 0].astype(int) - source[0, 0]).tolist()
+    expected = np.stack([rays @ step_right, rays @ step_down], axis=-1)
+    v, u = np.mgrid[: turned.height, : turned.width]
+    found = turned.unproject(np.dstack([u, v]).astype(float))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_tilted_sensor_is_not_turned():
+    """What cannot be turned is refused, unless there is nothing to turn."""
+    d = (*PRISM, 0.01, 0.0)
+    tilted = dataclasses.replace(CALIBRATION, distortion_model='rational_polynomial', d=d)
+    assert upright_calibration(tilted, 1).d == d
+    with pytest.raises(CameraError, match='tilt'):
+        upright_calibration(tilted, 6)
+
+
+def test_rectified_photo_turns_too():
+    """P and R: a point in front of the stored camera is at the upright camera's pixel."""
+    rotation = cv2.Rodrigues(np.array([0.02, -0.03, 0.01]))[0]
+    calibration = dataclasses.replace(
+        CALIBRATION,
+        r=tuple(rotation.ravel().tolist()),
+        p=(34.0, 0.0, 19.0, -2.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+    turned = upright_calibration(calibration, 6)  # shown turned clockwise
+    x, y, z = rotation @ [0.3, 0.2, 2.0]
+    stored_u, stored_v = (34.0 * x + 19.0 * z - 2.0) / z, (34.0 * y + 15.0 * z) / z
+    p = np.array(turned.p).reshape(3, 4)
+    r = np.array(turned.r).reshape(3, 3)
+    u, v, w = p @ np.append(r @ [-0.2, 0.3, 2.0], 1.0)
+    np.testing.assert_allclose((u / w, v / w), (HEIGHT - 1 - stored_v, stored_u), atol=1e-9)
+
+
+def test_resized_keeps_the_picture():
+    """A pixel's ray at half the size is that of the middle between the four it comes from."""
+    half = Camera.from_calibration(resized(CALIBRATION, (WIDTH // 2, HEIGHT // 2)))
+    full = Camera.from_calibration(CALIBRATION)
+    np.testing.assert_allclose(half.unproject([3.0, 5.0]), full.unproject([6.5, 10.5]), atol=1e-9)
+
+
+def test_hfov():
+    """90 degrees across 640 pixels: a focal length of 320, the middle between the pixels."""
+    said = []
+    calibration = Intrinsics(hfov=90.0).fitted(PhotoHeader((640, 480)), said.append)
+    assert said == [
+        '--hfov 90 across the upright picture of 640x480 is fx = fy = 320.0 px; principal point in '
+        'the middle'
+    ]
+    np.testing.assert_allclose(calibration.k, (320, 0, 319.5, 0, 320, 239.5, 0, 0, 1), rtol=1e-12)
+    assert calibration.p == pinhole(*np.array(calibration.k)[[0, 4, 2, 5]], (640, 480)).p
+
+
+def test_exif_is_used_and_said():
+    """36 mm on the film's diagonal of 43.27 mm: 0.832 of the picture's diagonal."""
+    said = []
+    calibration = Intrinsics().fitted(PhotoHeader((4000, 3000), 1, 36.0), said.append)
+    focal = 36.0 * 5000.0 / (36.0**2 + 24.0**2) ** 0.5
+    np.testing.assert_allclose(calibration.k, (focal, 0, 1999.5, 0, focal, 1499.5, 0, 0, 1))
+    assert len(said) == 1
+    assert '36 mm' in said[0]
+    assert 'fx = fy = 4160.3' in said[0]
+
+
+def test_none_is_refused():
+    """Without any intrinsics, with the ways to give them."""
+    with pytest.raises(CameraError, match=r'--camera-info.*--fx.*--hfov.*EXIF'):
+        Intrinsics().fitted(PhotoHeader((640, 480)), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ('size', 'scale'), [((40, 30), 0), ((80, 60), 2), ((20, 15), 0.5), ((321, 241), 8.025)]
+)
+def test_scaled_and_said(size, scale):
+    """Numbers for another size of the same shape are scaled, and that is said."""
+    said = []
+    given = Intrinsics(calibration=CALIBRATION, origin='--camera-info x.yaml')
+    calibration = given.fitted(PhotoHeader(size), said.append)
+    assert (calibration.width, calibration.height) == size
+    assert bool(said) == bool(scale)
+    if scale:
+        assert '--camera-info x.yaml is for 40x30 and scaled' in said[0]
+        np.testing.assert_allclose(calibration.k[0], 35.0 * scale)
+        assert calibration.d == PLUMB_BOB
+
+
+@pytest.mark.parametrize('size', [(40, 31), (41, 30), (30, 40), (640, 360), (400, 304)])
+def test_another_shape_is_refused(size):
+    """Numbers for another aspect ratio are never stretched."""
+    given = Intrinsics(calibration=CALIBRATION, origin='--camera-info x.yaml')
+    with pytest.raises(CameraError, match='40x30, another aspect ratio'):
+        given.fitted(PhotoHeader(size), lambda _: None)
+
+
+def test_calibration_of_the_stored_photo():
+    """A sensor's calibration fits a phone's photo that is shown upright."""
+    said = []
+    given = Intrinsics(calibration=CALIBRATION, origin='--camera-info x.yaml')
+    calibration = given.fitted(PhotoHeader((HEIGHT, WIDTH), 6), said.append)
+    assert calibration == upright_calibration(CALIBRATION, 6)
+    assert 'turned upright' in said[0]
+
+
+@pytest.mark.parametrize(('orientation', 'turned'), [(0, False), (1, False), (3, True)])
+def test_calibration_of_a_photo_upside_down(orientation, turned):
+    """A phone held the other way round: a sensor's calibration is turned, though both sizes fit."""
+    picture = PhotoHeader((WIDTH, HEIGHT), orientation)
+    given = Intrinsics(calibration=CALIBRATION, origin='--camera-info x.yaml')
+    expected = upright_calibration(CALIBRATION, 3) if turned else CALIBRATION
+    assert given.fitted(picture, lambda _: None) == expected
+    # numbers without a size are for what is shown
+    shown = Intrinsics(calibration=dataclasses.replace(CALIBRATION, width=0, height=0))
+    assert shown.with_size((WIDTH, HEIGHT), 'why').fitted(picture, lambda _: None) == CALIBRATION
+
+
+YAML = """\
+image_width: 40
+image_height: 30
+camera_name: front
+camera_matrix: {rows: 3, cols: 3, data: [35, 0, 18.2, 0, 33, 16.1, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [-0.25, 0.07, 0.004, -0.003, 0.01]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [34, 0, 19, 0, 0, 34, 15, 0, 0, 0, 1, 0]}
+"""
+
+
+def test_camera_info_file(tmp_path):
+    """The YAML of camera_calibration."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(YAML)
+    assert read_camera_info(path) == dataclasses.replace(
+        CALIBRATION,
+        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
+ECHOED = """\
+header:
+  stamp: {sec: 7, nanosec: 5}
+  frame_id: camera
+height: 60
+width: 90
+distortion_model: plumb_bob
+d: [-0.25, 0.07, 0.004, -0.003, 0.01]
+k: [70.0, 0.0, 42.4, 0.0, 66.0, 32.2, 0.0, 0.0, 1.0]
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [68.0, 0.0, 44.0, 0.0, 0.0, 68.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: 2
+binning_y: 2
+roi: {x_offset: 6, y_offset: 0, height: 60, width: 80, do_rectify: false}
+---
+"""
+
+
+@pytest.mark.parametrize('names', ['dkrp', 'DKRP'])
+def test_echoed_camera_info(tmp_path, names):
+    """What `topic echo` prints of ROS 2 and of ROS 1, for the pictures of its ROI and binning."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(
+        re.sub('^[dkrp]:', lambda found: names['dkrp'.index(found[0][0])] + ':', ECHOED, flags=re.M)
+    )
+    assert read_camera_info(path) == dataclasses.replace(
+        CALIBRATION,
+        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'reason'),
+    [
+        ('camera_matrix', 'matrix', "no 'camera_matrix'"),
+        ('distortion_coefficients', 'distorsion', "no 'distortion_coefficients'"),
+        ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
+        ('[35', '[.nan', 'not finite'),
+        ('plumb_bob', 'plum', 'plum'),
+        (YAML, '[1, 2', 'while parsing'),
+        (YAML, 'a word', "no 'image_width'; expected YAML as camera_calibration writes it"),
+        (YAML, '1 PINHOLE 40 30 35 33 18 16', "no 'image_width'; expected YAML"),
+        (YAML, '[1, 2]', "no 'image_width'; expected YAML"),
+        (YAML, '', "no 'image_width'; expected YAML"),
+    ],
+)
+def test_bad_camera_info_file(tmp_path, old, new, reason):
+    """What is wrong is said, with the file."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(YAML.replace(old, new))
+    with pytest.raises(IntrinsicsError, match=reason) as info:
+        read_camera_info(path)
+    assert 'front.yaml' in str(info.value)
+    assert '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'ending'),
+    [
+        *((mode, 'png') for mode in ('RGB', 'RGBA', 'L', 'LA', 'P', '1')),
+        *((mode, 'jpg') for mode in ('RGB', 'L', 'CMYK')),
+        *((mode, 'tiff') for mode in ('L', 'RGBA')),
+        *(('RGB', ending) for ending in ('bmp', 'ppm', 'webp')),
+    ],
+)
+def test_colour_models(tmp_path, mode, ending):
+    """Every colour model becomes the RGB that Pillow makes of it."""
+    path = tmp_path / f'photo.{ending}'
+    Image.fromarray(SMOOTH).convert(mode).save(path)
+    with Image.open(path) as photo:
+        expected = np.asarray(photo.convert('RGB')).astype(int)
+    rgb, _ = read_photo(path)
+    assert rgb.shape == expected.shape
+    # JPEG decoders and CMYK formulas differ a little
+    assert np.abs(rgb - expected).max() <= (0 if ending not in ('jpg', 'webp') else 6)
+
+
+def test_16_bits(tmp_path):
+    """All 16 bits count: value * 255 / 65535."""
+    for channels in (1, 3):
+        ramp = np.linspace(0, 65535, 256 * channels).astype(np.uint16).reshape(16, 16, channels)
+        path = tmp_path / 'deep.png'
+        cv2.imwrite(str(path), ramp)
+        rgb, _ = read_photo(path)
+        expected = np.broadcast_to(np.rint(ramp[..., ::-1] * (255.0 / 65535.0)), (16, 16, 3))
+        np.testing.assert_array_equal(rgb, expected)
+
+
+@pytest.mark.parametrize(('ending', 'named'), [('bmp', 'jpg'), ('png', 'jpg'), ('tiff', 'png')])
+def test_misnamed(tmp_path, ending, named):
+    """A photo is read as what it is, whatever its name ends with."""
+    path = tmp_path / f'photo.{ending}'
+    Image.fromarray(RGB).save(path)
+    rgb, _ = read_photo(path.rename(path.with_suffix(f'.{named}')))
+    np.testing.assert_array_equal(rgb, RGB)
+
+
+def test_200_megapixels(tmp_path):
+    """The orientation and focal length of a phone's largest photos, of which this is the header."""
+    path = tmp_path / 'a.jpg'
+    Image.fromarray(RGB).save(path, exif=exif(6, 24))
+    sizes = (struct.pack('>HH', *size) for size in ((HEIGHT, WIDTH), (12240, 16320)))
+    path.write_bytes(path.read_bytes().replace(*sizes))
+    assert read_header(path) == PhotoHeader((12240, 16320), 6, 24.0)
+
+
+@pytest.mark.parametrize('named', ['heic', 'jpg'])
+def test_heic(tmp_path, named):
+    """A phone's HEIC, turned by its own header, comes upright and with its focal length."""
+    pytest.importorskip('pillow_heif').register_heif_opener()
+    smooth = cv2.resize(SMOOTH, (320, 240))
+    stored = np.ascontiguousarray(np.rot90(smooth))  # to the left: orientation 6 turns it back
+    Image.fromarray(stored).save(tmp_path / 'a.heic', exif=exif(6, 26).tobytes(), quality=95)
+    rgb, header = read_photo((tmp_path / 'a.heic').rename(tmp_path / f'photo.{named}'))
+    assert header == PhotoHeader((320, 240), 1, 26.0)
+    assert np.abs(rgb.astype(int) - smooth).mean() < 4
+
+
+def test_damaged_heic(tmp_path):
+    """A HEIC that is cut off."""
+    pytest.importorskip('pillow_heif').register_heif_opener()
+    Image.fromarray(RGB).save(tmp_path / 'a.heic')
+    data = (tmp_path / 'a.heic').read_bytes()
+    (tmp_path / 'a.heic').write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match='damaged or cut off'):
+        read_photo(tmp_path / 'a.heic')
+
+
+def test_heic_without_its_library(tmp_path, monkeypatch):
+    """What a HEIC needs is told."""
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    (tmp_path / 'a.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(12))
+    assert read_header(tmp_path / 'a.heic') is None
+    with pytest.raises(ImageError, match='pip install pillow-heif'):
+        read_photo(tmp_path / 'a.heic')
+
+
+def damaged(data):
+    """Ways to damage a file."""
+    return {'empty': b'', 'half': data[: len(data) // 2], 'text': b'hello', 'head': data[:20]}
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('damage', ['empty', 'half', 'text', 'head'])
+@pytest.mark.parametrize('ending', ['png', 'jpg', 'webp', 'bmp', 'tiff'])
+def test_damaged(tmp_path, ending, damage):
+    """A damaged photo is refused, in one line; its header is not trusted."""
+    path = tmp_path / f'photo.{ending}'
+    Image.fromarray(RGB).save(path)
+    path.write_bytes(damaged(path.read_bytes())[damage])
+    with pytest.raises(ImageError) as info:
+        read_photo(path)
+    assert '\n' not in str(info.value).strip()
+    if damage != 'half':
+        assert read_header(path) is None

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth-pcd view: a page in headless Chromium that shows the cloud and turns and zooms it."""
+
+import base64
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.cloud.unproject import pack_points
+from depth_pcd_ros.files.ply import write_ply
+from depth_pcd_ros.geometry.camera import Camera
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, HEIGHT = 1200, 800
+RED = np.array([255, 0, 0], np.uint8)
+
+
+def red_wall(path):
+    """A wall of 2 m x 1.5 m, red, 2 m away."""
+    camera = Camera(200, 150, fx=200.0, fy=200.0, cx=100.0, cy=75.0)
+    depth = np.full((150, 200), 2.0, np.float32)
+    write_ply(path, pack_points(depth, camera.ray_planes, np.broadcast_to(RED, (150, 200, 3))))
+    return path
+
+
+class Browser:
+    """A tab of headless Chromium, spoken to by its DevTools protocol."""
+
+    def __init__(self, executable: str, profile: Path, address: str) -> None:
+        options = ['--headless=new', '--no-sandbox', '--remote-debugging-port=0', '--mute-audio']
+        options += ['--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--no-first-run']
+        options += [f'--user-data-dir={profile}', f'--window-size={WIDTH},{HEIGHT}']
+        self.process = subprocess.Popen([executable, *options, address], stderr=subprocess.DEVNULL)
+        port_file = profile / 'DevToolsActivePort'
+        port = wait_for(lambda: port_file.is_file() and port_file.read_text().split('\n')[0])
+        tabs = wait_for(lambda: self._tabs(port))
+        from websockets.sync.client import connect
+
+        self._socket = connect(tabs[0]['webSocketDebuggerUrl'], max_size=None)
+        self._count = 0
+
+    def _tabs(self, port: str):
+        with urllib.request.urlopen(f'http://127.0.0.1:{port}/json') as answer:
+            return [tab for tab in json.load(answer) if tab['url'].startswith('http')]
+
+    def call(self, method: str, **params):
+        """Call a method of the protocol and return its result."""
+        self._count += 1
+        self._socket.send(json.dumps({'id': self._count, 'method': method, 'params': params}))
+        while True:
+            answer = json.loads(self._socket.recv(timeout=30))
+            if answer.get('id') == self._count:
+                assert 'error' not in answer, answer
+                return answer['result']
+
+    def red(self) -> np.ndarray:
+        """Which pixels of the page are red, (H, W)."""
+        data = base64.b64decode(self.call('Page.captureScreenshot', format='png')['data'])
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(int)
+        return (bgr[..., 2] > 180) & (bgr[..., :2].max(axis=2) < 80)
+
+    def mouse(self, kind: str, x: int, y: int, **more) -> None:
+        """Send a mouse event."""
+        self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, **more)
+
+    def close(self) -> None:
+        """End."""
+        self._socket.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def wait_for(condition, timeout: float = 40.0):
+    """Wait until a condition gives something, and return it."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def browser(tmp_path, address) -> Iterator[Browser]:
+    """A browser at the page, where there is one."""
+    executable = shutil.which('chromium') or shutil.which('chromium-browser')
+    if executable is None:
+        pytest.skip('Chromium is not installed')
+    browser = Browser(executable, tmp_path / 'profile', address)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def address(tmp_path) -> Iterator[str]:
+    """The address of the page for a red wall."""
+    pytest.importorskip('viser')
+    path = red_wall(tmp_path / 'wall.ply')
+    command = [sys.executable, '-u', '-m', 'depth_pcd_ros.cli', 'view', str(path)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    lines = (line.strip() for line in server.stdout)
+    yield next(line for line in lines if line.startswith('http://'))
+    server.send_signal(signal.SIGINT)
+    assert server.wait(20) == 130
+
+
+def listeners(port: int) -> set[str]:
+    """The local addresses, as /proc has them, on which this machine listens at a port."""
+    found = set()
+    for name in ('tcp', 'tcp6'):
+        for line in Path('/proc/net', name).read_text().splitlines()[1:]:
+            _, local, _, state = line.split()[:4]
+            at, hexadecimal = local.rsplit(':', 1)
+            if state == '0A' and int(hexadecimal, 16) == port:
+                found.add(at)
+    return found
+
+
+def test_page(browser, address):
+    """The cloud is there; dragging turns it, the wheel zooms; only this machine is served."""
+    assert listeners(int(address.rsplit(':', 1)[1])) == {'0100007F'}  # 127.0.0.1
+    wait_for(lambda: browser.red().mean() > 0.1)
+    time.sleep(1.0)
+    first = browser.red()
+    rows, columns = first.any(axis=1).nonzero()[0], first.any(axis=0).nonzero()[0]
+    assert np.ptp(columns) > 1.2 * np.ptp(rows)  # seen from the front: 4:3
+
+    browser.mouse('mousePressed', 400, 500, button='left', buttons=1, clickCount=1)
+    for step in range(1, 11):
+        browser.mouse('mouseMoved', 400 - 12 * step, 500, button='left', buttons=1)
+        time.sleep(0.02)
+    browser.mouse('mouseReleased', 280, 500, button='left', clickCount=1)
+    time.sleep(1.0)
+    turned = browser.red()
+    assert np.ptp(turned.any(axis=0).nonzero()[0]) < 0.9 * np.ptp(columns)
+
+    for _ in range(5):
+        browser.mouse('mouseWheel', 400, 500, deltaX=0, deltaY=120)
+        time.sleep(0.1)
+    time.sleep(1.0)
+    away = browser.red()
+    assert 0 < away.sum() < 0.8 * turned.sum()
+
+
+@pytest.mark.parametrize('content', [None, b'', b'ply\n'])
+def test_unusable_file(tmp_path, content, capsys):
+    """What is no cloud is refused in a line."""
+    path = tmp_path / 'cloud.ply'
+    if content is not None:
+        path.write_bytes(content)
+    assert main(['view', str(path)]) == 1
+    assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('port', ['0', '-1', '65536', 'http'])
+def test_no_port(tmp_path, port, capsys):
+    """What cannot be a port is refused, where viser would not end."""
+    with pytest.raises(SystemExit) as info:
+        main(['view', str(red_wall(tmp_path / 'wall.ply')), '--port', port])
+    assert info.value.code == 2
+    assert port in capsys.readouterr().err
+
+
+def test_empty_cloud(tmp_path, capsys):
+    """A cloud without a point."""
+    write_ply(tmp_path / 'cloud.ply', np.empty((0, 4), np.float32))
+    assert main(['view', str(tmp_path / 'cloud.ply')]) == 1
+    assert 'has no points' in capsys.readouterr().err
+
+
+def test_viser_missing(tmp_path, capsys, monkeypatch):
+    """Where viser is missing, that is said."""
+    monkeypatch.setitem(sys.modules, 'viser', None)
+    assert main(['view', str(red_wall(tmp_path / 'wall.ply'))]) == 1
+    assert 'pip install viser' in capsys.readouterr().err
