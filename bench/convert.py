@@ -115,7 +115,7 @@ def stages(photos: Path, model: Path, size: int, out: Path) -> dict[str, float]:
         marks.append(time.perf_counter())
         height, width = depth.shape
         camera = Camera(width, height, FOCAL, FOCAL, width / 2, height / 2)
-        write_ply(out / f'{path.stem}.ply', pack_points(depth, camera.ray_planes, rgb))
+        write_ply(out / f'{path.stem}.ply', pack_points(depth, camera.ray_maps, rgb))
         marks.append(time.perf_counter())
         for name, seconds in zip(times, np.diff(marks), strict=True):
             times[name].append(1e3 * float(seconds))

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from bench.measure import Row, medians
 from bench.scene import SIZES, FakeEngine, Scene, make_scene
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 from depth_pcd_ros.settings import Settings
@@ -39,7 +39,7 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
     changes = dict(changes)
     calibration = scene.calibration(**(BENT if changes.pop('bent', False) else {}))
     pipeline = Pipeline(FakeEngine(scene.depth), Settings().replace(changes))
-    header, memory = Header(), Memory()
+    header, memory = Header(), Buffer()
 
     def run() -> None:
         frame = pipeline.process(scene.rgb, calibration)

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.measure import Row, medians
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.scale.stage import TrueScale
+from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
@@ -44,7 +44,7 @@ def _runner(truth: np.ndarray, camera: Camera, changes: dict) -> Callable[[], No
     depth = network_depth(truth, 0.9, 0.0, None)
     rng = np.random.default_rng(0)
     xyz = sparse_points(rng, truth, camera, POINTS, WRONG)
-    stage, out, stamp = TrueScale(), np.empty_like(depth), 0
+    stage, out, stamp = ScaleStage(), np.empty_like(depth), 0
 
     def run() -> None:
         nonlocal stamp
@@ -70,7 +70,7 @@ def measure(repetitions: int) -> list[Row]:
         runs = {}
         for name, (changes, bent) in VARIANTS.items():
             camera = Camera(width, height, *view.intrinsics(), *(BENT if bent else ()))
-            _ = camera.ray_planes  # once for a calibration
+            _ = camera.ray_maps  # once for a calibration
             runs[name] = _runner(truth, camera, changes)
         for name, time_ms in medians(runs, repetitions).items():
             limit = LIMIT if (width, height) == (640, 480) else None

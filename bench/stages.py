@@ -30,7 +30,7 @@ from depth_pcd_ros.cloud.unproject import pack_points
 from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_size
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import image_msgs
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
@@ -116,13 +116,13 @@ class Stages:
         calibration = scene.calibration()
         camera = Camera.from_calibration(calibration)
         size = network_size(height, width, NETWORK_SIDE)
-        preprocessor, small, memory = Preprocessor(), upsample(depth, size), Memory()
+        preprocessor, small, memory = Preprocessor(), upsample(depth, size), Buffer()
         header = Header()
         bgr = np.ascontiguousarray(self.rgb[..., ::-1])
         arriving = image_msgs.image_msg(bgr, 'bgr8', header)
         full, kept = np.empty_like(depth), depth.copy()
         points = memory.array((height, width, 4), np.float32)
-        image_memory, color_memory, cloud_memory = Memory(), Memory(), Memory()
+        image_memory, color_memory, cloud_memory = Buffer(), Buffer(), Buffer()
         tensor = torch.from_numpy(small)[None, None]
         pipeline = Pipeline(FakeEngine(depth, around=True), Settings())
 
@@ -136,7 +136,7 @@ class Stages:
             made = pipeline.points(frame, cloud_memory)
             publisher.publish(cloud_msg(made, header, cloud_memory.data))
 
-        pack_points(depth, camera.ray_planes, self.rgb, points)
+        pack_points(depth, camera.ray_maps, self.rgb, points)
         message = cloud_msg(points, header, memory.data)
         raw = points.tobytes()
         # name: what it takes, the bytes of its result, other ways to do it
@@ -158,7 +158,7 @@ class Stages:
             ),
             'range and edges': (edges, depth.nbytes, {}),
             'unproject + pack': (
-                lambda: pack_points(depth, camera.ray_planes, self.rgb, points),
+                lambda: pack_points(depth, camera.ray_maps, self.rgb, points),
                 points.nbytes,
                 {
                     'official script': lambda: official_points(depth, self.rgb, scene.k[0]),

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The error that drops one frame, with a name that the diagnostics can count."""
+"""The errors of this package: `except DepthPcdError` takes all of them, and nobody else's."""
 
 
-class FrameError(ValueError):
+class DepthPcdError(Exception):
+    """Something that a person can put right: the message has what was found and expected."""
+
+
+class FrameError(DepthPcdError):
     """Why one frame gives no cloud; the next frame is tried as usual.
 
     Args:

@@ -20,7 +20,7 @@ class Frame:
     Attributes:
         rgb: the colours, (H, W, 3) uint8; rectified where that was asked for.
         depth: depth along z [m], (H, W) float32, NaN where invalid.
-        valid: how many pixels have a depth.
+        valid_count: how many pixels have a depth.
         camera: the camera model of these pixels.
         calibration: the numbers of a CameraInfo that describes these pixels.
         max_range: depth up to which points are valid [m]; without the correction of their scale,
@@ -31,7 +31,7 @@ class Frame:
 
     rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
-    valid: int
+    valid_count: int
     camera: Camera
     calibration: Calibration
     max_range: float

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import types
 
-__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'PAIR', 'given', 'inner', 'kernel', 'written']
+__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'PAIR', 'inner', 'kernel', 'readonly', 'writable']
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -29,12 +29,12 @@ PAIR = types.UniTuple(types.float64, 2)  # type: ignore[no-untyped-call]
 _OPTIONS: dict[str, Any] = {'nogil': True, 'fastmath': {'contract'}, 'error_model': 'numpy'}
 
 
-def given(dtype: str, ndim: int) -> types.Array:
+def readonly(dtype: str, ndim: int) -> types.Array:
     """The type of a contiguous array that a kernel reads."""
     return types.Array(getattr(types, dtype), ndim, 'C', readonly=True)
 
 
-def written(dtype: str, ndim: int) -> types.Array:
+def writable(dtype: str, ndim: int) -> types.Array:
     """The type of a contiguous array that a kernel writes."""
     return types.Array(getattr(types, dtype), ndim, 'C')
 

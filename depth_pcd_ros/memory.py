@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is written over for each frame: new memory costs more than what is put into it."""
+"""Buffer that is written over for each frame: new memory costs more than what is put into it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Memory:
+class Buffer:
     """Room for one array after another, as what `msg.data` takes without a check of every byte.
 
     Attributes:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from depth_pcd_ros.errors import DepthPcdError
 
-class SettingsError(ValueError):
+
+class SettingsError(DepthPcdError):
     """A setting has a value that is not allowed; the message names both."""
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud import filters
-from depth_pcd_ros.cloud.unproject import fields, pack_points, pack_valid_points
+from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points, pack_valid_points
 from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, Rectification
-from depth_pcd_ros.memory import Memory
-from depth_pcd_ros.scale.stage import TrueScale
+from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class _View(NamedTuple):
-    """A picture as the network sees it; the fields as in `Frame`, `seen` as in `Camera`."""
+    """A picture as the network sees it; the fields as in `Frame`, `visible` as in `Camera`."""
 
     rgb: npt.NDArray[np.uint8]
     camera: Camera
     calibration: Calibration
-    seen: npt.NDArray[np.uint8] | None
+    visible: npt.NDArray[np.uint8] | None
 
 
 class Estimate(NamedTuple):
@@ -60,9 +60,9 @@ class Pipeline:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
-        self._memory = Memory()
+        self._memory = Buffer()
         self._voxels = VoxelGrid()
-        self._true_scale = TrueScale()
+        self._true_scale = ScaleStage()
 
     def process(
         self,
@@ -111,7 +111,7 @@ class Pipeline:
 
     def finish(self, estimate: Estimate, evidence: Evidence = NO_EVIDENCE) -> Frame:
         """Correct and filter the depth; frames of a `scale_source` in their order."""
-        (rgb, camera, calibration, seen), depth, settings, network_time = estimate
+        (rgb, camera, calibration, visible), depth, settings, network_time = estimate
         depth = np.ascontiguousarray(depth)
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
@@ -129,11 +129,11 @@ class Pipeline:
         if n > 1:
             rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
             camera, calibration = camera.strided(n), calibration.strided(n)
-            seen = None if seen is None else filters.every_nth(seen, n)
-        valid = filters.drop_outside(depth, settings.min_depth, farthest, seen)
+            visible = None if visible is None else filters.every_nth(visible, n)
+        valid = filters.drop_outside(depth, settings.min_depth, farthest, visible)
         return Frame(rgb, depth, valid, camera, calibration, max_range, network_time, true_scale)
 
-    def points(self, frame: Frame, memory: Memory | None = None) -> npt.NDArray[np.float32]:
+    def points(self, frame: Frame, memory: Buffer | None = None) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.
 
         Args:
@@ -147,15 +147,15 @@ class Pipeline:
         """
         settings = self.settings
         memory = memory or self._memory
-        depth, rays = frame.depth, frame.camera.ray_planes
+        depth, rays = frame.depth, frame.camera.ray_maps
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
         if settings.voxel_size:
             return self._voxels.means(depth, rays, rgb, settings.voxel_size, memory)
         if settings.organized:
-            out = memory.array((*depth.shape, fields(rgb)), np.float32)
+            out = memory.array((*depth.shape, floats_per_point(rgb)), np.float32)
             return pack_points(depth, rays, rgb, out)
-        out = memory.array((frame.valid, fields(rgb)), np.float32)
-        return pack_valid_points(depth, rays, rgb, frame.valid, out)
+        out = memory.array((frame.valid_count, floats_per_point(rgb)), np.float32)
+        return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
 
     def _focal_correction(self, camera: Camera) -> float:
         """Ratio of the focal length at the network to that of its training data, or 1."""
@@ -177,6 +177,6 @@ def _view(rgb: npt.NDArray[np.uint8], calibration: Calibration, settings: Settin
             rectification.rectify(rgb),
             rectification.camera,
             calibration.rectified(),
-            rectification.seen,
+            rectification.visible,
         )
-    return _View(rgb, camera, calibration, camera.seen)
+    return _View(rgb, camera, calibration, camera.visible)

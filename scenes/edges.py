@@ -82,7 +82,7 @@ def picture(seed: int) -> np.ndarray:
     for drop in (False, True):
         if drop:
             filters.drop(depth, filters.flying(depth, camera, Settings().edge_filter))
-        points = pack_points(depth, camera.ray_planes, shown.rgb)
+        points = pack_points(depth, camera.ray_maps, shown.rgb)
         sides.append(render_cloud(points, view.width, view.height, camera.fx))
     return np.hstack(sides)
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.scale.stage import TrueScale
+from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
@@ -152,7 +152,7 @@ class Run:
     def __init__(self, seed: int, name: str, depth_name: str) -> None:
         self.settings = Settings().replace(SOURCES[name])
         self._rng = np.random.default_rng([seed, 7])
-        self._stage = TrueScale()
+        self._stage = ScaleStage()
         self._applied: list[tuple[float, float]] = []
         self.errors: list[float] = []  # of the frames after `WARM_UP`
         self.key = depth_name, name

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is written over for each frame."""
+"""Buffer that is written over for each frame."""
 
 import numpy as np
 
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 
 
 def test_the_bytes_are_those_of_the_array():
     """Larger, smaller, of another type, without any element."""
-    memory = Memory()
+    memory = Buffer()
     for shape, dtype in (((3, 4), np.float32), ((2, 5, 3), np.uint8), ((0, 4), np.float32)) * 2:
         values = memory.array(shape, dtype)
         assert (values.shape, values.dtype) == (shape, dtype)
@@ -18,14 +18,14 @@ def test_the_bytes_are_those_of_the_array():
 
 def test_the_same_size_is_the_same_memory():
     """So that no new page is touched."""
-    memory = Memory()
+    memory = Buffer()
     address = memory.array((100, 4), np.float32).ctypes.data
     assert memory.array((400,), np.float32).ctypes.data == address
 
 
 def test_an_array_that_is_still_held_stays_whole():
-    """Memory cannot be resized under it, so there is new memory then."""
-    memory = Memory()
+    """Buffer cannot be resized under it, so there is new memory then."""
+    memory = Buffer()
     held = memory.array((4,), np.uint8)
     held[:] = 1
     memory.array((8,), np.uint8)[:] = 2

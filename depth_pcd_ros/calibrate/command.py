@@ -16,7 +16,7 @@ from depth_pcd_ros.calibrate.options import SETTINGS
 from depth_pcd_ros.calibrate.samples import Sample, of_recording
 from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.engine import EngineError, create
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
@@ -33,7 +33,7 @@ MAX_SPREAD = 0.1  # of the scale, above which a constant is no good
 Measure = Callable[[Frame, Sample], Measurement]
 
 
-class UsageError(ValueError):
+class UsageError(DepthPcdError):
     """The options do not go together."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.kernels import DOUBLE, FLOAT, INT, PAIR, given, inner, kernel, written
+from depth_pcd_ros.kernels import DOUBLE, FLOAT, INT, PAIR, inner, kernel, readonly, writable
 
 Depth = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ def flying(depth: Depth, camera: Camera, max_incidence: float) -> npt.NDArray[np
         )
     tan = math.tan(math.radians(max_incidence))
     indices = np.empty(depth.size, np.int32)  # of which only what is used costs memory
-    count = _flying(depth, *camera.ray_planes, tan, *_growth(camera, tan), indices)
+    count = _flying(depth, *camera.ray_maps, tan, *_growth(camera, tan), indices)
     return indices[:count]
 
 
@@ -66,19 +66,19 @@ def drop(depth: Depth, indices: npt.NDArray[np.int32]) -> None:
     depth.reshape(-1)[indices] = _NAN
 
 
-def drop_outside(depth: Depth, minimum: float, maximum: float, seen: Mask | None = None) -> int:
+def drop_outside(depth: Depth, minimum: float, maximum: float, visible: Mask | None = None) -> int:
     """Set to NaN, in place, what is nearer than `minimum`, farther than `maximum`, or not seen.
 
     Args:
         depth: depth along z [m], (H, W) float32, contiguous.
         minimum: the nearest depth kept [m].
         maximum: the farthest depth kept [m].
-        seen: (H, W), 0 for a pixel that shows nothing; None: all do.
+        visible: (H, W), 0 for a pixel that shows nothing; None: all do.
 
     Returns:
         How many pixels are left, which are all that are not NaN.
     """
-    mask = _NO_MASK if seen is None else seen
+    mask = _NO_MASK if visible is None else visible
     return int(_drop_outside(depth, np.float32(minimum), np.float32(maximum), mask))
 
 
@@ -97,7 +97,7 @@ def every_nth(pixels: npt.NDArray[Pixels], n: int) -> npt.NDArray[Pixels]:
 @functools.lru_cache(maxsize=4)
 def _growth(camera: Camera, tan: float) -> tuple[np.float32, np.float32]:
     """Factors of depth: no chord that grows by less is steep, and each that grows by more is."""
-    least, most = _extremes(*camera.ray_planes, camera.height, camera.width, tan)
+    least, most = _extremes(*camera.ray_maps, camera.height, camera.width, tan)
     return np.float32(least - _MARGIN), np.float32(most + _MARGIN)
 
 
@@ -108,7 +108,7 @@ def _cross(x0: float, y0: float, x1: float, y1: float) -> float:
     return i * i + j * j + k * k
 
 
-@kernel(given('float32', 2), given('float32', 2), INT, INT, DOUBLE, returns=PAIR)
+@kernel(readonly('float32', 2), readonly('float32', 2), INT, INT, DOUBLE, returns=PAIR)
 def _extremes(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], height: int, width: int, tan: float
 ) -> tuple[float, float]:
@@ -169,13 +169,13 @@ def _any_of_eight(w: npt.NDArray[np.uint64], i: Any) -> bool:
 
 
 @kernel(
-    given('float32', 2),
-    given('float32', 2),
-    given('float32', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
     DOUBLE,
     FLOAT,
     FLOAT,
-    written('int32', 1),
+    writable('int32', 1),
     returns=INT,
 )
 def _flying(
@@ -228,15 +228,15 @@ def _flying(
     return count
 
 
-@kernel(written('float32', 2), FLOAT, FLOAT, given('uint8', 2), returns=INT)
-def _drop_outside(depth: Depth, minimum: np.float32, maximum: np.float32, seen: Mask) -> int:
+@kernel(writable('float32', 2), FLOAT, FLOAT, readonly('uint8', 2), returns=INT)
+def _drop_outside(depth: Depth, minimum: np.float32, maximum: np.float32, visible: Mask) -> int:
     left = 0
     for v in range(depth.shape[0]):
         z = depth[v]
-        if seen.size:
-            visible = seen[v]
+        if visible.size:
+            row = visible[v]
             for u in range(z.size):
-                if visible[u] == 0:
+                if row[u] == 0:
                     z[u] = _NAN
         for u in range(z.size):
             inside = (z[u] >= minimum) & (z[u] <= maximum)
@@ -245,7 +245,7 @@ def _drop_outside(depth: Depth, minimum: np.float32, maximum: np.float32, seen: 
     return left
 
 
-@kernel(given('uint8', 2), INT, written('uint8', 2))
+@kernel(readonly('uint8', 2), INT, writable('uint8', 2))
 def _every_nth(rgb: npt.NDArray[np.uint8], n: int, out: npt.NDArray[np.uint8]) -> None:
     for v in range(out.shape[0]):
         source, target = rgb[n * v], out[v]

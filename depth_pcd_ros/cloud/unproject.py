@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.camera import Planes
-from depth_pcd_ros.kernels import BOOL, INT, given, inner, kernel, written
+from depth_pcd_ros.kernels import BOOL, INT, inner, kernel, readonly, writable
 
 Floats = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ def pack_points(
     Args:
         depth: depth along z [m], (H, W) float32, contiguous, NaN where invalid (and where there is
             no ray).
-        rays: x / z and y / z of each pixel, as `Camera.ray_planes`.
+        rays: x / z and y / z of each pixel, as `Camera.ray_maps`.
         rgb: colours, (H, W, 3) uint8, or None for a cloud without.
         out: where to put the points; new memory of a cloud's size costs more than the points.
 
@@ -68,7 +68,7 @@ def pack_points(
         ValueError: the shapes do not fit each other.
     """
     check_shapes(depth, rays, rgb)
-    shape = (*depth.shape, fields(rgb))
+    shape = (*depth.shape, floats_per_point(rgb))
     points = _checked(out, shape)
     _pack(depth, *rays, rows_of(rgb), False, points.reshape(-1))
     return points
@@ -93,7 +93,7 @@ def pack_valid_points(
         ValueError: the shapes do not fit each other, or `count` the depth.
     """
     check_shapes(depth, rays, rgb)
-    points = _checked(out, (count, fields(rgb)))
+    points = _checked(out, (count, floats_per_point(rgb)))
     packed = _pack(depth, *rays, rows_of(rgb), True, points.reshape(-1))
     if packed != count:
         raise ValueError(f'count is {count}, expected the number of pixels with a depth')
@@ -110,7 +110,7 @@ def check_shapes(depth: Floats, rays: Planes, rgb: Rgb | None) -> None:
         raise ValueError(f'rgb is {rgb.shape}, expected {(height, width, 3)}')
 
 
-def fields(rgb: Rgb | None) -> int:
+def floats_per_point(rgb: Rgb | None) -> int:
     """How many numbers a point has."""
     return 3 if rgb is None else 4
 
@@ -152,12 +152,12 @@ def _valid_runs_end(valid: npt.NDArray[np.uint8], u: int) -> int:
 
 
 @kernel(
-    given('float32', 2),
-    given('float32', 2),
-    given('float32', 2),
-    given('uint8', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
+    readonly('uint8', 2),
     BOOL,
-    written('float32', 1),
+    writable('float32', 1),
     returns=INT,
 )
 def _pack(depth: Floats, x: Floats, y: Floats, rgb: Rgb, only_valid: bool, out: Floats) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.cloud.unproject import Floats, Rgb, check_shapes, fields, rows_of
+from depth_pcd_ros.cloud.unproject import Floats, Rgb, check_shapes, floats_per_point, rows_of
 from depth_pcd_ros.geometry.camera import Planes
-from depth_pcd_ros.kernels import FLOAT, INT, given, inner, kernel, written
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.kernels import FLOAT, INT, inner, kernel, readonly, writable
+from depth_pcd_ros.memory import Buffer
 
 Uint32s = npt.NDArray[np.uint32]
 Uint64s = npt.NDArray[np.uint64]
@@ -32,7 +32,7 @@ class VoxelGrid:
         rays: Planes,
         rgb: Rgb | None,
         size: float,
-        memory: Memory | None = None,
+        memory: Buffer | None = None,
     ) -> Floats:
         """Unproject, and merge the points in each cube of a fixed grid into their mean.
 
@@ -42,7 +42,7 @@ class VoxelGrid:
 
         Args:
             depth: depth along z [m], (H, W) float32, contiguous, NaN where invalid.
-            rays: x / z and y / z of each pixel, as `Camera.ray_planes`.
+            rays: x / z and y / z of each pixel, as `Camera.ray_maps`.
             rgb: colours, (H, W, 3) uint8, or None for a cloud without.
             size: edge of the cubes [m].
             memory: where to put the points.
@@ -64,7 +64,7 @@ class VoxelGrid:
             if count >= 0:
                 break
             self._make_room(2 * len(self._cubes))
-        points = (memory or Memory()).array((count, fields(rgb)), np.float32)
+        points = (memory or Buffer()).array((count, floats_per_point(rgb)), np.float32)
         _divide(self._sums, self._counts, points)
         return points
 
@@ -94,15 +94,15 @@ def _find(slots: Uint32s, cubes: Floats, i: float, j: float, k: float) -> tuple[
 # Sums share a number of 64 bits: red, green and blue of a run 21 bits each, which hold the sum of
 # 8224 pixels; of a cube, red and blue, green and the count 32 bits each, for 16 million pixels.
 @kernel(
-    given('float32', 2),
-    given('float32', 2),
-    given('float32', 2),
-    given('uint8', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
+    readonly('float32', 2),
+    readonly('uint8', 2),
     FLOAT,
-    written('uint32', 1),
-    written('float32', 2),
-    written('float64', 2),
-    written('uint64', 2),
+    writable('uint32', 1),
+    writable('float32', 2),
+    writable('float64', 2),
+    writable('uint64', 2),
     returns=INT,
 )
 def _sum_cubes(
@@ -199,7 +199,7 @@ def _sum_cubes(
     return int(last)
 
 
-@kernel(written('float64', 2), written('uint64', 2), written('float32', 2))
+@kernel(writable('float64', 2), writable('uint64', 2), writable('float32', 2))
 def _divide(sums: npt.NDArray[np.float64], counts: Uint64s, points: Floats) -> None:
     """Means of the cubes from index 1 on; a colour rounded to even, packed into the bits."""
     colour = np.empty(1, np.uint32)

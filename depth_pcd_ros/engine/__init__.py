@@ -12,12 +12,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.settings import Settings
 
 DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME'
 
 
-class EngineError(ValueError):
+class EngineError(DepthPcdError):
     """An engine cannot be made as asked; the message says what is possible."""
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.engine import EngineError
-from depth_pcd_ros.kernels import FLOAT, given, kernel, written
+from depth_pcd_ros.kernels import FLOAT, kernel, readonly, writable
 
 PATCH = 14  # side of a patch of the network [px]
 # ImageNet's, which DINOv2 was trained with.
@@ -59,7 +59,7 @@ class Preprocessor:
     A channel is resized along its rows, which needs it transposed for the processor to work on
     many pixels at once, then along its columns. That is done strip by strip, so that what is
     between stays in the cache, by two threads that each take the next strip that nobody has taken.
-    Memory is kept from picture to picture, so one thread at a time may use a preprocessor.
+    Buffer is kept from picture to picture, so one thread at a time may use a preprocessor.
     """
 
     def __init__(self) -> None:
@@ -206,6 +206,6 @@ def _mix(
             )
 
 
-_TAPS = (given('int32', 2), given('float32', 2))
-_mix_bytes = kernel(given('uint8', 2), *_TAPS, FLOAT, FLOAT, written('float32', 2))(_mix)
-_mix_floats = kernel(given('float32', 2), *_TAPS, FLOAT, FLOAT, written('float32', 2))(_mix)
+_TAPS = (readonly('int32', 2), readonly('float32', 2))
+_mix_bytes = kernel(readonly('uint8', 2), *_TAPS, FLOAT, FLOAT, writable('float32', 2))(_mix)
+_mix_floats = kernel(readonly('float32', 2), *_TAPS, FLOAT, FLOAT, writable('float32', 2))(_mix)

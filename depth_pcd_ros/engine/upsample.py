@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.kernels import given, kernel, written
+from depth_pcd_ros.kernels import kernel, readonly, writable
 
 Depth = npt.NDArray[np.float32]
 Taps = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
@@ -50,12 +50,12 @@ def _taps(count: int, source_count: int) -> Taps:
 
 
 @kernel(
-    given('float32', 2),
-    given('int32', 1),
-    given('float32', 1),
-    given('int32', 1),
-    given('float32', 1),
-    written('float32', 2),
+    readonly('float32', 2),
+    readonly('int32', 1),
+    readonly('float32', 1),
+    readonly('int32', 1),
+    readonly('float32', 1),
+    writable('float32', 2),
 )
 def _upsample(
     source: Depth,

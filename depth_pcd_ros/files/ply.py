@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.whole_file import whole_file
 
 _POSITION, _COLOUR = ('x', 'y', 'z'), ('red', 'green', 'blue')
@@ -17,7 +18,7 @@ _BLOCK = 1 << 14
 _KEYWORDS = {'<f4': 'float', 'u1': 'uchar'}
 
 
-class PlyError(ValueError):
+class PlyError(DepthPcdError):
     """A file is not a PLY of the kind that `write_ply` writes."""
 
 

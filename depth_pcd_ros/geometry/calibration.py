@@ -38,7 +38,7 @@ class Calibration:
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)  # x_offset, y_offset, width, height [px]
     do_rectify: bool = False  # of the ROI; carried along, see `reduced`
 
-    def reduced(self) -> Calibration:
+    def of_image(self) -> Calibration:
         """The same camera at the size of its images: ROI and binning applied to K and P.
 
         c' = (c - offset) / binning and f' = f / binning, as in image_geometry's
@@ -84,7 +84,7 @@ class Calibration:
             ValueError: n below 1.
         """
         check_stride(n)
-        image = self.reduced()
+        image = self.of_image()
         return replace(
             image,
             width=-(-image.width // n),
@@ -99,7 +99,7 @@ class Calibration:
         Raises:
             CameraError: as `reduced`.
         """
-        image = self.reduced()
+        image = self.of_image()
         k = image.k
         p = image.p if any(image.p) else (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)
         return replace(

@@ -86,7 +86,7 @@ class Camera:
             rectified: the images are rectified: P's left 3x3 and no distortion, instead of K and D.
 
         Raises:
-            CameraError: as `Calibration.reduced` and the constructor, or `camera_not_calibrated`.
+            CameraError: as `Calibration.of_image` and the constructor, or `camera_not_calibrated`.
         """
         return _camera(calibration, rectified)
 
@@ -167,11 +167,11 @@ class Camera:
 
     @property
     def rays(self) -> npt.NDArray[np.float32]:
-        """`unproject` of every pixel, (H, W, 2) float32: both `ray_planes` in one array."""
-        return np.stack(np.broadcast_arrays(*self.ray_planes), axis=-1)
+        """`unproject` of every pixel, (H, W, 2) float32: both `ray_maps` in one array."""
+        return np.stack(np.broadcast_arrays(*self.ray_maps), axis=-1)
 
     @property
-    def ray_planes(self) -> Planes:
+    def ray_maps(self) -> Planes:
         """The rays as planes x / z and y / z that broadcast to (H, W); computed once per camera.
 
         With an ideal lens x depends on the column only and y on the row: (1, W) and (H, 1). That
@@ -180,7 +180,7 @@ class Camera:
         return _planes(self)[0]
 
     @property
-    def seen(self) -> npt.NDArray[np.uint8] | None:
+    def visible(self) -> npt.NDArray[np.uint8] | None:
         """Mask of the pixels that have a ray, (H, W), 255 or 0; None where all have one."""
         return _planes(self)[1]
 
@@ -201,14 +201,14 @@ class Rectification:
     Attributes:
         camera: the model of the rectified image.
         source_u, source_v: the raw pixel that each rectified pixel shows, (H, W) float32.
-        seen: mask of the rectified pixels that the raw image shows, (H, W), 255 or 0; None where it
-            shows all.
+        visible: mask of the rectified pixels that the raw image shows, (H, W), 255 or 0; None
+            where it shows all.
     """
 
     camera: Camera
     source_u: npt.NDArray[np.float32]
     source_v: npt.NDArray[np.float32]
-    seen: npt.NDArray[np.uint8] | None
+    visible: npt.NDArray[np.uint8] | None
 
     @classmethod
     def from_calibration(cls, calibration: Calibration) -> Rectification:
@@ -230,7 +230,7 @@ class Rectification:
 # A zoom lens has another camera for every frame, so only a few are kept.
 @functools.lru_cache(maxsize=4)
 def _camera(calibration: Calibration, rectified: bool) -> Camera:
-    image = calibration.reduced()
+    image = calibration.of_image()
     matrix = 'P' if rectified else 'K'
     m = image.p if rectified else image.k
     if not any(m):
@@ -270,15 +270,15 @@ def _rectification(calibration: Calibration) -> Rectification:
     last = np.array([raw.width - 1, raw.height - 1]) + BORDER_TOLERANCE
     # Where there is no source: so far outside that remap does not even blend in the border.
     source = np.full((2, camera.height, camera.width), -2.0, np.float32)
-    seen = np.empty((camera.height, camera.width), np.bool_)
+    visible = np.empty((camera.height, camera.width), np.bool_)
     for rows in _blocks(camera):
         rays = camera.unproject(_pixels(camera, rows))  # HxWx2
         rays = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)  # HxWx3
         pixels = raw.project(rays @ rectified_from_raw)  # the transpose, from the right
-        seen[rows] = np.all((pixels >= -BORDER_TOLERANCE) & (pixels <= last), axis=-1)
-        np.copyto(source[:, rows], np.moveaxis(pixels, -1, 0), 'same_kind', where=seen[rows])
+        visible[rows] = np.all((pixels >= -BORDER_TOLERANCE) & (pixels <= last), axis=-1)
+        np.copyto(source[:, rows], np.moveaxis(pixels, -1, 0), 'same_kind', where=visible[rows])
     source.setflags(write=False)
-    return Rectification(camera, source[0], source[1], _mask(seen))
+    return Rectification(camera, source[0], source[1], _mask(visible))
 
 
 def _blocks(camera: Camera) -> list[slice]:
@@ -292,9 +292,9 @@ def _pixels(camera: Camera, rows: slice) -> npt.NDArray[np.float64]:
     return np.stack([u, v], axis=-1).astype(np.float64)
 
 
-def _mask(seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
-    if seen.all():
+def _mask(visible: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8] | None:
+    if visible.all():
         return None
-    mask = np.where(seen, np.uint8(255), np.uint8(0))
+    mask = np.where(visible, np.uint8(255), np.uint8(0))
     mask.setflags(write=False)
     return mask

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.orientation import is_turned, upright_calibration, upright_size
@@ -48,7 +49,7 @@ _NAMES = (
 Say = Callable[[str], None]
 
 
-class IntrinsicsError(ValueError):
+class IntrinsicsError(DepthPcdError):
     """The intrinsics given are none; the message says why."""
 
 
@@ -155,7 +156,7 @@ def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
 
     Pixel centres are integers, so the edge of the picture is at -1/2 and c' = (c + 1/2) s - 1/2.
     """
-    image = calibration.reduced()
+    image = calibration.of_image()
     sx, sy = size[0] / image.width, size[1] / image.height
     scale = np.array([[sx, 0.0, (sx - 1.0) / 2.0], [0.0, sy, (sy - 1.0) / 2.0], [0.0, 0.0, 1.0]])
     k, p = np.array(image.k).reshape(3, 3), np.array(image.p).reshape(3, 4)
@@ -188,7 +189,7 @@ def read_camera_info(path: Path) -> Calibration:
             f'{no_calibration}: it has no {err}; expected YAML as camera_calibration writes it, or '
             'what ros2 topic echo --once prints of a camera_info topic'
         ) from err
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
+    except (CameraError, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
         raise IntrinsicsError(f'{no_calibration}: {" ".join(str(err).split())}') from err
     return calibration
 
@@ -214,7 +215,7 @@ def _calibration(content: Mapping[str, Any]) -> Calibration:
             int(roi.get('width', 0)),
             int(roi.get('height', 0)),
         ),
-    ).reduced()
+    ).of_image()
 
 
 def _numbers(

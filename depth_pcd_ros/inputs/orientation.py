@@ -51,9 +51,9 @@ def upright_calibration(calibration: Calibration, orientation: int) -> Calibrati
     t r^2 + 2 x (t x), and those of the thin prism as vectors on r^2 and r^4, so both turn with A.
 
     Raises:
-        CameraError: as `Calibration.reduced`, or `bad_distortion` for a lens with a tilted sensor.
+        CameraError: as `Calibration.of_image`, or `bad_distortion` for a lens with a tilted sensor.
     """
-    image = calibration.reduced()
+    image = calibration.of_image()
     a = np.array(_turned(orientation), float)  # upright from stored, 2x2
     last = np.array([image.width - 1, image.height - 1])
     turn, move = np.eye(3), np.eye(3)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from depth_pcd_ros.errors import DepthPcdError
+
 PHOTOS = (
     '.bmp', '.heic', '.heif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif',
     '.tiff', '.webp',
@@ -21,7 +23,7 @@ VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wm
 RECORDINGS = ('.bag', '.db3', '.mcap')
 
 
-class InputsError(ValueError):
+class InputsError(DepthPcdError):
     """The inputs cannot be converted as asked; the message says why."""
 
 

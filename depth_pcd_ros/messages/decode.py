@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.kernels import given, kernel, written
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.kernels import kernel, readonly, writable
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.compressed import rgb_from_picture
 from depth_pcd_ros.messages.encodings import ImageError, Rgb, rgb_from_bytes
 
@@ -77,7 +77,7 @@ def calibration_from_msg(msg: Any) -> Calibration:
 
 
 def depth_pixels(
-    depth: npt.NDArray[np.float32], encoding: str, memory: Memory | None = None
+    depth: npt.NDArray[np.float32], encoding: str, memory: Buffer | None = None
 ) -> npt.NDArray[Any]:
     """Pixels of a depth Image by REP 118: 32FC1 metres, NaN invalid; 16UC1 millimetres, 0 invalid.
 
@@ -101,13 +101,13 @@ def depth_pixels(
         np.copyto(metres, depth)
         return metres
     if encoding == '16UC1':
-        millimetres = (memory or Memory()).array(depth.shape, np.uint16)
+        millimetres = (memory or Buffer()).array(depth.shape, np.uint16)
         _to_millimetres(np.ascontiguousarray(depth, np.float32), millimetres)
         return millimetres
     raise ValueError(f'depth encoding is {encoding!r}, must be 32FC1 or 16UC1')
 
 
-@kernel(given('float32', 2), written('uint16', 2))
+@kernel(readonly('float32', 2), writable('uint16', 2))
 def _to_millimetres(depth: npt.NDArray[np.float32], out: npt.NDArray[np.uint16]) -> None:
     for v in range(depth.shape[0]):
         metres, row = depth[v], out[v]

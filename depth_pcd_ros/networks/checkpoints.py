@@ -11,8 +11,10 @@ import re
 import sys
 from pathlib import Path
 
+from depth_pcd_ros.errors import DepthPcdError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(DepthPcdError):
     """A checkpoint cannot be had or is not what it should be; the message says what is."""
 
 

@@ -15,6 +15,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from depth_pcd_ros.convert.manifest import Record
 from depth_pcd_ros.convert.steps import Points
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.messages.decode import depth_pixels
 from depth_pcd_ros.recordings.messages import (
@@ -38,7 +39,7 @@ TOPICS = {
 _VERSION = 8
 
 
-class RecordingError(ValueError):
+class RecordingError(DepthPcdError):
     """A recording cannot be converted; the message says why."""
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import (
     calibration_from_msg,
     depth_pixels,
@@ -63,7 +63,7 @@ def bgr_image_msg(
 
 
 def depth_image_msg(
-    depth: npt.NDArray[np.float32], encoding: str, header: Any, memory: Memory | None = None
+    depth: npt.NDArray[np.float32], encoding: str, header: Any, memory: Buffer | None = None
 ) -> Image:
     """A depth Image by REP 118: 32FC1 metres, NaN invalid; or 16UC1 millimetres, 0 invalid.
 
@@ -78,7 +78,7 @@ def depth_image_msg(
     Raises:
         ValueError: another encoding.
     """
-    memory = memory or Memory()
+    memory = memory or Buffer()
     pixels = depth_pixels(depth, encoding, memory)
     return image_msg(pixels, encoding, header, memory.data)
 

@@ -16,7 +16,7 @@ def set_data(msg: Any, values: npt.NDArray[Any], data: array.array[int] | None =
     Args:
         msg: an Image or a PointCloud2.
         values: any array.
-        data: its bytes where they are in an array.array already, as in `Memory`; else they are
+        data: its bytes where they are in an array.array already, as in `Buffer`; else they are
             copied. They may be written over as soon as publish() has returned: rclpy copies them
             there into the middleware's own message, and it has no publishing within a process that
             would hand them on.

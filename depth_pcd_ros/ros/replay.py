@@ -20,6 +20,8 @@ from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
+from depth_pcd_ros.errors import DepthPcdError
+
 CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
 # Messages that may be on their way to a slow subscriber.
 DEPTH = 100
@@ -29,7 +31,7 @@ ACK_TIMEOUT = 10.0  # [s]
 SETTLED = 1.0
 
 
-class ReplayError(ValueError):
+class ReplayError(DepthPcdError):
     """A recording cannot be replayed as asked; the message says why."""
 
 

@@ -20,7 +20,7 @@ from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.live.frame_queue import FrameQueue
 from depth_pcd_ros.live.frame_statistics import Published, Statistics
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import image_msgs
@@ -78,7 +78,7 @@ class Worker:
         self._publishers = dict(publishers)
         self._statistics = statistics
         # Of the last messages: publish() has copied what is in it when it returns.
-        self._memory = {topic: Memory() for topic in publishers}
+        self._memory = {topic: Buffer() for topic in publishers}
         self._keep_all = pipeline.settings.frames == 'all'
         self.camera_infos = CameraInfos(KEPT if self._keep_all else RECENT)
         self._queue: FrameQueue[Arrival] = FrameQueue(
@@ -225,7 +225,7 @@ class Worker:
                 latency=now - arrival.time,
                 stamp_age=stamp_age * 1e-9,
                 network_time=frame.network_time,
-                valid_fraction=frame.valid / frame.depth.size,
+                valid_fraction=frame.valid_count / frame.depth.size,
             )
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depth_pcd_ros.errors import DepthPcdError
+
 SATURATED = 0.95  # of the depth at which the network's output ends: what is deeper tells nothing
 
 
@@ -23,7 +25,7 @@ class Measurement:
     inliers: int
 
 
-class ScaleError(ValueError):
+class ScaleError(DepthPcdError):
     """Why a frame gives no measurement: the last good scale is held.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.sync.readings import BrokenReading, PointsReading, RangeReading, Reading
 
@@ -19,7 +20,7 @@ TOPICS = {'points': 'scale/points', 'range': 'scale/range'}
 TYPES = {'points': 'sensor_msgs/msg/PointCloud2', 'range': 'sensor_msgs/msg/Range'}
 
 
-class CloudError(ValueError):
+class CloudError(DepthPcdError):
     """A PointCloud2 contradicts itself; the message says how."""
 
 

@@ -26,7 +26,7 @@ from depth_pcd_ros.sync.readings import (
 SENSOR_AXIS = (1.0, 0.0, 0.0)  # along which a Range is measured, by its definition
 
 
-class TrueScale:
+class ScaleStage:
     """Corrects the depth of one frame after another."""
 
     def __init__(self) -> None:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.kernels import FLOAT, given, kernel, written
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.kernels import FLOAT, kernel, readonly, writable
+from depth_pcd_ros.memory import Buffer
 
 # The warmest colour is for this share of the range, and nearer: of 20 m indoors, 1.25 m.
 WARMEST = 1 / 16
@@ -31,7 +31,7 @@ def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
 
 
 def colorize(
-    depth: npt.NDArray[np.float32], near: float, far: float, memory: Memory | None = None
+    depth: npt.NDArray[np.float32], near: float, far: float, memory: Buffer | None = None
 ) -> npt.NDArray[np.uint8]:
     """Colour the inverse depth, from dark red at `near` to dark blue at `far`.
 
@@ -52,7 +52,7 @@ def colorize(
     """
     if not 0.0 < near < far:
         raise ValueError(f'near is {near} m and far {far} m, must be 0 < near < far')
-    picture = (memory or Memory()).array((*depth.shape, 3), np.uint8)
+    picture = (memory or Buffer()).array((*depth.shape, 3), np.uint8)
     step = 255.0 / (1.0 / near - 1.0 / far)  # levels for each 1 / m
     rows = picture.reshape(len(depth), -1)
     depth = np.ascontiguousarray(depth, np.float32)
@@ -68,7 +68,7 @@ def _turbo() -> npt.NDArray[np.uint8]:
     return np.vstack([turbo, np.zeros((1, 3), np.uint8)])
 
 
-@kernel(given('float32', 2), FLOAT, FLOAT, given('uint8', 2), written('uint8', 2))
+@kernel(readonly('float32', 2), FLOAT, FLOAT, readonly('uint8', 2), writable('uint8', 2))
 def _colour(
     depth: npt.NDArray[np.float32],
     farthest: np.float32,

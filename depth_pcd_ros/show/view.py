@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.ply import PlyError, read_ply
 from depth_pcd_ros.show.preview import UNCOLOURED
 
@@ -23,7 +24,7 @@ FIELD_OF_VIEW = math.radians(50.0)  # vertical, as that of many cameras
 _PIXEL_ANGLE = 1.0 / 525.0
 
 
-class ViewError(ValueError):
+class ViewError(DepthPcdError):
     """A cloud cannot be shown; the message says why."""
 
 

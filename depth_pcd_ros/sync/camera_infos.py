@@ -48,7 +48,7 @@ class CameraInfos:
             Whether it differs from the last one of the same frame and image size: a zoom lens.
         """
         try:
-            image = calibration.reduced()
+            image = calibration.of_image()
             size = (image.width, image.height)
         except CameraError:
             size = None

@@ -46,10 +46,10 @@ def test_packed_points_are_the_points(height, width, distortion):
     model = 'plumb_bob' if distortion else ''
     camera = Camera(width, height, 150.0, 160.0, 2.2, 30.1, model, distortion)
     depth, rgb = picture(height, width)
-    packed = pack_points(depth, camera.ray_planes, rgb)
+    packed = pack_points(depth, camera.ray_maps, rgb)
     expected = unproject(depth, camera.rays)
     np.testing.assert_array_equal(packed[..., :3], expected)
-    np.testing.assert_array_equal(pack_points(depth, camera.ray_planes), packed[..., :3])
+    np.testing.assert_array_equal(pack_points(depth, camera.ray_maps), packed[..., :3])
     bits = packed[..., 3].view(np.uint32).astype(int)
     r, g, b = np.moveaxis(rgb.astype(int), -1, 0)
     np.testing.assert_array_equal(bits, r * 65536 + g * 256 + b)
@@ -57,9 +57,9 @@ def test_packed_points_are_the_points(height, width, distortion):
 
     valid = np.isfinite(depth)
     count = int(valid.sum())
-    some = pack_valid_points(depth, camera.ray_planes, rgb, count)
+    some = pack_valid_points(depth, camera.ray_maps, rgb, count)
     np.testing.assert_array_equal(some.view(np.uint32), packed[valid].view(np.uint32))
-    some = pack_valid_points(depth, camera.ray_planes, None, count)
+    some = pack_valid_points(depth, camera.ray_maps, None, count)
     np.testing.assert_array_equal(some, packed[valid][:, :3])
 
 
@@ -69,15 +69,15 @@ def test_views_of_a_picture_are_packed_like_pictures():
     camera = Camera(30, 5, 50.0, 60.0, 2.2, 3.1)
     cut = np.ascontiguousarray(depth[:, 5:35])
     rgb.setflags(write=False)
-    points = pack_points(cut, camera.ray_planes, rgb[:, 5:35])
-    again = pack_points(cut, camera.ray_planes, rgb[:, 5:35].copy())
+    points = pack_points(cut, camera.ray_maps, rgb[:, 5:35])
+    again = pack_points(cut, camera.ray_maps, rgb[:, 5:35].copy())
     np.testing.assert_array_equal(points.view(np.uint32), again.view(np.uint32))
 
 
 def test_what_does_not_fit_is_refused():
     """Instead of reading or writing beyond an end."""
     depth, rgb = picture(4, 40)
-    rays = Camera(40, 4, 50.0, 60.0, 2.2, 3.1).ray_planes
+    rays = Camera(40, 4, 50.0, 60.0, 2.2, 3.1).ray_maps
     with pytest.raises(ValueError, match='rays are'):
         pack_points(depth[:3].copy(), rays, rgb[:3])
     with pytest.raises(ValueError, match='rgb is'):

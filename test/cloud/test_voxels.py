@@ -16,7 +16,7 @@ def test_cubes_by_hand():
     camera = Camera(4, 1, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
     depth = np.array([[1.0, np.nan, 0.1, 1.2]], np.float32)
     rgb = np.array([[[10, 20, 30], [1, 1, 1], [0, 0, 0], [255, 128, 0]]], np.uint8)
-    points = VoxelGrid().means(depth, camera.ray_planes, rgb, 0.5)
+    points = VoxelGrid().means(depth, camera.ray_maps, rgb, 0.5)
     points = points[np.argsort(points[:, 2])]
     expected = [[0.2, 0.0, 0.1], [0.0, 0.0, 1.0], [3.6, 0.0, 1.2]]
     np.testing.assert_allclose(points[:, :3], expected, atol=1e-6)
@@ -38,7 +38,7 @@ def test_cubes_against_a_plain_loop(camera, size):
         point = depth[v, u] * np.append(camera.rays[v, u], np.float32(1.0))
         cubes.setdefault(tuple(np.rint(point / size)), []).append((*point, *rgb[v, u]))
     expected = np.array([np.mean(members, axis=0) for members in cubes.values()])
-    points = VoxelGrid().means(depth, camera.ray_planes, rgb, size)
+    points = VoxelGrid().means(depth, camera.ray_maps, rgb, size)
     bits = points[:, 3].view(np.uint32).astype(int)
     found = np.column_stack([points[:, :3], bits >> 16, bits >> 8 & 255, bits & 255])
     found = found[np.lexsort(found[:, 2::-1].T)]
@@ -52,8 +52,8 @@ def test_no_point_gives_no_cube():
     """All NaN gives an empty cloud of the right width."""
     depth = np.full((48, 64), np.nan, np.float32)
     rgb = np.zeros((48, 64, 3), np.uint8)
-    assert VoxelGrid().means(depth, CAMERA.ray_planes, rgb, 0.1).shape == (0, 4)
-    assert VoxelGrid().means(depth, CAMERA.ray_planes, None, 0.1).shape == (0, 3)
+    assert VoxelGrid().means(depth, CAMERA.ray_maps, rgb, 0.1).shape == (0, 4)
+    assert VoxelGrid().means(depth, CAMERA.ray_maps, None, 0.1).shape == (0, 3)
 
 
 @pytest.mark.parametrize(('width', 'height'), [(1, 1), (2, 2), (1, 5), (5, 1), (2, 9)])
@@ -62,7 +62,7 @@ def test_tiny_pictures(width, height):
     camera = Camera(width, height, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
     depth = np.full((height, width), 2.0, np.float32)
     rgb = np.zeros((height, width, 3), np.uint8)
-    assert len(VoxelGrid().means(depth, camera.ray_planes, rgb, 0.5)) == width * height
+    assert len(VoxelGrid().means(depth, camera.ray_maps, rgb, 0.5)) == width * height
 
 
 def test_more_cubes_than_there_was_room_for():
@@ -70,21 +70,21 @@ def test_more_cubes_than_there_was_room_for():
     grid = VoxelGrid()
     camera = Camera(300, 200, fx=100.0, fy=100.0, cx=150.0, cy=100.0)
     depth = np.random.default_rng(1).uniform(1.0, 9.0, (200, 300)).astype(np.float32)
-    points = grid.means(depth, camera.ray_planes, None, 1e-4)  # each in its own
+    points = grid.means(depth, camera.ray_maps, None, 1e-4)  # each in its own
     assert len(points) == depth.size
     np.testing.assert_array_equal(points[:, 2], depth.reshape(-1))
-    assert len(grid.means(depth, camera.ray_planes, None, 100.0)) == 1
+    assert len(grid.means(depth, camera.ray_maps, None, 100.0)) == 1
 
 
 def test_a_tiny_grid_far_away():
     """Indices beyond 32 bits are told apart."""
     depth = np.array([[1000.0, 2000.0]], np.float32)
     camera = Camera(2, 1, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
-    assert len(VoxelGrid().means(depth, camera.ray_planes, None, 1e-7)) == 2
+    assert len(VoxelGrid().means(depth, camera.ray_maps, None, 1e-7)) == 2
 
 
 def test_shapes_that_do_not_fit_are_refused():
     """They would be read beyond their ends."""
     depth, rgb = np.ones((48, 64), np.float32), np.zeros((48, 63, 3), np.uint8)
     with pytest.raises(ValueError, match='rgb is'):
-        VoxelGrid().means(depth, CAMERA.ray_planes, rgb, 0.1)
+        VoxelGrid().means(depth, CAMERA.ray_maps, rgb, 0.1)

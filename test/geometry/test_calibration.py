@@ -45,8 +45,21 @@ def test_binning_and_roi_by_hand():
         400, 150, 450.0, 227.5, 220.0, 95.0
     )
     # P's fourth column, Tx = -fx baseline, is in pixels, too.
-    assert both.reduced().p == (450.0, 0, 220.0, -45.0, 0, 227.5, 95.0, 0, 0, 0, 1.0, 0)
-    assert both.reduced().reduced() == both.reduced()
+    assert both.of_image().p == (
+        450.0,
+        0,
+        220.0,
+        -45.0,
+        0,
+        227.5,
+        95.0,
+        0,
+        0,
+        0,
+        1.0,
+        0,
+    )
+    assert both.of_image().of_image() == both.of_image()
 
 
 def test_stride_of_a_window():

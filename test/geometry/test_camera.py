@@ -115,7 +115,7 @@ def test_ideal_by_hand():
     assert camera.rays.dtype == np.float32
     assert camera.rays.shape == (480, 640, 2)
     np.testing.assert_array_equal(camera.rays[190, 445], [0.25, -0.125])
-    assert camera.seen is None
+    assert camera.visible is None
 
 
 def test_plumb_bob_by_hand():
@@ -144,8 +144,8 @@ def test_ideal_fisheye_of_180_degrees():
     assert np.abs(expected).max() > 200.0  # nearly 90 degrees
     assert np.isnan(camera.rays[0, 0]).all()
     assert np.isnan(camera.project([1.0, 0.0, 0.0])).all()
-    np.testing.assert_array_equal(camera.seen == 255, np.isfinite(camera.rays[..., 1]))
-    assert set(np.unique(camera.seen)) == {0, 255}
+    np.testing.assert_array_equal(camera.visible == 255, np.isfinite(camera.rays[..., 1]))
+    assert set(np.unique(camera.visible)) == {0, 255}
 
 
 @distorted_cameras
@@ -195,7 +195,7 @@ def test_project_inverts_unproject(camera):
 @pytest.mark.parametrize('name', ['ideal', 'plumb_bob 4', 'plumb_bob 5', 'pincushion'])
 def test_whole_image_has_rays(name):
     """A lens that covers its sensor leaves no pixel out."""
-    assert CAMERAS[name].seen is None
+    assert CAMERAS[name].visible is None
 
 
 def test_no_ray_beyond_the_fold_of_the_polynomial():
@@ -271,14 +271,14 @@ def test_rays_are_computed_once_per_calibration():
     """Equal cameras share the same read-only planes; another calibration has its own."""
     camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'plumb_bob', STRONG)
     calibration = calibration_of(camera)
-    x, y = camera.ray_planes
-    again = Camera.from_calibration(calibration).ray_planes
+    x, y = camera.ray_maps
+    again = Camera.from_calibration(calibration).ray_maps
     assert again[0] is x
     assert again[1] is y
     assert not x.flags.writeable
     assert not y.flags.writeable
     zoomed = dataclasses.replace(camera, fx=51.0)
-    assert zoomed.ray_planes[0][24, 40] != x[24, 40]
+    assert zoomed.ray_maps[0][24, 40] != x[24, 40]
     assert Rectification.from_calibration(calibration) is Rectification.from_calibration(
         calibration_of(camera)
     )
@@ -336,8 +336,8 @@ def test_rectification_equals_that_of_opencv(name):
         matrix(camera), np.array(camera.d), STEREO_R, P, (WIDTH, HEIGHT), cv2.CV_32FC1
     )
     seen = np.full((HEIGHT, WIDTH), True)
-    if rectification.seen is not None:
-        seen = rectification.seen == 255
+    if rectification.visible is not None:
+        seen = rectification.visible == 255
     assert seen.mean() > 0.8
     np.testing.assert_allclose(rectification.source_u[seen], reference_u[seen], atol=1e-3)
     np.testing.assert_allclose(rectification.source_v[seen], reference_v[seen], atol=1e-3)
@@ -356,7 +356,7 @@ def test_rectification_without_p_and_r():
     calibration = calibration_of(CAMERAS['ideal'], r=(0.0,) * 9)
     rectification = Rectification.from_calibration(calibration)
     assert rectification.camera == CAMERAS['ideal']
-    assert rectification.seen is None
+    assert rectification.visible is None
     image = np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     np.testing.assert_array_equal(rectification.rectify(image), image)
 
@@ -368,7 +368,7 @@ def test_rectification_of_a_window():
     window = dataclasses.replace(full, roi=(100, 80, 320, 240), binning_x=2, binning_y=2)
     whole, part = Rectification.from_calibration(full), Rectification.from_calibration(window)
     assert part.camera == Camera(160, 120, 190.0, 190.0, 115.0, 77.5)
-    seen = np.full((120, 160), True) if part.seen is None else part.seen == 255
+    seen = np.full((120, 160), True) if part.visible is None else part.visible == 255
     assert seen.mean() > 0.7
     expected_u = (whole.source_u[80:320:2, 100:420:2] - 100.0) / 2.0
     expected_v = (whole.source_v[80:320:2, 100:420:2] - 80.0) / 2.0

@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from depth_pcd_ros.memory import Memory
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.ros.cloud_msgs import cloud_msg
 
 from .conftest import wait_until
@@ -74,7 +74,7 @@ def test_cloud_without_a_point():
 
 def test_points_in_memory_are_not_copied():
     """Whatever the size of the last ones was, the message has the new points and nothing else."""
-    memory = Memory()
+    memory = Buffer()
     for count in (5, 2, 0, 7):
         points = memory.array((count, 4), np.float32)
         points[:] = np.random.default_rng(count).random((count, 4), np.float32)
@@ -96,7 +96,7 @@ def test_memory_may_be_written_over_once_publish_has_returned():
     qos = QoSProfile(depth=10)
     node.create_subscription(PointCloud2, 'written_over', arrived.append, qos)
     publisher = node.create_publisher(PointCloud2, 'written_over', qos)
-    memory, count = Memory(), 3
+    memory, count = Buffer(), 3
     try:
         assert wait_until(lambda: publisher.get_subscription_count() == 1)
         for i in range(count):

@@ -10,7 +10,7 @@ import pytest
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.scale.stage import TrueScale
+from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
 
@@ -44,7 +44,7 @@ def correct(given, stage=None, **settings):
     """The state after a frame, and its depth."""
     depth = surface()
     values = {'scale_source': 'points', **settings}
-    stage = TrueScale() if stage is None else stage
+    stage = ScaleStage() if stage is None else stage
     return stage.correct(depth, CAMERA, given, Settings().replace(values), 20.0), depth
 
 
@@ -121,7 +121,7 @@ def test_stale_and_silent():
 @pytest.mark.parametrize('fit', ['scale', 'scale_shift'])
 def test_the_last_good_scale_holds(xyz, cause, fit):
     """What tells no scale leaves the last one, to the bit, and the reason."""
-    stage = TrueScale()
+    stage = ScaleStage()
     before, _ = correct(evidence(1.0, optical_points(1.2)), stage, scale_fit=fit)
     state, depth = correct(evidence(1.1, xyz), stage, scale_fit=fit)
     assert (state.scale, state.shift) == (before.scale, before.shift)
@@ -132,7 +132,7 @@ def test_the_last_good_scale_holds(xyz, cause, fit):
 
 def test_time_that_goes_back_is_a_new_beginning():
     """A recording that is played again gives the same again."""
-    stage = TrueScale()
+    stage = ScaleStage()
     rounds = []
     for _ in range(2):
         factors = [1.0 + 0.02 * i for i in range(20)]
@@ -146,7 +146,7 @@ def test_time_that_goes_back_is_a_new_beginning():
 
 def test_another_sequence_is_a_new_beginning():
     """Another recording has another scale."""
-    stage = TrueScale()
+    stage = ScaleStage()
     correct(evidence(1.0, optical_points(1.4), sequence='a'), stage)
     assert correct(evidence(1.1, sequence='b'), stage)[0].scale == 1.0
 

@@ -30,7 +30,7 @@ def red_wall(path):
     """A wall of 2 m x 1.5 m, red, 2 m away."""
     camera = Camera(200, 150, fx=200.0, fy=200.0, cx=100.0, cy=75.0)
     depth = np.full((150, 200), 2.0, np.float32)
-    write_ply(path, pack_points(depth, camera.ray_planes, np.broadcast_to(RED, (150, 200, 3))))
+    write_ply(path, pack_points(depth, camera.ray_maps, np.broadcast_to(RED, (150, 200, 3))))
     return path
 
 
