@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +16,8 @@ from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points, pack_va
 from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.geometry.camera import Camera, Rectification
+from depth_pcd_ros.geometry.camera import Camera, Mask
+from depth_pcd_ros.geometry.rectification import Rectification
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
@@ -25,26 +27,49 @@ if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
 
 
-class _View(NamedTuple):
-    """A picture as the network sees it; the fields as in `Frame`, `visible` as in `Camera`."""
+# Calibrations whose rays a pipeline keeps: a recording may alternate between several. No more, for
+# a zoom lens has a new one each frame, with rays of 18 MB at 1080p.
+VIEWS = 8
 
-    rgb: npt.NDArray[np.uint8]
+
+class _View(NamedTuple):
+    """What follows from a calibration and the settings, and is worked out once for both.
+
+    Attributes:
+        raw: the camera of the picture as it comes.
+        rectification: what is done to the picture first; None: nothing.
+        camera: the camera of the picture at the network.
+        strided: the camera of the result, which has every `stride`-th pixel of that.
+        calibration: the numbers of a CameraInfo that describes the result.
+        visible: mask of the result, as `Camera.visible`.
+    """
+
+    raw: Camera
+    rectification: Rectification | None
     camera: Camera
+    strided: Camera
     calibration: Calibration
-    visible: npt.NDArray[np.uint8] | None
+    visible: Mask | None
+
+    def picture(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the picture for the network; `CameraError` where it is of another size."""
+        self.raw.check_image_size(rgb.shape[1], rgb.shape[0])
+        return rgb if self.rectification is None else self.rectification.rectify(rgb)
 
 
 class Estimate(NamedTuple):
     """What the network has seen in a picture, still to be corrected and filtered.
 
     Attributes:
-        view: the picture as the network saw it.
+        view: how the picture was seen.
+        rgb: the picture at the network, (H, W, 3) uint8.
         depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
         settings: those that hold for this picture.
         network_time: what the network took [s].
     """
 
     view: _View
+    rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
     settings: Settings
     network_time: float
@@ -63,6 +88,7 @@ class Pipeline:
         self._memory = Buffer()
         self._voxels = VoxelGrid()
         self._true_scale = ScaleStage()
+        self._view = functools.lru_cache(VIEWS)(_view)
 
     def process(
         self,
@@ -86,10 +112,11 @@ class Pipeline:
     def estimate(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Estimate:
         """Let the network estimate the depth of one picture; arguments and errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        view = _view(rgb, calibration, settings)
+        view = self._view_of(calibration, settings)
+        picture = view.picture(rgb)
         start = time.perf_counter()
-        depth = self.engine.infer(view.rgb)
-        return Estimate(view, depth, settings, time.perf_counter() - start)
+        depth = self.engine.infer(picture)
+        return Estimate(view, picture, depth, settings, time.perf_counter() - start)
 
     def process_batch(
         self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration, Evidence]]
@@ -100,18 +127,22 @@ class Pipeline:
             FrameError: for one of them; one by one, the others may succeed.
         """
         settings = self.settings
-        views = [_view(rgb, calibration, settings) for rgb, calibration, _ in pictures]
+        views = [self._view_of(calibration, settings) for _, calibration, _ in pictures]
+        seen = [view.picture(rgb) for view, (rgb, _, _) in zip(views, pictures, strict=True)]
         start = time.perf_counter()
-        depths = self.engine.infer_batch([view.rgb for view in views])
+        depths = self.engine.infer_batch(seen)
         network_time = (time.perf_counter() - start) / len(views)
         return [
-            self.finish(Estimate(view, depth, settings, network_time), evidence)
-            for view, depth, (_, _, evidence) in zip(views, depths, pictures, strict=True)
+            self.finish(Estimate(view, rgb, depth, settings, network_time), evidence)
+            for view, rgb, depth, (_, _, evidence) in zip(
+                views, seen, depths, pictures, strict=True
+            )
         ]
 
     def finish(self, estimate: Estimate, evidence: Evidence = NO_EVIDENCE) -> Frame:
         """Correct and filter the depth; frames of a `scale_source` in their order."""
-        (rgb, camera, calibration, visible), depth, settings, network_time = estimate
+        view, rgb, depth, settings, network_time = estimate
+        camera = view.camera
         depth = np.ascontiguousarray(depth)
         scale = settings.depth_scale * self._focal_correction(camera)
         if scale != 1.0:
@@ -128,10 +159,17 @@ class Pipeline:
         n = settings.stride
         if n > 1:
             rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
-            camera, calibration = camera.strided(n), calibration.strided(n)
-            visible = None if visible is None else filters.every_nth(visible, n)
-        valid = filters.drop_outside(depth, settings.min_depth, farthest, visible)
-        return Frame(rgb, depth, valid, camera, calibration, max_range, network_time, true_scale)
+        valid = filters.drop_outside(depth, settings.min_depth, farthest, view.visible)
+        return Frame(
+            rgb,
+            depth,
+            valid,
+            view.strided,
+            view.calibration,
+            max_range,
+            network_time,
+            true_scale,
+        )
 
     def points(self, frame: Frame, memory: Buffer | None = None) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.
@@ -157,6 +195,9 @@ class Pipeline:
         out = memory.array((frame.valid_count, floats_per_point(rgb)), np.float32)
         return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
 
+    def _view_of(self, calibration: Calibration, settings: Settings) -> _View:
+        return self._view(calibration, settings.rectified, settings.distortion, settings.stride)
+
     def _focal_correction(self, camera: Camera) -> float:
         """Ratio of the focal length at the network to that of its training data, or 1."""
         if not self.settings.focal_correction or self.engine.focal_train is None:
@@ -166,17 +207,16 @@ class Pipeline:
         return float(focal_net / self.engine.focal_train)
 
 
-def _view(rgb: npt.NDArray[np.uint8], calibration: Calibration, settings: Settings) -> _View:
-    """Find the camera of a picture, and rectify it where that is asked for."""
-    used = calibration.without_distortion() if settings.distortion == 'ignore' else calibration
-    camera = Camera.from_calibration(used, rectified=settings.rectified)
-    camera.check_image_size(rgb.shape[1], rgb.shape[0])
-    if settings.distortion == 'rectify' and not settings.rectified:
+def _view(calibration: Calibration, rectified: bool, distortion: str, stride: int) -> _View:
+    used = calibration.without_distortion() if distortion == 'ignore' else calibration
+    raw = camera = Camera.from_calibration(used, rectified=rectified)
+    rectification = None
+    if distortion == 'rectify' and not rectified:
         rectification = Rectification.from_calibration(calibration)
-        return _View(
-            rectification.rectify(rgb),
-            rectification.camera,
-            calibration.rectified(),
-            rectification.visible,
-        )
-    return _View(rgb, camera, calibration, camera.visible)
+        camera, calibration = rectification.camera, calibration.rectified()
+    visible = (rectification or camera).visible
+    strided = camera
+    if stride > 1:
+        strided, calibration = camera.strided(stride), calibration.strided(stride)
+        visible = None if visible is None else filters.every_nth(visible, stride)
+    return _View(raw, rectification, camera, strided, calibration, visible)

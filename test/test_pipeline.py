@@ -7,12 +7,19 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
 
 WIDTH, HEIGHT = 12, 8
 FX, FY, CX, CY = 600.0, 500.0, 5.0, 3.5
 CALIBRATION = Calibration(WIDTH, HEIGHT, (FX, 0.0, CX, 0.0, FY, CY, 0.0, 0.0, 1.0))
+BENT = dataclasses.replace(
+    CALIBRATION,
+    k=(10.0, 0.0, CX, 0.0, 10.0, CY, 0.0, 0.0, 1.0),
+    distortion_model='plumb_bob',
+    d=(0.1, 0.0, 0.0, 0.0, 0.0),
+)
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
@@ -139,25 +146,47 @@ def test_settings_may_change_between_frames():
 
 def test_distortion_modes():
     """`ignore` is the ideal lens, `rays` bends the points, `rectify` makes the picture ideal."""
-    bent = dataclasses.replace(
-        CALIBRATION,
-        k=(10.0, 0.0, CX, 0.0, 10.0, CY, 0.0, 0.0, 1.0),
-        distortion_model='plumb_bob',
-        d=(0.1, 0.0, 0.0, 0.0, 0.0),
-    )
     ideal = np.float32(2.0 * (0 - CX) / 10.0)
-    x = {}
+    x, middle = {}, {}
     for mode in ('rays', 'rectify', 'ignore'):
         pipe = pipeline(distortion=mode)
-        frame = pipe.process(RGB, bent)
-        x[mode] = pipe.points(frame)[3, 0, 0]
+        frame = pipe.process(RGB, BENT)
+        points = pipe.points(frame)
+        x[mode], middle[mode] = points[3, 0, 0], points[3, 6, 0]
         assert any(frame.calibration.d) == (mode != 'rectify')
     assert x['ignore'] == ideal
     assert abs(x['rays']) < abs(ideal) - 0.01
-    assert np.isnan(x['rectify']) or x['rectify'] == ideal
+    # k1 above 0 draws in what is outside the picture: its border has no source, its middle does
+    assert np.isnan(x['rectify'])
+    assert middle['rectify'] == middle['ignore'] == np.float32(2.0 * (6 - CX) / 10.0)
 
 
 def test_a_picture_of_another_size_is_refused():
     """It is never stretched to fit."""
     with pytest.raises(CameraError, match='image 12x8 but CameraInfo 24x8'):
         pipeline().process(RGB, dataclasses.replace(CALIBRATION, width=24))
+
+
+@pytest.mark.parametrize('settings', [{}, {'distortion': 'rectify'}, {'stride': 2}])
+@pytest.mark.parametrize('of_its_own', [True, False])
+def test_six_cameras_compute_their_rays_once(monkeypatch, settings, of_its_own):
+    """Pictures of six distorted cameras in turn, with a pipeline each or one for all."""
+    inverted, distorted = [], []
+    undistort, distort = PolynomialLens.undistort, PolynomialLens.distort
+    monkeypatch.setattr(
+        PolynomialLens, 'undistort', lambda *args: inverted.append(1) or undistort(*args)
+    )
+    monkeypatch.setattr(
+        PolynomialLens, 'distort', lambda *args: distorted.append(1) or distort(*args)
+    )
+    cameras = [dataclasses.replace(BENT, d=(0.1 + n / 100, 0.0, 0.0, 0.0)) for n in range(6)]
+    shared = pipeline(**settings)
+    pipes = [pipeline(**settings) if of_its_own else shared for _ in cameras]
+    counts = []
+    for _ in range(3):
+        for pipe, calibration in zip(pipes, cameras, strict=True):
+            # as it comes: equal numbers in another object
+            pipe.points(pipe.process(RGB, dataclasses.replace(calibration)))
+        counts.append(len(inverted) + len(distorted))
+    assert counts[0] >= 6
+    assert counts[1:] == counts[:1] * 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sensor_msgs/CameraInfo says, as plain numbers, and ROI, binning and stride on them."""
+"""The numbers of a sensor_msgs/CameraInfo, and what ROI, binning and stride make of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class CameraError(FrameError):
-    """Why the numbers of a camera cannot be used, or do not belong to an image."""
+    """The numbers of a camera cannot be used, or do not belong to the image."""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The numbers of one CameraInfo, for the full resolution unless `roi` or binning say otherwise.
 
-    Nothing is checked here: what is wrong is told, as a `CameraError`, when a camera is made of it.
+    Nothing is checked here: what is wrong raises a `CameraError` when a camera is made of it.
     Source: https://docs.ros.org/en/rolling/p/sensor_msgs/msg/CameraInfo.html.
     """
 
@@ -36,10 +36,10 @@ class Calibration:
     binning_x: int = 0  # 0 is 1
     binning_y: int = 0  # 0 is 1
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)  # x_offset, y_offset, width, height [px]
-    do_rectify: bool = False  # of the ROI; carried along, see `reduced`
+    do_rectify: bool = False  # of the ROI; carried along, see `of_image`
 
     def of_image(self) -> Calibration:
-        """The same camera at the size of its images: ROI and binning applied to K and P.
+        """Return the camera at the size of its images: ROI and binning applied to K and P.
 
         c' = (c - offset) / binning and f' = f / binning, as in image_geometry's
         PinholeCameraModel, the reference for CameraInfo: no half pixel is added for the centre of
@@ -75,12 +75,12 @@ class Calibration:
         )
 
     def strided(self, n: int) -> Calibration:
-        """The camera of every n-th pixel (0, n, 2n, ...) in both directions; see `Camera.strided`.
+        """Return the camera of every n-th pixel in both directions; see `Camera.strided`.
 
         K and P are scaled, because readers of depth/camera_info use them as they are.
 
         Raises:
-            CameraError: as `reduced`.
+            CameraError: as `of_image`.
             ValueError: n below 1.
         """
         check_stride(n)
@@ -94,10 +94,10 @@ class Calibration:
         )
 
     def rectified(self) -> Calibration:
-        """The camera of the rectified image: K is P's left 3x3 (K where P is all zero), D is zero.
+        """Return the camera of the rectified image: no D, and for K P's left 3x3 (K if P is zero).
 
         Raises:
-            CameraError: as `reduced`.
+            CameraError: as `of_image`.
         """
         image = self.of_image()
         k = image.k
@@ -112,7 +112,7 @@ class Calibration:
         )
 
     def rotation(self) -> npt.NDArray[np.float64]:
-        """R as a matrix, (3, 3); all zero, as drivers leave it that have none, is the identity.
+        """Return R as a matrix, (3, 3); all zero, as some drivers leave it, is the identity.
 
         Raises:
             CameraError: `bad_rotation`.
@@ -123,7 +123,7 @@ class Calibration:
         return matrix
 
     def without_distortion(self) -> Calibration:
-        """The same numbers as if the lens were ideal, whatever its model."""
+        """Return the same camera with an ideal lens, whatever its model."""
         return replace(self, distortion_model='', d=())
 
     def _check_finite(self) -> None:
@@ -135,7 +135,7 @@ class Calibration:
                 )
 
     def _window(self) -> tuple[int, int, int, int]:
-        """The ROI as x_offset, y_offset, width, height in full-resolution pixels; zero is all."""
+        """Return the ROI in full-resolution pixels: x_offset, y_offset, width, height."""
         if not any(self.roi):
             return 0, 0, self.width, self.height
         x, y, width, height = self.roi
@@ -162,7 +162,7 @@ def check_stride(n: int) -> None:
 def _shifted_scaled(
     matrix: tuple[float, ...], offset: tuple[int, int], divisor: tuple[int, int]
 ) -> tuple[float, ...]:
-    """K or P of the image that starts at `offset` and has every `divisor`-th pixel."""
+    """Return K or P of the image that starts at `offset` and has every `divisor`-th pixel."""
     m = np.array(matrix).reshape(3, -1)  # (3, 3) or (3, 4)
     if m.any():  # all zero means not calibrated and stays so
         m[:2, 2] -= offset

@@ -8,7 +8,6 @@ would land in the image. Both directions answer NaN there.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -33,15 +32,14 @@ class Lens(Protocol):
     """Both directions take and give coordinates on z = 1 in arrays of one shape (n,)."""
 
     def distort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Distorted from ideal coordinates; NaN beyond the limit of the model."""
+        """Distort ideal coordinates; NaN beyond the limit of the model."""
 
     def undistort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Ideal from distorted coordinates; NaN where the model has no inverse."""
+        """Undistort distorted coordinates; NaN where the model has no inverse."""
 
 
-@functools.lru_cache(maxsize=16)
 def lens(model: str, d: tuple[float, ...]) -> Lens | None:
-    """The lens of a CameraInfo's distortion_model and d; None where it does not distort.
+    """Make the lens of a CameraInfo's distortion_model and d; None where it does not distort.
 
     An empty d is no distortion in any model. All zeros are none in the polynomial models; in the
     equidistant model they are the ideal fisheye lens, as in cv2.fisheye.
@@ -102,14 +100,14 @@ class PolynomialLens:
             raise CameraError('bad_distortion', f'D is too large to compute with: {list(d)}')
 
     def distort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Distorted from ideal coordinates; NaN beyond the limit of the model."""
+        """Distort ideal coordinates; NaN beyond the limit of the model."""
         with np.errstate(all='ignore'):
             xd, yd, _, inside = self._without_tilt(x, y)
             xd, yd = _homography(self._tilt, xd, yd)
             return np.where(inside, xd, np.nan), np.where(inside, yd, np.nan)
 
     def undistort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Ideal from distorted coordinates; NaN where the model has no inverse.
+        """Undistort distorted coordinates; NaN where the model has no inverse.
 
         Newton's method in both coordinates, from the inverse of the radial terms alone, which a
         table over the growing branch gives. A step that leaves the domain is halved, so that it
@@ -195,7 +193,7 @@ class EquidistantLens:
             raise CameraError('bad_distortion', f'D is too large to compute with: {list(d)}')
 
     def distort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Distorted from ideal coordinates; NaN beyond the limit of the model."""
+        """Distort ideal coordinates; NaN beyond the limit of the model."""
         with np.errstate(all='ignore'):
             radius = np.hypot(x, y)
             theta = np.arctan(radius)
@@ -204,7 +202,7 @@ class EquidistantLens:
             return x * scale, y * scale
 
     def undistort(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Ideal from distorted coordinates; NaN where the model has no inverse.
+        """Undistort distorted coordinates; NaN where the model has no inverse.
 
         Newton's method from a table over the growing branch; kept only if it leads back.
         """

@@ -13,7 +13,7 @@ from depth_pcd_ros.settings import NORM_TOLERANCE
 
 
 def split(transform: Sequence[float]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The rotation (3, 3) and the translation (3,) of a_from_b.
+    """Return the rotation (3, 3) and the translation (3,) of a_from_b.
 
     Raises:
         ValueError: the quaternion is not of length 1.
@@ -34,7 +34,7 @@ def split(transform: Sequence[float]) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 
 def apply(transform: Sequence[float], points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Points (N, 3) of b in a.
+    """Transform points (N, 3) of b to a.
 
     Raises:
         ValueError: as `split`.
@@ -44,7 +44,7 @@ def apply(transform: Sequence[float], points: npt.NDArray[Any]) -> npt.NDArray[n
 
 
 def compose(a_from_b: Sequence[float], b_from_c: Sequence[float]) -> tuple[float, ...]:
-    """The transform a_from_c.
+    """Return the transform a_from_c.
 
     Raises:
         ValueError: as `split`.
@@ -57,7 +57,7 @@ def compose(a_from_b: Sequence[float], b_from_c: Sequence[float]) -> tuple[float
 
 
 def invert(a_from_b: Sequence[float]) -> tuple[float, ...]:
-    """The transform b_from_a.
+    """Return the transform b_from_a.
 
     Raises:
         ValueError: as `split`.
@@ -78,7 +78,7 @@ class StaticTransforms:
         self._parents[child] = parent, tuple(parent_from_child)
 
     def find(self, target: str, source: str) -> tuple[float, ...] | None:
-        """The transform target_from_source; None where they are not connected.
+        """Return the transform target_from_source; None where they are not connected.
 
         Raises:
             ValueError: as `split`.
@@ -90,7 +90,7 @@ class StaticTransforms:
         return None
 
     def _ancestors(self, frame: str) -> dict[str, tuple[float, ...]]:
-        """ancestor_from_frame of the frame itself and all above it, nearest first."""
+        """Return ancestor_from_frame of the frame itself and all above it, nearest first."""
         found: dict[str, tuple[float, ...]] = {}
         transform: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
         while frame not in found:  # else they form a ring

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.geometry.camera import Camera, CameraError, Rectification
+from depth_pcd_ros.geometry.camera import Camera, CameraError
+from depth_pcd_ros.geometry.rectification import Rectification
 
 from .test_camera import CAMERAS, HEIGHT, MILD, STEREO_P, STEREO_R, WIDTH, calibration_of
 

@@ -2,7 +2,9 @@
 """Camera models against numbers worked out by hand, OpenCV, and their own inverse."""
 
 import dataclasses
+import gc
 import math
+import weakref
 
 import cv2
 import numpy as np
@@ -11,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.geometry.camera import Camera, Rectification
-from depth_pcd_ros.geometry.distortion import lens
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.rectification import Rectification
 
 WIDTH, HEIGHT = 640, 480
 MILD = (-0.1, 0.02, 0.001, -0.0005, -0.003)
@@ -267,21 +269,19 @@ def test_points_behind_the_camera_have_no_pixel(camera):
     assert np.isnan(camera.project(points)[2, 0])
 
 
-def test_rays_are_computed_once_per_calibration():
-    """Equal cameras share the same read-only planes; another calibration has its own."""
+def test_rays_live_with_the_camera():
+    """They are computed once for each camera, read-only, and gone with it."""
     camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, 'plumb_bob', STRONG)
-    calibration = calibration_of(camera)
     x, y = camera.ray_maps
-    again = Camera.from_calibration(calibration).ray_maps
-    assert again[0] is x
-    assert again[1] is y
+    assert camera.ray_maps[0] is x
+    assert camera.ray_maps[1] is y
     assert not x.flags.writeable
     assert not y.flags.writeable
-    zoomed = dataclasses.replace(camera, fx=51.0)
-    assert zoomed.ray_maps[0][24, 40] != x[24, 40]
-    assert Rectification.from_calibration(calibration) is Rectification.from_calibration(
-        calibration_of(camera)
-    )
+    assert dataclasses.replace(camera, fx=51.0).ray_maps[0][24, 40] != x[24, 40]
+    gone = weakref.ref(camera)
+    del camera
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize('name', ['strong', 'rational 14', 'equidistant'])
@@ -374,8 +374,3 @@ def test_rectification_of_a_window():
     expected_v = (whole.source_v[80:320:2, 100:420:2] - 80.0) / 2.0
     np.testing.assert_allclose(part.source_u[seen], expected_u[seen], atol=1e-3)
     np.testing.assert_allclose(part.source_v[seen], expected_v[seen], atol=1e-3)
-
-
-def test_a_lens_is_made_once():
-    """What depends on the coefficients alone is kept."""
-    assert lens('plumb_bob', STRONG) is lens('plumb_bob', STRONG)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rectification: the raw image of a calibrated camera as an ideal lens would show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.geometry.camera import Camera, Mask, mask
+
+# How far outside the outermost pixel centres a rectified pixel may look [px]: for rounding.
+BORDER_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Rectification:
+    """What turns the raw image of a calibration into its rectified one.
+
+    Attributes:
+        camera: the model of the rectified image.
+        source_u, source_v: the raw pixel that each rectified pixel shows, (H, W) float32.
+        visible: mask of the rectified pixels that the raw image shows, (H, W), 255 or 0; None
+            where it shows all.
+    """
+
+    camera: Camera
+    source_u: npt.NDArray[np.float32]
+    source_v: npt.NDArray[np.float32]
+    visible: Mask | None
+
+    @classmethod
+    def from_calibration(cls, calibration: Calibration) -> Rectification:
+        """Compute the maps from K, D, R and P (K where P is all zero).
+
+        A raw ROI gives a rectified image of the same window, as in image_proc.
+
+        Raises:
+            CameraError: as `Camera.from_calibration` and `Calibration.rotation`.
+        """
+        raw = Camera.from_calibration(calibration)
+        camera = Camera.from_calibration(calibration.rectified(), rectified=True)
+        rectified_from_raw = calibration.rotation()
+        last = np.array([raw.width - 1, raw.height - 1]) + BORDER_TOLERANCE
+        # Where there is no source: so far outside that remap does not even blend in the border.
+        source = np.full((2, camera.height, camera.width), -2.0, np.float32)
+        visible = np.empty((camera.height, camera.width), np.bool_)
+        for rows, pixels in camera.pixels():
+            rays = camera.unproject(pixels)  # HxWx2
+            rays = np.concatenate([rays, np.ones_like(rays[..., :1])], axis=-1)  # HxWx3
+            shown = raw.project(rays @ rectified_from_raw)  # the transpose, from the right
+            visible[rows] = np.all((shown >= -BORDER_TOLERANCE) & (shown <= last), axis=-1)
+            np.copyto(source[:, rows], np.moveaxis(shown, -1, 0), 'same_kind', where=visible[rows])
+        source.setflags(write=False)
+        return cls(camera, source[0], source[1], mask(visible))
+
+    def rectify(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Rectify an image, (H, W) or (H, W, C), bilinearly; black where there is no source."""
+        rectified = cv2.remap(image, self.source_u, self.source_v, cv2.INTER_LINEAR)
+        return np.asarray(rectified, np.uint8)
