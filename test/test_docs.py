@@ -209,3 +209,10 @@ def test_the_readme_is_in_order():
     order = ['Use it on a camera', 'What it publishes', 'Parameters', 'How fast', 'Models']
     order += ['Accuracy, and its limits', 'When something is wrong', 'Code', 'Contributing']
     assert [title for title in found if title in order] == order
+
+
+def test_every_room_is_on_the_map():
+    """CONTRIBUTING names each folder of the package that has code."""
+    rooms = {path.parent.name for path in (ROOT / 'depth_pcd_ros').glob('*/__init__.py')}
+    rooms_named = set(re.findall(r'`(\w+)/`', (ROOT / 'CONTRIBUTING.md').read_text()))
+    assert rooms <= rooms_named
