@@ -22,7 +22,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import Settings
 
 WIDTH, HEIGHT = 640, 480
@@ -88,7 +89,7 @@ def camera(node: Node, hz: float, reliability: QoSProfile) -> None:
 def sender(node: Node, hz: float) -> None:
     """Publish clouds."""
     clouds = node.create_publisher(PointCloud2, 'points', QOS)
-    cloud = cloud_msg(np.ones((HEIGHT, WIDTH, 4), np.float32), Header(frame_id='camera'))
+    cloud = cloud_message(TYPES, np.ones((HEIGHT, WIDTH, 4), np.float32), Header(frame_id='camera'))
 
     def show() -> None:
         stamp_now(cloud.header)

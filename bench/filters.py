@@ -12,8 +12,9 @@ from std_msgs.msg import Header
 from bench.measure import Row, medians
 from bench.scene import SIZES, FakeEngine, Scene, make_scene
 from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import Settings
 
 BENT = {'distortion_model': 'plumb_bob', 'd': (-0.2, 0.05, 0.001, -0.001, 0.0)}
@@ -43,7 +44,7 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
 
     def run() -> None:
         frame = pipeline.process(scene.rgb, calibration)
-        cloud_msg(pipeline.points(frame, memory), header, memory.data)
+        cloud_message(TYPES, pipeline.points(frame, memory), header, memory.data)
 
     return run
 

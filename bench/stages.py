@@ -31,9 +31,10 @@ from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_siz
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.messages.decode import rgb_from_msg
+from depth_pcd_ros.messages.encode import cloud_message, depth_image_message, image_message
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.ros import image_msgs
-from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.show.colorize import colorize
 from scenes.isolation import isolate
@@ -119,7 +120,7 @@ class Stages:
         preprocessor, small, memory = Preprocessor(), upsample(depth, size), Buffer()
         header = Header()
         bgr = np.ascontiguousarray(self.rgb[..., ::-1])
-        arriving = image_msgs.image_msg(bgr, 'bgr8', header)
+        arriving = image_message(TYPES, bgr, 'bgr8', header)
         full, kept = np.empty_like(depth), depth.copy()
         points = memory.array((height, width, 4), np.float32)
         image_memory, color_memory, cloud_memory = Buffer(), Buffer(), Buffer()
@@ -131,17 +132,17 @@ class Stages:
             filters.drop_outside(kept, 0.1, 20.0)
 
         def everything() -> None:
-            rgb = image_msgs.rgb_from_msg(arriving)
+            rgb = rgb_from_msg(arriving)
             frame = pipeline.process(rgb, calibration)
             made = pipeline.points(frame, cloud_memory)
-            publisher.publish(cloud_msg(made, header, cloud_memory.data))
+            publisher.publish(cloud_message(TYPES, made, header, cloud_memory.data))
 
         pack_points(depth, camera.ray_maps, self.rgb, points)
-        message = cloud_msg(points, header, memory.data)
+        message = cloud_message(TYPES, points, header, memory.data)
         raw = points.tobytes()
         # name: what it takes, the bytes of its result, other ways to do it
         self.runs: dict[str, tuple[Callable[[], Any], int, dict[str, Callable[[], Any] | None]]] = {
-            'convert bgr8': (lambda: image_msgs.rgb_from_msg(arriving), self.rgb.nbytes, {}),
+            'convert bgr8': (lambda: rgb_from_msg(arriving), self.rgb.nbytes, {}),
             'preprocess': (
                 lambda: preprocessor(self.rgb, size),
                 12 * size[0] * size[1],
@@ -166,7 +167,7 @@ class Stages:
                 },
             ),
             'message': (
-                lambda: cloud_msg(points, header, memory.data),
+                lambda: cloud_message(TYPES, points, header, memory.data),
                 points.nbytes,
                 {
                     'as sensor_msgs_py': lambda: by_sensor_msgs_py(points),
@@ -174,13 +175,17 @@ class Stages:
                 },
             ),
             'depth/image': (
-                lambda: image_msgs.depth_image_msg(depth, '32FC1', header, image_memory),
+                lambda: depth_image_message(TYPES, depth, '32FC1', header, image_memory),
                 depth.nbytes,
                 {},
             ),
             'depth/color': (
-                lambda: image_msgs.bgr_image_msg(
-                    colorize(depth, 0.8, 20.0, color_memory), header, color_memory.data
+                lambda: image_message(
+                    TYPES,
+                    colorize(depth, 0.8, 20.0, color_memory),
+                    'bgr8',
+                    header,
+                    color_memory.data,
                 ),
                 self.rgb.nbytes,
                 {},

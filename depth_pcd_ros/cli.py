@@ -68,8 +68,8 @@ def _view(args: argparse.Namespace) -> int:
 
 
 def _find_camera(recording: Path) -> int:
+    from depth_pcd_ros.recordings.reader import RecordingError
     from depth_pcd_ros.recordings.topics import find_camera
-    from depth_pcd_ros.recordings.writer import RecordingError
 
     try:
         found = find_camera(recording)

@@ -12,6 +12,9 @@ from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.tracker import ScaleState
 
+# x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
+Points = npt.NDArray[np.float32]
+
 
 @dataclasses.dataclass(frozen=True)
 class Frame:

@@ -27,15 +27,15 @@ from tqdm import tqdm
 
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
-from depth_pcd_ros.recordings.messages import STORE
-from depth_pcd_ros.recordings.writer import DEPTH, DEPTH_INFO, POINTS, TOPICS
+from depth_pcd_ros.recordings.store import STORE
+from depth_pcd_ros.recordings.writer import DEPTH, DEPTH_INFO, KINDS, POINTS
 from depth_pcd_ros.show.preview import preview
 from scenes import metrics, recording
 from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
 TYPES = {
-    **{topic: TOPICS[topic] for topic in (POINTS, DEPTH, DEPTH_INFO)},
+    **{topic: KINDS[topic] for topic in (POINTS, DEPTH, DEPTH_INFO)},
     '/depth/color': 'sensor_msgs/msg/Image',
 }
 # The demo is over when nothing has come for this long [s]; on a CPU, Depth Anything V2 Large takes

@@ -13,14 +13,14 @@ from contextlib import closing
 import numpy as np
 
 from depth_pcd_ros.calibrate.options import SETTINGS
-from depth_pcd_ros.calibrate.samples import Sample, of_recording
-from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.recordings.writer import RecordingError
+from depth_pcd_ros.recordings.reader import RecordingError
+from depth_pcd_ros.recordings.samples import Sample, of_recording
+from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.settings import Settings, SettingsError

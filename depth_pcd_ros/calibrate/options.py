@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from depth_pcd_ros.convert.options import add_settings
+from depth_pcd_ros.arguments import add_settings
 
 # Those of the node that say how the raw depth comes about, and what is known about it.
 SETTINGS = (

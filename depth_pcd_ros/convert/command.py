@@ -6,15 +6,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from depth_pcd_ros.convert.jobs import Job, PhotoJob, UnknownJob, VideoJob, picture_size
-from depth_pcd_ros.convert.manifest import Record
-from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS, option
+from depth_pcd_ros.arguments import flag
+from depth_pcd_ros.convert.jobs import (
+    Job,
+    PhotoJob,
+    Request,
+    UnknownJob,
+    VideoJob,
+    picture_size,
+)
+from depth_pcd_ros.convert.manifest import Manifest
+from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.recording_job import RecordingJob, Topics
+from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.run import run
 from depth_pcd_ros.engine import EngineError, create
@@ -24,7 +33,6 @@ from depth_pcd_ros.inputs.intrinsics import (
     WAYS,
     Intrinsics,
     IntrinsicsError,
-    Say,
     pinhole,
     read_camera_info,
 )
@@ -32,6 +40,7 @@ from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError
 
@@ -51,9 +60,20 @@ def main(args: argparse.Namespace) -> int:
         intrinsics = _checked(_intrinsics(args), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
-        record = _record(args)
-        jobs = [_job(source, args, intrinsics, record, report.say) for source in sources]
-        _check_present(jobs, sources, record, args)
+        manifest = _manifest(args)
+        request = Request(
+            folder=args.out,
+            settings=settings,
+            intrinsics=intrinsics,
+            outputs=Outputs(args.out, args.write or ['ply'], manifest),
+            manifest=manifest,
+            topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+            copy=args.copy,
+            with_files=bool(args.write),
+            say=report.say,
+        )
+        jobs = [_job(source, request) for source in sources]
+        _check_existing(jobs, sources, manifest, args)
         engine = create(settings)
         _make_folder(args.out)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
@@ -75,30 +95,13 @@ def _is_interrupt(err: BaseException | None) -> bool:
     return err is not None
 
 
-def _job(
-    source: Source, args: argparse.Namespace, intrinsics: Intrinsics, record: Record, say: Say
-) -> Job:
-    outputs = Outputs(args.out, args.write or ['ply'], record)
-    if source.kind == 'photo':
-        return PhotoJob(source, intrinsics, outputs, say)
-    if source.kind == 'video':
-        return VideoJob(source, intrinsics, outputs, say, args.scale_source)
-    if source.kind == 'recording':
-        topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
-        files = outputs if args.write else None
-        return RecordingJob(
-            source,
-            intrinsics,
-            args.depth_encoding,
-            args.scale_source,
-            args.out,
-            topics,
-            args.copy,
-            files,
-            record,
-            say,
-        )
-    return UnknownJob(source)
+def _job(source: Source, request: Request) -> Job:
+    jobs: dict[str, Callable[[Source, Request], Job]] = {
+        'photo': PhotoJob,
+        'video': VideoJob,
+        'recording': RecordingJob,
+    }
+    return jobs[source.kind](source, request) if source.kind in jobs else UnknownJob(source)
 
 
 def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
@@ -112,17 +115,17 @@ def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
                 )
 
 
-def _record(args: argparse.Namespace) -> Record:
-    """The record of the output folder, with the options that say what comes out."""
+def _manifest(args: argparse.Namespace) -> Manifest:
+    """The manifest of the output folder, with the options that say what comes out."""
     camera = ('fx', 'fy', 'cx', 'cy', 'hfov', 'size')
     topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *camera, *topics)}
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:
-        return Record(args.out, {option(name): value for name, value in options.items()})
+        return Manifest(args.out, {flag(name): value for name, value in options.items()})
     except OSError as err:
-        raise InputsError(f'the record of earlier runs cannot be read: {err}') from err
+        raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
 
 
 def _intrinsics(args: argparse.Namespace) -> Intrinsics:
@@ -193,25 +196,25 @@ def _has_focal_length(source: Source) -> bool:
     return header is None or header.focal_35mm > 0.0  # without a header: why is told later
 
 
-def _check_present(
-    jobs: list[Job], sources: list[Source], record: Record, args: argparse.Namespace
+def _check_existing(
+    jobs: list[Job], sources: list[Source], manifest: Manifest, args: argparse.Namespace
 ) -> None:
     """Refuse to write over what is there, and over inputs in any case."""
-    present = [path for job in jobs for path in job.present()]
-    inputs = {source.path for source in sources}.intersection(present)
+    existing = [path for job in jobs for path in job.existing()]
+    inputs = {source.path for source in sources}.intersection(existing)
     if inputs:
         path = min(inputs)
         raise InputsError(f'{path} is an input and would be overwritten: use another folder')
-    if args.force or not present:
+    if args.force or not existing:
         return
     if not args.resume:
         raise InputsError(
-            f'{_first(present)} is there already: --force overwrites, --resume leaves it out'
+            f'{_first(existing)} is there already: --force overwrites, --resume leaves it out'
         )
-    others = [path for path in present if not record.is_done(path)]
+    others = [path for path in existing if not manifest.is_done(path)]
     if others:
         raise InputsError(
-            f'{_first(others)} was made with other options: {record.difference(others[0])}; '
+            f'{_first(others)} was made with other options: {manifest.difference(others[0])}; '
             '--resume goes on with the same ones, --resume --force makes again what had others'
         )
 

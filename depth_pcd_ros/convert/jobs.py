@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -12,17 +13,47 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.steps import Failure, Picture, Present, Step
+from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
 from depth_pcd_ros.inputs.sources import PHOTOS, RECORDINGS, VIDEOS, Source
 from depth_pcd_ros.messages.encodings import ImageError
+from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence
 
 USUAL_RATE = 30.0  # Hz, of a video that does not say
 # How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
 ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for, of all inputs alike.
+
+    Attributes:
+        folder: the output folder; below it each recording becomes a new one.
+        settings: the node's parameters.
+        intrinsics: what the command line says about the camera.
+        outputs: writes the files of each picture.
+        manifest: told of each new recording.
+        topics: of recordings.
+        copy: whether a new recording has all messages of the old one, too.
+        with_files: whether recordings become files, too.
+        say: told of what a person should know.
+    """
+
+    folder: Path
+    settings: Settings
+    intrinsics: Intrinsics
+    outputs: Outputs
+    manifest: Manifest
+    topics: Topics
+    copy: bool
+    with_files: bool
+    say: Say
 
 
 class Job(Protocol):
@@ -38,7 +69,7 @@ class Job(Protocol):
         """How many pictures there are, at least roughly."""
         ...
 
-    def present(self) -> list[Path]:
+    def existing(self) -> list[Path]:
         """What is there already of what this writes."""
         ...
 
@@ -51,57 +82,40 @@ class Job(Protocol):
         ...
 
 
-class _FilesJob:
-    """An input that becomes files."""
+class PhotoJob:
+    """A photo."""
 
-    def __init__(self, source: Source, intrinsics: Intrinsics, outputs: Outputs, say: Say) -> None:
+    def __init__(self, source: Source, request: Request) -> None:
         self.label = str(source.path)
         self._source = source
-        self._intrinsics = intrinsics
-        self._outputs = outputs
-        self._say = say
-
-    def close(self) -> None:
-        """Nothing is left half written."""
-
-
-class PhotoJob(_FilesJob):
-    """A photo."""
+        self._request = request
 
     def pictures(self) -> int:
         """One."""
         return 1
 
-    def present(self) -> list[Path]:
+    def existing(self) -> list[Path]:
         """Those of its files that are there."""
-        return self._outputs.present(self._source.name)
+        return self._request.outputs.existing(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the photo."""
-        name = self._source.name
-        if resume and self._outputs.are_done(name):
-            yield Present(self.label)
+        name, request = self._source.name, self._request
+        if resume and request.outputs.are_done(name):
+            yield Skipped(self.label)
             return
         rgb, header = read_photo(self._source.path)
-        calibration = self._intrinsics.fitted(header, self._say)
+        calibration = request.intrinsics.fitted(header, request.say)
         evidence = Evidence(sequence=self.label)
-        save = partial(self._outputs.write, name)
+        save = partial(request.outputs.write, name)
         yield Picture(self.label, rgb, calibration, save, evidence)
 
+    def close(self) -> None:
+        """Nothing is left half written."""
 
-class VideoJob(_FilesJob):
+
+class VideoJob(PhotoJob):
     """A video; its pictures are numbered from 000000."""
-
-    def __init__(
-        self,
-        source: Source,
-        intrinsics: Intrinsics,
-        outputs: Outputs,
-        say: Say,
-        scale_source: str = 'none',
-    ) -> None:
-        super().__init__(source, intrinsics, outputs, say)
-        self._scaled = scale_source != 'none'
 
     def pictures(self) -> int:
         """What the header says, which may be wrong."""
@@ -113,12 +127,15 @@ class VideoJob(_FilesJob):
         video.release()
         return max(count, 1)
 
-    def present(self) -> list[Path]:
+    def existing(self) -> list[Path]:
         """The files in its folder."""
-        return self._outputs.present_below(self._source.name)
+        return self._request.outputs.existing_below(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the video picture by picture; OpenCV turns them upright."""
+        request = self._request
+        # with true scale a picture depends on those before: none is left out
+        resume = resume and request.settings.scale_source == 'none'
         video = _opened(self._source.path)
         try:
             rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
@@ -128,9 +145,8 @@ class VideoJob(_FilesJob):
             while video.grab():
                 name = str(Path(self._source.name) / f'{number:06d}')
                 number += 1
-                # with true scale a picture depends on those before: none is left out
-                if resume and not self._scaled and self._outputs.are_done(name):
-                    yield Present(self.label)
+                if resume and request.outputs.are_done(name):
+                    yield Skipped(self.label)
                     continue
                 found, bgr = video.retrieve()
                 if not found:
@@ -139,13 +155,13 @@ class VideoJob(_FilesJob):
                     continue
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 header = PhotoHeader((rgb.shape[1], rgb.shape[0]), orientation)
-                calibration = self._intrinsics.fitted(header, self._say)
+                calibration = request.intrinsics.fitted(header, request.say)
                 evidence = Evidence(round(number * 1e9 / rate), sequence=self.label)
-                save = partial(self._outputs.write, name)
+                save = partial(request.outputs.write, name)
                 yield Picture(self.label, rgb, calibration, save, evidence)
             expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
             if number < expected:
-                self._say(f'{self.label}: {number} pictures could be read, {expected} announced')
+                request.say(f'{self.label}: {number} pictures could be read, {expected} announced')
             if not number:
                 raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
         finally:
@@ -163,7 +179,7 @@ class UnknownJob:
         """One, which fails."""
         return 1
 
-    def present(self) -> list[Path]:
+    def existing(self) -> list[Path]:
         """Nothing."""
         return []
 

@@ -15,7 +15,7 @@ NAME = '.depth-pcd-convert'  # in the output folder
 _LONGEST = 40  # characters of a value that is shown in a message
 
 
-class Record:
+class Manifest:
     """Has a line for each file, written before the file is, which says with which options.
 
     Whatever is interrupted, a file that is there was made with the options noted last.
@@ -25,7 +25,7 @@ class Record:
         options: those of this run, by the names that a person types, as JSON has them.
 
     Raises:
-        OSError: the record that is there cannot be read.
+        OSError: the manifest that is there cannot be read.
     """
 
     def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:

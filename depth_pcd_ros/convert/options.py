@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.settings import OPTIONS
 
 FORMATS = {
     'ply': 'binary PLY, valid points only',
@@ -85,42 +85,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
 
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
-
-
-def add_settings(settings: argparse._ArgumentGroup, names: Iterable[str]) -> None:
-    """Add an option for each of these settings."""
-    for name in names:
-        known, default = OPTIONS[name], getattr(Settings, name)
-        if isinstance(default, bool):
-            settings.add_argument(
-                option(name),
-                action=argparse.BooleanOptionalAction,
-                default=default,
-                help=known.description,
-            )
-        elif isinstance(default, tuple):
-            settings.add_argument(
-                option(name),
-                type=float,
-                nargs=len(default),
-                default=default,
-                metavar='X',
-                help=f'{known.description} (default: {" ".join(map(str, default))})',
-            )
-        else:
-            settings.add_argument(
-                option(name),
-                type=type(default),
-                default=default,
-                choices=known.choices or None,
-                metavar=None if known.choices else (known.unit or name).upper(),
-                help=f'{known.description} (default: {default})',
-            )
-
-
-def option(name: str) -> str:
-    """The option for a setting of this name."""
-    return '--' + name.replace('_', '-')
 
 
 def _formats(text: str) -> list[str]:

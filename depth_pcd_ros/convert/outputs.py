@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud.unproject import unpack_rgb
-from depth_pcd_ros.convert.manifest import Record
-from depth_pcd_ros.convert.steps import Points
+from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.files.las import write_las
 from depth_pcd_ros.files.pcd import write_pcd
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.files.whole_file import whole_file
-from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.messages.decode import depth_pixels
 from depth_pcd_ros.show.preview import preview
 
@@ -59,7 +58,7 @@ def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> Non
 
 
 # By the names of `options.FORMATS`.
-FORMATS = {
+WRITERS = {
     'ply': Format('.ply', lambda path, frame, points: write_ply(path, points)),
     'pcd': Format('.pcd', lambda path, frame, points: write_pcd(path, points)),
     'depth': Format('.depth.png', _write_depth),
@@ -75,32 +74,32 @@ class Outputs:
 
     Args:
         folder: where the files go.
-        formats: names of `FORMATS`.
-        record: told of each file.
+        formats: names of `WRITERS`.
+        manifest: told of each file.
     """
 
-    def __init__(self, folder: Path, formats: Sequence[str], record: Record) -> None:
+    def __init__(self, folder: Path, formats: Sequence[str], manifest: Manifest) -> None:
         self._folder = folder
-        self._formats = [FORMATS[name] for name in formats]
-        self._record = record
+        self._formats = [WRITERS[name] for name in formats]
+        self._manifest = manifest
 
     def paths(self, name: str) -> list[Path]:
         """The files of a picture of this name."""
         return [self._folder / (name + chosen.ending) for chosen in self._formats]
 
-    def present(self, name: str) -> list[Path]:
+    def existing(self, name: str) -> list[Path]:
         """Those of the files of a picture that are there."""
         # not Path.exists, which raises where a name is too long
         return [path for path in self.paths(name) if os.path.exists(path)]
 
-    def present_below(self, folder: str) -> list[Path]:
+    def existing_below(self, folder: str) -> list[Path]:
         """The files in a folder of pictures that are there."""
         patterns = [f'*{chosen.ending}' for chosen in self._formats]
         return sorted(path for p in patterns for path in (self._folder / folder).glob(p))
 
     def are_done(self, name: str) -> bool:
         """Whether all files of a picture are there, made with the options of this run."""
-        return all(self._record.is_done(path) for path in self.paths(name))
+        return all(self._manifest.is_done(path) for path in self.paths(name))
 
     def write(self, name: str, frame: Frame, points: Points) -> None:
         """Write the files of one picture, each whole or not at all.
@@ -109,5 +108,5 @@ class Outputs:
             OSError: a file cannot be written.
         """
         for path, chosen in zip(self.paths(name), self._formats, strict=True):
-            self._record.begin(path)
+            self._manifest.begin(path)
             chosen.write(path, frame, points)

@@ -17,7 +17,7 @@ class Report:
 
     def __init__(self) -> None:
         self.done = 0
-        self.present = 0
+        self.skipped = 0
         self._failures: Counter[tuple[str, str]] = Counter()
         self._said: set[str] = set()
         self._bar: tqdm[None] | None = None
@@ -60,8 +60,8 @@ class Report:
             if count > 1:
                 self.say(f'{label}: {count} times {cause}')
         parts = [f'{self.done} converted']
-        if self.present:
-            parts.append(f'{self.present} there already')
+        if self.skipped:
+            parts.append(f'{self.skipped} there already')
         if self.failed:
             parts.append(f'{self.failed} failed')
         self.say(', '.join(parts))

@@ -11,7 +11,7 @@ from depth_pcd_ros.convert.batches import batches
 from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.steps import Action, Failure, Outcome, Picture, Present, Step
+from depth_pcd_ros.convert.steps import Failure, Outcome, Picture, Skipped, Step, Write
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.pipeline import Pipeline
 
@@ -67,7 +67,7 @@ def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
             )
         except Exception as err:  # whatever one picture does, the next one is tried
             return Failure(picture.label, err)
-        return Action(picture.label, partial(save, picture, frame), pictures=1)
+        return Write(picture.label, partial(save, picture, frame), pictures=1)
 
     def save(picture: Picture, frame: Frame) -> None:
         picture.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
@@ -77,7 +77,7 @@ def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
 
 def _write(steps: list[Outcome], report: Report) -> None:
     for step in steps:
-        if isinstance(step, Action):
+        if isinstance(step, Write):
             try:
                 step.run()
                 report.done += step.pictures
@@ -85,6 +85,6 @@ def _write(steps: list[Outcome], report: Report) -> None:
                 report.failure(Failure(step.label, err))
         elif isinstance(step, Failure):
             report.failure(step)
-        elif isinstance(step, Present):
-            report.present += step.pictures
+        elif isinstance(step, Skipped):
+            report.skipped += step.pictures
         report.advance(step.pictures)

@@ -6,16 +6,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.messages.encodings import Rgb
 from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
-
-# x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
-Points = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +24,8 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Action:
-    """Something that is done in the order of the pictures, where these are written."""
+class Write:
+    """Something that is written, in the order of the pictures."""
 
     label: str
     run: Callable[[], None]
@@ -48,12 +42,12 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Present:
-    """A picture (or an input) whose results are there already."""
+class Skipped:
+    """A picture (or an input) that is left out, because its results are there already."""
 
     label: str
     pictures: int = 1
 
 
-Outcome = Action | Failure | Present
+Outcome = Write | Failure | Skipped
 Step = Picture | Outcome

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens recordings and finds the topics in them that matter."""
+"""Finds the topics of a recording that matter."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rosbags.highlevel import AnyReader
 
-from depth_pcd_ros.recordings.messages import STORE
-from depth_pcd_ros.recordings.writer import RecordingError
+from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.scale.messages import TOPICS as SCALE_TOPICS
 from depth_pcd_ros.scale.messages import TYPES as SCALE_TYPES
 
@@ -20,30 +18,12 @@ RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 
 
-@contextmanager
-def open_recording(path: Path) -> Iterator[AnyReader]:
-    """Open a recording of any kind that rosbags reads.
+class Topics(NamedTuple):
+    """The topics asked for; empty to be found by type."""
 
-    Raises:
-        RecordingError: it cannot be read.
-    """
-    try:
-        reader = AnyReader([path], default_typestore=STORE)
-        reader.open()
-    except Exception as err:  # damaged files raise whatever the damage leads to
-        raise RecordingError(f'it cannot be read as a recording: {err}{_remedy(path)}') from err
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def _remedy(path: Path) -> str:
-    if path.suffix == '.bag':
-        return '; where it was not closed, rosbag reindex mends it'
-    if path.suffix == '.mcap' or any(path.glob('*.mcap')):
-        return '; where it was not closed, mcap recover mends it'
-    return ''
+    image: str = ''
+    camera_info: str = ''
+    scale: str = ''
 
 
 def find_image_topic(reader: AnyReader, asked: str = '') -> str:

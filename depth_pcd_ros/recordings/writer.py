@@ -13,23 +13,19 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from depth_pcd_ros.convert.manifest import Record
-from depth_pcd_ros.convert.steps import Points
-from depth_pcd_ros.errors import DepthPcdError
-from depth_pcd_ros.frame import Frame
-from depth_pcd_ros.messages.decode import depth_pixels
-from depth_pcd_ros.recordings.messages import (
-    STORE,
+from depth_pcd_ros.frame import Frame, Points
+from depth_pcd_ros.messages.encode import (
     camera_info_message,
     cloud_message,
-    header_of,
-    image_message,
-    scale_message,
+    depth_image_message,
 )
+from depth_pcd_ros.recordings.reader import RecordingError
+from depth_pcd_ros.recordings.store import STORE, TYPES, header_of
+from depth_pcd_ros.scale.messages import scale_message
 
 POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
 SCALE = '/depth/scale'
-TOPICS = {
+KINDS = {
     POINTS: 'sensor_msgs/msg/PointCloud2',
     DEPTH: 'sensor_msgs/msg/Image',
     DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
@@ -37,10 +33,6 @@ TOPICS = {
 }
 # Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
 _VERSION = 8
-
-
-class RecordingError(DepthPcdError):
-    """A recording cannot be converted; the message says why."""
 
 
 class RecordingWriter:
@@ -69,7 +61,7 @@ class RecordingWriter:
         self._copied: dict[tuple[str, str], Connection] = {}
         self._made = {
             topic: self._writer.add_connection(topic, kind, typestore=STORE)
-            for topic, kind in TOPICS.items()
+            for topic, kind in KINDS.items()
             if topic != SCALE or with_scale
         }
 
@@ -126,23 +118,19 @@ class RecordingWriter:
             points: those of the frame.
         """
         header = header_of(header)
-        encoding = self._depth_encoding
         made = {
-            POINTS: cloud_message(points, header),
-            DEPTH: image_message(depth_pixels(frame.depth, encoding), encoding, header),
-            DEPTH_INFO: camera_info_message(frame.calibration, header),
+            POINTS: cloud_message(TYPES, points, header),
+            DEPTH: depth_image_message(TYPES, frame.depth, self._depth_encoding, header),
+            DEPTH_INFO: camera_info_message(TYPES, frame.calibration, header),
         }
         if frame.scale is not None:
-            made[SCALE] = scale_message(frame.scale, header)
+            made[SCALE] = scale_message(TYPES, frame.scale, header)
         for topic, message in made.items():
-            self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, TOPICS[topic]))
+            self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, KINDS[topic]))
         self._clouds += 1
 
-    def finish(self, record: Record) -> None:
-        """Give the recording its name.
-
-        Args:
-            record: told of it.
+    def close(self) -> None:
+        """Write what is left.
 
         Raises:
             RecordingError: it has no cloud, or could not be written.
@@ -152,7 +140,9 @@ class RecordingWriter:
         if not self._clouds:
             raise RecordingError('no picture of it gave a cloud')
         self._writer.close()
-        record.begin(self._folder)
+
+    def rename(self) -> None:
+        """Give the recording, which is closed, its name."""
         if self._folder.exists():
             shutil.rmtree(self._folder)
         os.replace(self._half / self._folder.name, self._folder)

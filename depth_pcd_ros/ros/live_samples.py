@@ -12,10 +12,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
-from depth_pcd_ros.calibrate.samples import Sample
-from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
+from depth_pcd_ros.recordings.samples import Sample
+from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.scale.messages import TOPICS

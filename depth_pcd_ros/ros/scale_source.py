@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sensor says about the scale, from its topic, and the correction as a message."""
+"""What a sensor says about the scale, from its topic."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2, Range
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.scale.messages import READERS, TOPICS
-from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
+from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
 
@@ -97,15 +96,6 @@ class ScaleSource:
             return None
         t, r = found.transform.translation, found.transform.rotation
         return t.x, t.y, t.z, r.x, r.y, r.z, r.w
-
-
-def scale_msg(state: ScaleState, header: Any) -> Float64MultiArray:
-    """The correction of a frame; its values are `MESSAGE_FIELDS`, named in the layout's label."""
-    values = state.message_values(header.stamp)
-    label = MultiArrayDimension(
-        label=', '.join(MESSAGE_FIELDS), size=len(values), stride=len(values)
-    )
-    return Float64MultiArray(layout=MultiArrayLayout(dim=[label]), data=values)
 
 
 def diagnostic_values(state: ScaleState) -> dict[str, str]:

@@ -21,11 +21,17 @@ from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.live.frame_queue import FrameQueue
 from depth_pcd_ros.live.frame_statistics import Published, Statistics
 from depth_pcd_ros.memory import Buffer
-from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
+from depth_pcd_ros.messages.encode import (
+    camera_info_message,
+    cloud_message,
+    depth_image_message,
+    image_message,
+)
 from depth_pcd_ros.pipeline import Estimate, Pipeline
-from depth_pcd_ros.ros import image_msgs
-from depth_pcd_ros.ros.cloud_msgs import cloud_msg
-from depth_pcd_ros.ros.scale_source import ScaleSource, scale_msg
+from depth_pcd_ros.ros.message_types import TYPES
+from depth_pcd_ros.ros.scale_source import ScaleSource
+from depth_pcd_ros.scale.messages import scale_message
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.show.colorize import color_range, colorize
 from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
@@ -120,7 +126,7 @@ class Worker:
         changed = self.camera_infos.add(
             stamp_ns(msg.header),
             msg.header.frame_id,
-            image_msgs.calibration_from_msg(msg),
+            calibration_from_msg(msg),
         )
         if changed:
             self._node.get_logger().info(
@@ -198,7 +204,7 @@ class Worker:
             return None
         header = arrival.msg.header
         stamp = stamp_ns(header)
-        rgb = image_msgs.rgb_from_msg(arrival.msg)
+        rgb = rgb_from_msg(arrival.msg)
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp, header.frame_id, width, height)
         evidence = self._scale_source.evidence(stamp, header.frame_id)
@@ -243,17 +249,17 @@ class Worker:
         memory = self._memory[topic]
         settings = self._pipeline.settings
         if topic == 'points':
-            return cloud_msg(self._pipeline.points(frame, memory), header, memory.data)
+            return cloud_message(TYPES, self._pipeline.points(frame, memory), header, memory.data)
         if topic == 'depth/image':
-            return image_msgs.depth_image_msg(frame.depth, settings.depth_encoding, header, memory)
+            return depth_image_message(TYPES, frame.depth, settings.depth_encoding, header, memory)
         if topic == 'depth/camera_info':
-            return image_msgs.camera_info_msg(frame.calibration, header)
+            return camera_info_message(TYPES, frame.calibration, header)
         if topic == 'depth/scale':
             assert frame.scale is not None  # the topic is there only with a source
-            return scale_msg(frame.scale, header)
+            return scale_message(TYPES, frame.scale, header)
         near, far = color_range(settings.min_depth, frame.max_range)
         color = colorize(frame.depth, near, far, memory)
-        return image_msgs.bgr_image_msg(color, header, memory.data)
+        return image_message(TYPES, color, 'bgr8', header, memory.data)
 
     def _drop(self, err: FrameError) -> None:
         if self._queue.closed or not self._node.context.ok():

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What PointCloud2 and Range messages say; those of rclpy and of rosbags alike."""
+"""What PointCloud2 and Range messages say, and the correction as a message.
+
+Messages of rclpy and of rosbags alike; `Types` as in `messages.encode`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import numpy.typing as npt
 
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.messages.encode import Types, floats
+from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS, ScaleState
 from depth_pcd_ros.sync.readings import BrokenReading, PointsReading, RangeReading, Reading
 
 # sensor_msgs/PointField, datatype to NumPy's type without its byte order
@@ -83,3 +88,14 @@ def xyz_of_cloud(msg: Any) -> npt.NDArray[np.float32]:
             f'row_step {msg.row_step} does not fit its {len(data)} bytes: {err}'
         ) from err
     return np.stack([points[name].ravel() for name in 'xyz'], axis=1).astype(np.float32)
+
+
+def scale_message(types: Types, state: ScaleState, header: Any) -> Any:
+    """Make a Float64MultiArray of a correction: `MESSAGE_FIELDS`, named in the layout's label."""
+    values = state.message_values(header.stamp)
+    label = types['std_msgs/msg/MultiArrayDimension'](
+        label=', '.join(MESSAGE_FIELDS), size=len(values), stride=len(values)
+    )
+    layout = types['std_msgs/msg/MultiArrayLayout'](dim=[label], data_offset=0)
+    kind = types['std_msgs/msg/Float64MultiArray']
+    return kind(layout=layout, data=floats(kind, values))

@@ -10,11 +10,11 @@ import yaml
 
 from depth_pcd_ros.calibrate import command
 from depth_pcd_ros.cli import main
-from depth_pcd_ros.recordings.messages import TYPES
+from depth_pcd_ros.recordings.store import TYPES
 
-from ..convert.test_recordings import K, cameras, header, record
-from ..convert.test_scale import RAMP, FakeEngine, lidar
 from ..support.converting import HEIGHT, WIDTH
+from ..support.ramp import RAMP, FakeEngine, lidar
+from ..support.recordings import K, cameras, header, record
 
 
 @pytest.fixture(autouse=True)

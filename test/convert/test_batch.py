@@ -7,7 +7,7 @@ from PIL import Image
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.batches import MOST_STEPS, batches
-from depth_pcd_ros.convert.steps import Action, Picture
+from depth_pcd_ros.convert.steps import Picture, Write
 from depth_pcd_ros.engine.torch_engine import TorchEngine
 from depth_pcd_ros.errors import FrameError
 
@@ -27,7 +27,7 @@ def labels(steps, size):
 def test_batches():
     """As many pictures as asked for, of one size, in order; what is no picture lies between."""
     wide, small = (lambda name: picture(name, 8)), (lambda name: picture(name, 6))
-    other = Action('-', print)
+    other = Write('-', print)
     steps = [wide('a'), other, wide('b'), wide('c'), small('d'), other, wide('e'), other]
     assert labels(steps, 2) == ['a-b', 'c', 'd-', 'e-']
     assert labels(steps, 1) == ['a', '-b', 'c', 'd', '-e', '-']

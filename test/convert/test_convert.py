@@ -20,7 +20,7 @@ from PIL import Image
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.options import FORMATS, SETTINGS
-from depth_pcd_ros.convert.outputs import FORMATS as WRITERS
+from depth_pcd_ros.convert.outputs import WRITERS
 from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.files.ply import read_ply
 from depth_pcd_ros.settings import OPTIONS, Settings

@@ -9,112 +9,31 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.reader import RecordingError
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
-from depth_pcd_ros.recordings.writer import RecordingError
 from depth_pcd_ros.settings import Settings
 
-from ..support.converting import DEMO, HEIGHT, WIDTH, listed
+from ..support.converting import DEMO, HEIGHT, WIDTH, convert, listed
 from ..support.converting import smooth as picture
-
-STORE = get_typestore(Stores.ROS2_HUMBLE)
-T = STORE.types
-K = (50.0, 0.0, 27.0, 0.0, 48.0, 20.0, 0.0, 0.0, 1.0)
-START = 1_700_000_000 * 10**9
-
-
-def header(i, frame_id='camera'):
-    """The header of picture number i."""
-    stamp = T['builtin_interfaces/msg/Time'](*divmod(START + i * 10**8, 10**9))
-    return T['std_msgs/msg/Header'](stamp, frame_id)
-
-
-def image(i, encoding='rgb8', frame_id='camera'):
-    """An Image message."""
-    rgb = picture(i)
-    data = np.zeros(4 * WIDTH * HEIGHT, np.uint8) if encoding == '32FC1' else rgb.ravel()
-    step = len(data) // HEIGHT
-    return T['sensor_msgs/msg/Image'](header(i, frame_id), HEIGHT, WIDTH, encoding, 0, step, data)
-
-
-def compressed(i):
-    """A CompressedImage message, lossless."""
-    data = cv2.imencode('.png', picture(i)[..., ::-1])[1].ravel()
-    return T['sensor_msgs/msg/CompressedImage'](header(i), 'rgb8; png compressed bgr8', data)
-
-
-def info(i, fx=K[0], frame_id='camera', width=WIDTH):
-    """A CameraInfo message."""
-    k = np.array([fx, *K[1:]])
-    p = np.column_stack([k.reshape(3, 3), np.zeros(3)]).ravel()
-    return T['sensor_msgs/msg/CameraInfo'](
-        header=header(i, frame_id),
-        height=HEIGHT,
-        width=width,
-        distortion_model='plumb_bob',
-        d=np.array([0.02, -0.01, 0.001, -0.002, 0.0]),
-        k=k,
-        r=np.eye(3).ravel(),
-        p=p,
-        binning_x=0,
-        binning_y=0,
-        roi=T['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False),
-    )
-
-
-def record(folder, messages, plugin=StoragePlugin.MCAP, silent=()):
-    """Write (topic, message) or (topic, message, record time [ns]) as a recording.
-
-    It has the topics `silent`, of Images, without a message.
-    """
-    with Writer(folder, version=8, storage_plugin=plugin) as writer:
-        connections = {}
-        for topic in silent:
-            writer.add_connection(topic, T['sensor_msgs/msg/Image'].__msgtype__, typestore=STORE)
-        for topic, message, *time_ns in messages:
-            kind = message.__msgtype__
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            stamp = message.header.stamp
-            time_ns = time_ns[0] if time_ns else stamp.sec * 10**9 + stamp.nanosec
-            writer.write(connections[topic], time_ns, STORE.serialize_cdr(message, kind))
-    return folder
-
-
-def read(folder):
-    """The messages of a recording by topic: (record time, message)."""
-    found = {}
-    with AnyReader([folder]) as reader:
-        for connection, time_ns, raw in reader.messages():
-            message = reader.deserialize(raw, connection.msgtype)
-            found.setdefault(connection.topic, []).append((time_ns, message))
-    return found
-
-
-def cdr(message):
-    """A message as bytes: the classes of two stores are never equal."""
-    return bytes(STORE.serialize_cdr(message, message.__msgtype__))
-
-
-def convert(tmp_path, *options, source='in', out='out'):
-    """Run the command; return its exit code."""
-    return main(['convert', str(tmp_path / source), '-o', str(tmp_path / out), *DEMO, *options])
-
-
-def cameras(count):
-    """CameraInfo and Image of a camera, for each picture."""
-    return [message for i in range(count) for message in camera(i)]
-
-
-def camera(i):
-    """CameraInfo and Image of a camera."""
-    return [('/cam/camera_info', info(i)), ('/cam/image_raw', image(i))]
+from ..support.recordings import (
+    START,
+    camera,
+    cameras,
+    cdr,
+    compressed,
+    header,
+    image,
+    info,
+    read,
+    record,
+)
 
 
 def expected_frames(count, calibrations=None, **changes):

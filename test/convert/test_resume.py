@@ -13,12 +13,12 @@ import pytest
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command, jobs
-from depth_pcd_ros.convert.manifest import NAME, Record
+from depth_pcd_ros.convert.manifest import NAME, Manifest
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.pipeline import Pipeline
 
 from ..support.converting import CAMERA, DEMO, contents, interrupted_at, listed, photos
-from .test_recordings import cameras, record
+from ..support.recordings import cameras, record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -205,25 +205,25 @@ def test_files_that_are_asked_for_later(tmp_path):
     assert (out / 'in' / 'in.mcap').stat().st_mtime_ns == written
 
 
-def test_half_a_record(tmp_path):
+def test_half_a_manifest(tmp_path):
     """What a full disk leaves of a line spoils neither the lines before it nor those after."""
     for name in ('a', 'b', 'c'):
         (tmp_path / name).touch()
-    Record(tmp_path, {'--stride': 1}).begin(tmp_path / 'a')
+    Manifest(tmp_path, {'--stride': 1}).begin(tmp_path / 'a')
     (tmp_path / 'a').touch()
     with (tmp_path / NAME).open('ab') as file:
         file.write(b'\n{"file": "b", "i')
-    Record(tmp_path, {'--stride': 2}).begin(tmp_path / 'c')
+    Manifest(tmp_path, {'--stride': 2}).begin(tmp_path / 'c')
     (tmp_path / 'c').touch()
-    now = Record(tmp_path, {'--stride': 1})
+    now = Manifest(tmp_path, {'--stride': 1})
     assert [now.is_done(tmp_path / name) for name in ('a', 'b', 'c')] == [True, True, False]
     assert now.difference(tmp_path / 'c') == '--stride was 2, is 1'
     assert now.difference(tmp_path / 'b') == ''
 
 
-def test_unreadable_record(tmp_path, capsys):
-    """A record that cannot be read is told, before anything is done."""
+def test_unreadable_manifest(tmp_path, capsys):
+    """A manifest that cannot be read is told, before anything is done."""
     (tmp_path / 'out' / NAME).mkdir(parents=True)
     folder = photos(tmp_path / 'in', 1)
     assert main(['convert', folder, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]) == 2
-    assert 'the record of earlier runs cannot be read' in capsys.readouterr().err
+    assert 'the manifest of earlier runs cannot be read' in capsys.readouterr().err

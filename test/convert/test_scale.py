@@ -7,36 +7,14 @@ from PIL import Image
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command
-from depth_pcd_ros.recordings.messages import TYPES, cloud_message
+from depth_pcd_ros.recordings.store import TYPES
 
-from ..support.converting import CAMERA, HEIGHT, WIDTH, smooth, video
-from .test_recordings import K, cameras, convert, header, read, record
-from .test_recordings import info as camera_info
+from ..support.converting import CAMERA, HEIGHT, WIDTH, convert, smooth, video
+from ..support.ramp import RAMP, FakeEngine, lidar
+from ..support.recordings import K, cameras, header, read, record
 
-RAMP = np.linspace(2.0, 3.0, WIDTH)
 # base_from_lidar and base_from_camera: the lidar is 0.2 m above the camera, which looks along x
 LIDAR, CAMERA_PLACE = (0, 0, 0.2, 0, 0, 0, 1), (0, 0, 0, -0.5, 0.5, -0.5, 0.5)
-
-
-class FakeEngine:
-    """Stands for a network: a ramp from left to right, or a floor with a wall behind it."""
-
-    model, device, precision, focal_train = 'fake', 'cpu', 'fp32', None
-    max_depth, input_size = 20.0, 518
-
-    def __init__(self, depth):
-        self._depth = depth
-
-    def infer(self, rgb):
-        """The depth of every picture."""
-        return self._depth.astype(np.float32)
-
-    def infer_batch(self, rgbs):
-        """The same for each."""
-        return [self.infer(rgb) for rgb in rgbs]
-
-    def close(self):
-        """Nothing to free."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,25 +22,6 @@ def _ramp(monkeypatch):
     """The network's depth is a ramp."""
     depth = np.broadcast_to(RAMP, (HEIGHT, WIDTH))
     monkeypatch.setattr(command, 'create', lambda *_: FakeEngine(depth))
-
-
-def true_points(factor):
-    """Points on the ramp times a factor, by the lens's own rays, (N, 3)."""
-    from depth_pcd_ros.geometry.camera import Camera
-    from depth_pcd_ros.messages.decode import calibration_from_msg
-
-    rays = Camera.from_calibration(calibration_from_msg(camera_info(0))).rays[4:-4:4, 4:-4:4]
-    z = factor * np.broadcast_to(RAMP, (HEIGHT, WIDTH))[4:-4:4, 4:-4:4]
-    return np.dstack([rays * z[..., None], z]).reshape(-1, 3).astype(np.float32)
-
-
-def lidar(i, factor, frame_id='camera'):
-    """A cloud; in frame `lidar`, its x is ahead, y left, z up."""
-    points = true_points(factor)
-    if frame_id == 'lidar':
-        x, y, z = points.T
-        points = np.column_stack([z, -x, -y - np.float32(0.2)]).astype(np.float32)
-    return cloud_message(points, header(i, frame_id))
 
 
 def scales(folder):

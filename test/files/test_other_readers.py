@@ -8,8 +8,8 @@ from PIL import Image
 
 from depth_pcd_ros.cli import main
 
-from ..convert.test_recordings import cameras, read, record
 from ..support.converting import CAMERA, DEMO, HEIGHT, WIDTH, smooth
+from ..support.recordings import cameras, read, record
 
 
 @pytest.fixture

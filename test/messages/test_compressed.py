@@ -3,6 +3,7 @@
 
 import array
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,12 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip('sensor_msgs.msg')
-
-from sensor_msgs.msg import CompressedImage
-
+from depth_pcd_ros.messages import decode
 from depth_pcd_ros.messages.encodings import ImageError
-from depth_pcd_ros.ros import image_msgs
+from depth_pcd_ros.recordings.store import TYPES
 
 from .test_encodings import by_hand, message
 
@@ -30,14 +28,15 @@ def smooth(channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
     return picture if dtype == np.uint8 else picture * 257
 
 
-def compressed(picture: np.ndarray, extension: str, picture_format: str) -> CompressedImage:
+def compressed(picture: np.ndarray, extension: str, picture_format: str) -> Any:
     """Return a CompressedImage of a picture that is BGR, as cv2 wants it."""
     return compressed_bytes(cv2.imencode(extension, picture)[1].tobytes(), picture_format)
 
 
-def compressed_bytes(data: bytes, picture_format: str) -> CompressedImage:
+def compressed_bytes(data: bytes, picture_format: str) -> Any:
     """Return a CompressedImage with these bytes."""
-    return CompressedImage(format=picture_format, data=array.array('B', data))
+    kind = TYPES['sensor_msgs/msg/CompressedImage']
+    return kind(None, picture_format, array.array('B', data))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_compressed_colours(extension, picture_format, tolerance):
     """Whatever the format string, the colours are those of the picture, within the codec's loss."""
     rgb = smooth()
     msg = compressed(rgb[..., ::-1], extension, picture_format)
-    decoded = image_msgs.rgb_from_msg(msg)
+    decoded = decode.rgb_from_msg(msg)
     assert decoded.shape == (48, 64, 3)
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - rgb).max() <= tolerance
@@ -74,14 +73,14 @@ def test_compressed_without_bgr(encoding):
     """'compressed rgb8' says that OpenCV was given RGB instead of BGR."""
     rgb = smooth()
     msg = compressed(rgb, '.png', f'{encoding}; png compressed rgb8')
-    np.testing.assert_array_equal(image_msgs.rgb_from_compressed(msg), rgb)
+    np.testing.assert_array_equal(decode.rgb_from_compressed(msg), rgb)
 
 
 @pytest.mark.parametrize('picture_format', ['mono8; jpeg compressed mono8', 'jpeg'])
 def test_compressed_grey(picture_format):
     """Grey is grey three times."""
     grey = smooth(1)[..., 0]
-    decoded = image_msgs.rgb_from_compressed(compressed(grey, '.jpg', picture_format))
+    decoded = decode.rgb_from_compressed(compressed(grey, '.jpg', picture_format))
     assert (decoded == decoded[..., :1]).all()
     assert np.abs(decoded[..., 0].astype(int) - grey).max() <= 4
 
@@ -90,17 +89,15 @@ def test_compressed_sixteen_bits():
     """Scaled as a raw image is."""
     rgb = RNG.integers(0, 65536, (48, 64, 3), np.uint16)
     msg = compressed(rgb[..., ::-1], '.png', 'rgb16; png compressed bgr16')
-    np.testing.assert_array_equal(image_msgs.rgb_from_compressed(msg), by_hand(rgb))
+    np.testing.assert_array_equal(decode.rgb_from_compressed(msg), by_hand(rgb))
     grey = compressed(rgb[..., 0], '.png', 'mono16; png compressed ')
-    np.testing.assert_array_equal(
-        image_msgs.rgb_from_compressed(grey)[..., 2], by_hand(rgb[..., 0])
-    )
+    np.testing.assert_array_equal(decode.rgb_from_compressed(grey)[..., 2], by_hand(rgb[..., 0]))
 
 
 def test_compressed_alpha_is_dropped():
     """A transparent PNG keeps its colours."""
     bgra = np.dstack([smooth(), np.full((48, 64), 3, np.uint8)])
-    decoded = image_msgs.rgb_from_compressed(compressed(bgra, '.png', 'png'))
+    decoded = decode.rgb_from_compressed(compressed(bgra, '.png', 'png'))
     np.testing.assert_array_equal(decoded, bgra[..., 2::-1])
 
 
@@ -111,11 +108,11 @@ def test_compressed_mosaic(bits):
     encoding = f'bayer_grbg{bits}'
     msg = compressed(mosaic, '.png', f'{encoding}; png compressed ')
     np.testing.assert_array_equal(
-        image_msgs.rgb_from_msg(msg), image_msgs.rgb_from_msg(message(mosaic, encoding))
+        decode.rgb_from_msg(msg), decode.rgb_from_msg(message(mosaic, encoding))
     )
     grey = compressed(mosaic, '.png', f'{encoding}; jpeg compressed mono8')
     np.testing.assert_array_equal(
-        image_msgs.rgb_from_msg(grey), image_msgs.rgb_from_msg(message(mosaic, f'mono{bits}'))
+        decode.rgb_from_msg(grey), decode.rgb_from_msg(message(mosaic, f'mono{bits}'))
     )
 
 
@@ -143,9 +140,9 @@ def test_exif_orientation_is_ignored():
     turned = with_exif_rotation(jpeg)
     buffer = np.frombuffer(turned, np.uint8)
     assert cv2.imdecode(buffer, cv2.IMREAD_COLOR).shape == (64, 48, 3)  # the header works
-    decoded = image_msgs.rgb_from_compressed(compressed_bytes(turned, 'jpeg'))
+    decoded = decode.rgb_from_compressed(compressed_bytes(turned, 'jpeg'))
     np.testing.assert_array_equal(
-        decoded, image_msgs.rgb_from_compressed(compressed_bytes(jpeg, 'jpeg'))
+        decoded, decode.rgb_from_compressed(compressed_bytes(jpeg, 'jpeg'))
     )
 
 
@@ -157,20 +154,20 @@ def test_truncated_pictures_are_refused(extension, fraction):
     noise = RNG.integers(0, 256, (48, 64, 3), np.uint8)
     suffix = '.jpg' if extension == 'progressive' else extension
     whole = cv2.imencode(suffix, noise, parameters)[1].tobytes()
-    assert image_msgs.rgb_from_msg(compressed_bytes(whole, suffix[1:])).shape == (48, 64, 3)
+    assert decode.rgb_from_msg(compressed_bytes(whole, suffix[1:])).shape == (48, 64, 3)
     if suffix == '.jpg':
         whole = with_exif_rotation(whole)
     cut = whole[: min(int(len(whole) * fraction), len(whole) - 2)]
     with pytest.raises(ImageError, match=f'{len(cut)} bytes: it is damaged or cut off') as info:
-        image_msgs.rgb_from_msg(compressed_bytes(cut, suffix[1:]))
+        decode.rgb_from_msg(compressed_bytes(cut, suffix[1:]))
     assert info.value.cause == 'corrupt_picture'
 
 
 def test_jpeg_with_bytes_after_its_end():
     """USB cameras pad their pictures."""
     jpeg = cv2.imencode('.jpg', smooth())[1].tobytes()
-    padded = image_msgs.rgb_from_msg(compressed_bytes(jpeg + bytes(100), 'jpeg'))
-    np.testing.assert_array_equal(padded, image_msgs.rgb_from_msg(compressed_bytes(jpeg, 'jpeg')))
+    padded = decode.rgb_from_msg(compressed_bytes(jpeg + bytes(100), 'jpeg'))
+    np.testing.assert_array_equal(padded, decode.rgb_from_msg(compressed_bytes(jpeg, 'jpeg')))
 
 
 @pytest.mark.parametrize('position', [0.01, 0.2, 0.5, 0.9])
@@ -180,7 +177,7 @@ def test_damaged_png_is_refused(position):
     png = bytearray(cv2.imencode('.png', noise)[1].tobytes())
     png[int(len(png) * position)] ^= 0x10
     with pytest.raises(ImageError) as info:
-        image_msgs.rgb_from_msg(compressed_bytes(bytes(png), 'png'))
+        decode.rgb_from_msg(compressed_bytes(bytes(png), 'png'))
     assert info.value.cause == 'corrupt_picture'
 
 
@@ -202,7 +199,7 @@ def test_damaged_png_is_refused(position):
 def test_bad_compressed_images_are_refused(msg, cause, text):
     """Each with its own cause."""
     with pytest.raises(ImageError, match=text) as info:
-        image_msgs.rgb_from_msg(msg)
+        decode.rgb_from_msg(msg)
     assert info.value.cause == cause
 
 
@@ -210,7 +207,7 @@ def test_picture_with_whole_frame_but_no_content():
     """All markers are there and nothing between them: OpenCV's refusal is told."""
     jpeg = b'\xff\xd8\xff\xda\x00\x02\xff\xd9'
     with pytest.raises(ImageError, match='OpenCV cannot decode it') as info:
-        image_msgs.rgb_from_msg(compressed_bytes(jpeg, 'jpeg'))
+        decode.rgb_from_msg(compressed_bytes(jpeg, 'jpeg'))
     assert info.value.cause == 'corrupt_picture'
 
 
@@ -239,7 +236,7 @@ def test_random_compressed_images(picture, cut, changes, tail, picture_format):
             data[position] = value
     msg = compressed_bytes(bytes(data) + tail, picture_format)
     try:
-        rgb = image_msgs.rgb_from_msg(msg)
+        rgb = decode.rgb_from_msg(msg)
     except ImageError:
         return
     assert rgb.ndim == 3

@@ -9,9 +9,9 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from ..convert.test_recordings import START, record
-from ..convert.test_recordings import image as recorded_image
-from ..convert.test_recordings import info as recorded_info
+from ..support.recordings import START, record
+from ..support.recordings import image as recorded_image
+from ..support.recordings import info as recorded_info
 from .conftest import ROOT, make_image, make_info, wait_until
 
 WIDTH, HEIGHT = 64, 48

@@ -20,7 +20,7 @@ from sensor_msgs.msg import PointCloud2
 
 from depth_pcd_ros.live.environment import MALLOC, PROFILE_VARIABLES, profile_variable
 
-from ..convert.test_recordings import START, image, info, record
+from ..support.recordings import START, image, info, record
 from .conftest import ROOT, make_image, make_info, wait_until
 from .installation import environment, fake_rviz
 

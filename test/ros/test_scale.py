@@ -15,7 +15,8 @@ from std_msgs.msg import Float64MultiArray, Header
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command
-from depth_pcd_ros.ros.cloud_msgs import cloud_msg
+from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.scale.messages import xyz_of_cloud
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
 
@@ -52,7 +53,7 @@ def cloud(factor, tenths, frame_id=FRAME_ID):
     if frame_id != FRAME_ID:
         x, y, z = points.T
         points = np.column_stack([z, -x, -y - 0.2])
-    return stamped(cloud_msg(points, Header()), tenths, frame_id)
+    return stamped(cloud_message(TYPES, points, Header()), tenths, frame_id)
 
 
 def picture(tenths):
@@ -131,7 +132,7 @@ def test_silence_and_disagreement_are_told(run_node, peer):
     peer.show(*picture(100))
     assert wait_until(lambda: len(scales) == 1)
     for i in range(1, 12):
-        sensor.publish(stamped(cloud_msg(true_points(1.0)[:5], Header()), 100 + i))
+        sensor.publish(stamped(cloud_message(TYPES, true_points(1.0)[:5], Header()), 100 + i))
         peer.show(*picture(100 + i))
     assert wait_until(lambda: len(scales) == 12)
     status = peer.wait_for_status('scale frozen at 1.200: 5 points', DiagnosticStatus.WARN)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_pcd_ros.recordings.messages import TYPES, cloud_message
+from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.recordings.store import TYPES
 from depth_pcd_ros.scale.messages import CloudError, points_reading, range_reading, xyz_of_cloud
 
 HEADER = TYPES['std_msgs/msg/Header'](TYPES['builtin_interfaces/msg/Time'](3, 5), 'lidar')
@@ -68,7 +69,7 @@ def test_any_layout(order, datatype, lead, gap, tail, row_pad, big):
 def test_our_own_cloud():
     """The cloud that this package writes is read as it was."""
     points = np.random.default_rng(2).normal(size=(4, 6, 4)).astype(np.float32)
-    reading = points_reading(cloud_message(points, HEADER))
+    reading = points_reading(cloud_message(TYPES, points, HEADER))
     np.testing.assert_array_equal(reading.xyz, points[..., :3].reshape(-1, 3))
     assert (reading.stamp_ns, reading.frame_id) == (3 * 10**9 + 5, 'lidar')
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.manifest import NAME
 
 WIDTH, HEIGHT = 56, 42
@@ -48,6 +49,11 @@ def contents(folder):
 def listed(folder):
     """The names in a folder, without the record."""
     return sorted(path.name for path in folder.iterdir() if path.name != NAME)
+
+
+def convert(tmp_path, *options, source='in', out='out'):
+    """Run the command; return its exit code."""
+    return main(['convert', str(tmp_path / source), '-o', str(tmp_path / out), *DEMO, *options])
 
 
 @contextmanager

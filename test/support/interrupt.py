@@ -24,8 +24,8 @@ from depth_pcd_ros.cli import main as depth_pcd
 from depth_pcd_ros.convert import command  # noqa: F401, in this process, so that forks are fast
 from depth_pcd_ros.engine import torch_engine  # noqa: F401
 
-from ..convert.test_recordings import cameras, record
 from .converting import CAMERA, DEMO, contents, photos, video
+from .recordings import cameras, record
 
 MOST = 3  # interruptions before a run is let finish
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures to measure on, of a recording."""
+"""Pictures of a recording with all that belongs to them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_pcd_ros.convert.recording_job import Topics
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.messages.decode import rgb_from_msg
 from depth_pcd_ros.messages.encodings import Rgb
 from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.recordings.reader import open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
-from depth_pcd_ros.recordings.topics import (
-    find_camera_info_topic,
-    find_image_topic,
-    open_recording,
-)
+from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
 from depth_pcd_ros.sync.readings import Evidence
 
 
