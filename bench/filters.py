@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 
 from bench.measure import Row, medians
 from bench.scene import SIZES, FakeEngine, Scene, make_scene
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.pipeline import Pipeline
@@ -43,7 +44,7 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
     header, memory = Header(), Buffer()
 
     def run() -> None:
-        frame = pipeline.process(scene.rgb, calibration)
+        frame = pipeline.process(Picture(scene.rgb, calibration))
         cloud_message(TYPES, pipeline.points(frame, memory), header, memory.data)
 
     return run

@@ -27,6 +27,7 @@ from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine, EngineError
 from depth_pcd_ros.engine.base import BaseEngine
 from depth_pcd_ros.engine.preprocess import MEAN, STD, network_size
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.networks import depth_anything_v2
 from depth_pcd_ros.pipeline import Pipeline
@@ -149,7 +150,7 @@ def clouds_of(made: Engine, rgb: np.ndarray) -> Callable[[], Any]:
     """What makes the cloud of a picture, with the default filters."""
     pipeline = Pipeline(made, Settings())
     calibration = Calibration(WIDTH, HEIGHT, (500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0))
-    return lambda: pipeline.points(pipeline.process(rgb, calibration))
+    return lambda: pipeline.points(pipeline.process(Picture(rgb, calibration)))
 
 
 class Timed:

@@ -9,7 +9,7 @@ from bench.measure import Row, medians
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
+from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
 from scenes.furniture import make_room
 from scenes.render import render_depth
@@ -53,7 +53,14 @@ def _runner(truth: np.ndarray, camera: Camera, changes: dict) -> Callable[[], No
         reading: PointsReading | RangeReading = PointsReading(stamp, '', xyz)
         if settings.scale_source == 'range':
             reading = RangeReading(stamp, '', distance, 0.1, 12.0, 0.05)
-        state = stage.correct(out, camera, Evidence(stamp, '', reading), settings, MAX_DEPTH)
+        state = stage.correct(
+            out,
+            camera,
+            header=Header(stamp),
+            evidence=Evidence(reading),
+            settings=settings,
+            max_depth=MAX_DEPTH,
+        )
         assert state is not None
         assert not state.cause, state.reason  # else nothing was measured
 

@@ -29,6 +29,7 @@ from depth_pcd_ros.cloud import filters
 from depth_pcd_ros.cloud.unproject import pack_points
 from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_size
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import rgb_from_msg
@@ -133,7 +134,7 @@ class Stages:
 
         def everything() -> None:
             rgb = rgb_from_msg(arriving)
-            frame = pipeline.process(rgb, calibration)
+            frame = pipeline.process(Picture(rgb, calibration))
             made = pipeline.points(frame, cloud_memory)
             publisher.publish(cloud_message(TYPES, made, header, cloud_memory.data))
 

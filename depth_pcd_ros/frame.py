@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages make of one picture."""
+"""One picture as it comes in, and what the stages make of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,25 @@ import numpy.typing as npt
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.tracker import ScaleState
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, NO_HEADER, Evidence, Header
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture, and what belongs to it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, RGB.
+        calibration: the numbers of its CameraInfo.
+        header: when it was taken, and in which frame.
+        evidence: what the `scale_source` says about it.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    calibration: Calibration
+    header: Header = NO_HEADER
+    evidence: Evidence = NO_EVIDENCE
+
 
 # x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
 Points = npt.NDArray[np.float32]

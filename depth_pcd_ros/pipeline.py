@@ -14,14 +14,13 @@ import numpy.typing as npt
 from depth_pcd_ros.cloud import filters
 from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points, pack_valid_points
 from depth_pcd_ros.cloud.voxels import VoxelGrid
-from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, Mask
 from depth_pcd_ros.geometry.rectification import Rectification
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
 
 if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
@@ -51,8 +50,8 @@ class _View(NamedTuple):
     calibration: Calibration
     visible: Mask | None
 
-    def picture(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the picture for the network; `CameraError` where it is of another size."""
+    def rgb(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the pixels for the network; `CameraError` where it is of another size."""
         self.raw.check_image_size(rgb.shape[1], rgb.shape[0])
         return rgb if self.rectification is None else self.rectification.rectify(rgb)
 
@@ -61,13 +60,15 @@ class Estimate(NamedTuple):
     """What the network has seen in a picture, still to be corrected and filtered.
 
     Attributes:
-        view: how the picture was seen.
+        picture: as it came in.
+        view: how it was seen.
         rgb: the picture at the network, (H, W, 3) uint8.
         depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
         settings: those that hold for this picture.
         network_time: what the network took [s].
     """
 
+    picture: Picture
     view: _View
     rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
@@ -90,58 +91,44 @@ class Pipeline:
         self._true_scale = ScaleStage()
         self._view = functools.lru_cache(VIEWS)(_view)
 
-    def process(
-        self,
-        rgb: npt.NDArray[np.uint8],
-        calibration: Calibration,
-        evidence: Evidence = NO_EVIDENCE,
-    ) -> Frame:
+    def process(self, picture: Picture) -> Frame:
         """Compute the filtered metric depth of one picture.
-
-        Args:
-            rgb: (H, W, 3) uint8, RGB.
-            calibration: the numbers of the picture's CameraInfo.
-            evidence: what the `scale_source` says about it.
 
         Raises:
             FrameError: the picture does not fit the calibration, the calibration is not usable,
                 or the network failed on the picture.
         """
-        return self.finish(self.estimate(rgb, calibration), evidence)
+        return self.finish(self.estimate(picture))
 
-    def estimate(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Estimate:
-        """Let the network estimate the depth of one picture; arguments and errors as `process`."""
+    def estimate(self, picture: Picture) -> Estimate:
+        """Let the network estimate the depth of one picture; errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        view = self._view_of(calibration, settings)
-        picture = view.picture(rgb)
+        view = self._view_of(picture.calibration, settings)
+        rgb = view.rgb(picture.rgb)
         start = time.perf_counter()
-        depth = self.engine.infer(picture)
-        return Estimate(view, picture, depth, settings, time.perf_counter() - start)
+        depth = self.engine.infer(rgb)
+        return Estimate(picture, view, rgb, depth, settings, time.perf_counter() - start)
 
-    def process_batch(
-        self, pictures: Sequence[tuple[npt.NDArray[np.uint8], Calibration, Evidence]]
-    ) -> list[Frame]:
-        """Process pictures of one size, in one run of the network; else as `process`.
+    def process_batch(self, pictures: Sequence[Picture]) -> list[Frame]:
+        """Process pictures of one size, in one run of the network.
 
         Raises:
             FrameError: for one of them; one by one, the others may succeed.
         """
         settings = self.settings
-        views = [self._view_of(calibration, settings) for _, calibration, _ in pictures]
-        seen = [view.picture(rgb) for view, (rgb, _, _) in zip(views, pictures, strict=True)]
+        views = [self._view_of(picture.calibration, settings) for picture in pictures]
+        seen = [view.rgb(picture.rgb) for view, picture in zip(views, pictures, strict=True)]
         start = time.perf_counter()
         depths = self.engine.infer_batch(seen)
         network_time = (time.perf_counter() - start) / len(views)
         return [
-            self.finish(Estimate(view, rgb, depth, settings, network_time), evidence)
-            for view, rgb, depth, (_, _, evidence) in zip(
-                views, seen, depths, pictures, strict=True
-            )
+            self.finish(Estimate(picture, view, rgb, depth, settings, network_time))
+            for picture, view, rgb, depth in zip(pictures, views, seen, depths, strict=True)
         ]
 
-    def finish(self, estimate: Estimate, evidence: Evidence = NO_EVIDENCE) -> Frame:
+    def finish(self, estimate: Estimate) -> Frame:
         """Correct and filter the depth; frames of a `scale_source` in their order."""
-        view, rgb, depth, settings, network_time = estimate
+        picture, view, rgb, depth, settings, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
         scale = settings.depth_scale * self._focal_correction(camera)
@@ -149,7 +136,12 @@ class Pipeline:
             depth *= np.float32(scale)
         max_range = farthest = settings.max_range or self.engine.max_depth * scale
         true_scale = self._true_scale.correct(
-            depth, camera, evidence, settings, self.engine.max_depth * scale
+            depth,
+            camera,
+            header=picture.header,
+            evidence=picture.evidence,
+            settings=settings,
+            max_depth=self.engine.max_depth * scale,
         )
         if true_scale is not None and not settings.max_range:
             farthest = true_scale.apply(farthest)  # nothing that the network gives is cut

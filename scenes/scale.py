@@ -19,7 +19,7 @@ from depth_pcd_ros import engine
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
+from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
 from scenes.edges import blurred
 from scenes.furniture import make_room
@@ -118,7 +118,7 @@ def evidence(
         ahead = float(truth[round(camera.cy), round(camera.cx)])
         distance = ahead * (1 + SENSOR_NOISE * rng.standard_normal())
         reading = RangeReading(stamp_ns, '', distance, 0.1, 12.0, LASER)
-    return Evidence(stamp_ns, '', reading)
+    return Evidence(reading)
 
 
 def error(depth: np.ndarray, truth: np.ndarray) -> float:
@@ -159,11 +159,16 @@ class Run:
 
     def frame(self, i: int, depth: np.ndarray, truth: np.ndarray, camera: Camera) -> None:
         """Correct a frame."""
-        given = evidence(
-            self._rng, self.settings.scale_source, truth, camera, round(i * 1e9 / RATE)
-        )
+        stamp_ns = round(i * 1e9 / RATE)
         depth = depth.copy()
-        state = self._stage.correct(depth, camera, given, self.settings, MAX_DEPTH)
+        state = self._stage.correct(
+            depth,
+            camera,
+            header=Header(stamp_ns),
+            evidence=evidence(self._rng, self.settings.scale_source, truth, camera, stamp_ns),
+            settings=self.settings,
+            max_depth=MAX_DEPTH,
+        )
         if i >= WARM_UP * RATE:
             self.errors.append(error(depth, truth))
         if state is not None:

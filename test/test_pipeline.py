@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.pipeline import Pipeline
@@ -21,6 +22,7 @@ BENT = dataclasses.replace(
     d=(0.1, 0.0, 0.0, 0.0, 0.0),
 )
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+PICTURE = Picture(RGB, CALIBRATION)
 
 
 class FakeEngine:
@@ -50,7 +52,7 @@ def pipeline(depth=2.0, **settings):
 def test_points_of_a_constant_depth():
     """Pixel (9, 7) at 2 m: x = 2 (9 - 5) / 600, y = 2 (7 - 3.5) / 500."""
     pipe = pipeline()
-    frame = pipe.process(RGB, CALIBRATION)
+    frame = pipe.process(PICTURE)
     points = pipe.points(frame)
     assert points.shape == (HEIGHT, WIDTH, 4)
     np.testing.assert_allclose(points[7, 9, :3], [8 / 600, 7 / 500, 2.0], rtol=1e-6)
@@ -62,28 +64,28 @@ def test_range_is_judged_after_the_scale():
     depth = np.full((HEIGHT, WIDTH), 5.0)
     depth[0, 0], depth[0, 1], depth[0, 2], depth[0, 3] = 0.04, 0.06, 12.0, 10.5
     pipe = pipeline(depth, depth_scale=2.0, max_range=22.0, edge_filter=0.0)
-    out = pipe.process(RGB, CALIBRATION).depth
+    out = pipe.process(PICTURE).depth
     np.testing.assert_allclose(out[0, :5], [np.nan, 0.12, np.nan, 21.0, 10.0], rtol=1e-6)
 
 
 def test_without_a_maximum_nothing_of_the_model_is_cut():
     """max_range 0 keeps all that the model gives, scaled or not."""
     for scale in (0.5, 1.0, 3.0):
-        out = pipeline(20.0, depth_scale=scale).process(RGB, CALIBRATION).depth
+        out = pipeline(20.0, depth_scale=scale).process(PICTURE).depth
         assert np.isfinite(out).all()
 
 
 def test_focal_correction_by_hand():
     """f_net = 500 x 518 / 8 = 32375 px; by 400 px of the training data that is 80.9375."""
-    out = pipeline(0.1, focal_correction=True).process(RGB, CALIBRATION).depth
+    out = pipeline(0.1, focal_correction=True).process(PICTURE).depth
     np.testing.assert_allclose(out, 8.09375, rtol=1e-6)
 
 
 def test_stride():
     """Every third pixel, with its own ray, colour and CameraInfo."""
     full, strided = pipeline(), pipeline(stride=3)
-    frame = strided.process(RGB, CALIBRATION)
-    points = full.points(full.process(RGB, CALIBRATION))
+    frame = strided.process(PICTURE)
+    points = full.points(full.process(PICTURE))
     # one float more or less in the last place: 3 u / fx is not u / (fx / 3) to the bit
     np.testing.assert_allclose(
         strided.points(frame)[..., :3], points[::3, ::3, :3], rtol=1e-6, atol=1e-9
@@ -98,8 +100,8 @@ def test_unorganized_cloud_has_the_valid_points():
     depth = np.full((HEIGHT, WIDTH), 2.0)
     depth[2, 3:7] = 30.0
     organized, unorganized = pipeline(depth), pipeline(depth, organized=False)
-    everything = organized.points(organized.process(RGB, CALIBRATION)).reshape(-1, 4)
-    points = unorganized.points(unorganized.process(RGB, CALIBRATION))
+    everything = organized.points(organized.process(PICTURE)).reshape(-1, 4)
+    points = unorganized.points(unorganized.process(PICTURE))
     assert points.shape == (HEIGHT * WIDTH - 4, 4)
     np.testing.assert_array_equal(
         points.view(np.uint32), everything[np.isfinite(everything[:, 2])].view(np.uint32)
@@ -109,7 +111,7 @@ def test_unorganized_cloud_has_the_valid_points():
 def test_voxels():
     """One cube holds the whole small picture: its mean is the mean of all points."""
     pipe = pipeline(voxel_size=1.0)
-    frame = pipe.process(RGB, CALIBRATION)
+    frame = pipe.process(PICTURE)
     points = pipe.points(frame)
     assert points.shape == (1, 4)
     rays = frame.camera.rays.reshape(-1, 2).mean(axis=0)
@@ -119,7 +121,7 @@ def test_voxels():
 def test_cloud_without_colour():
     """`cloud_fields: xyz` gives three numbers a point."""
     pipe = pipeline(cloud_fields='xyz')
-    assert pipe.points(pipe.process(RGB, CALIBRATION)).shape == (HEIGHT, WIDTH, 3)
+    assert pipe.points(pipe.process(PICTURE)).shape == (HEIGHT, WIDTH, 3)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_cloud_without_colour():
 def test_no_valid_point(settings, shape):
     """A picture without a valid depth gives a cloud without a valid point."""
     pipe = pipeline(0.01, **settings)
-    points = pipe.points(pipe.process(RGB, CALIBRATION))
+    points = pipe.points(pipe.process(PICTURE))
     assert points.shape == shape
     assert np.isnan(points[..., :3]).all()
 
@@ -137,9 +139,9 @@ def test_no_valid_point(settings, shape):
 def test_settings_may_change_between_frames():
     """The next frame is computed with the new settings."""
     pipe = pipeline()
-    assert pipe.points(pipe.process(RGB, CALIBRATION)).shape == (HEIGHT, WIDTH, 4)
+    assert pipe.points(pipe.process(PICTURE)).shape == (HEIGHT, WIDTH, 4)
     pipe.settings = pipe.settings.replace({'stride': 2, 'depth_scale': 2.0})
-    frame = pipe.process(RGB, CALIBRATION)
+    frame = pipe.process(PICTURE)
     assert pipe.points(frame).shape == (HEIGHT // 2, WIDTH // 2, 4)
     np.testing.assert_array_equal(frame.depth, 4.0)
 
@@ -150,7 +152,7 @@ def test_distortion_modes():
     x, middle = {}, {}
     for mode in ('rays', 'rectify', 'ignore'):
         pipe = pipeline(distortion=mode)
-        frame = pipe.process(RGB, BENT)
+        frame = pipe.process(Picture(RGB, BENT))
         points = pipe.points(frame)
         x[mode], middle[mode] = points[3, 0, 0], points[3, 6, 0]
         assert any(frame.calibration.d) == (mode != 'rectify')
@@ -164,7 +166,7 @@ def test_distortion_modes():
 def test_a_picture_of_another_size_is_refused():
     """It is never stretched to fit."""
     with pytest.raises(CameraError, match='image 12x8 but CameraInfo 24x8'):
-        pipeline().process(RGB, dataclasses.replace(CALIBRATION, width=24))
+        pipeline().process(Picture(RGB, dataclasses.replace(CALIBRATION, width=24)))
 
 
 @pytest.mark.parametrize('settings', [{}, {'distortion': 'rectify'}, {'stride': 2}])
@@ -186,7 +188,7 @@ def test_six_cameras_compute_their_rays_once(monkeypatch, settings, of_its_own):
     for _ in range(3):
         for pipe, calibration in zip(pipes, cameras, strict=True):
             # as it comes: equal numbers in another object
-            pipe.points(pipe.process(RGB, dataclasses.replace(calibration)))
+            pipe.points(pipe.process(Picture(RGB, dataclasses.replace(calibration))))
         counts.append(len(inverted) + len(distorted))
     assert counts[0] >= 6
     assert counts[1:] == counts[:1] * 2

@@ -15,11 +15,11 @@ import numpy as np
 from depth_pcd_ros.calibrate.options import SETTINGS
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.errors import DepthPcdError, FrameError
-from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError
-from depth_pcd_ros.recordings.samples import Sample, of_recording
+from depth_pcd_ros.recordings.samples import of_recording
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
@@ -30,7 +30,7 @@ from depth_pcd_ros.sync.readings import RangeReading
 UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0, 'scale_source': 'none'}
 MAX_SPREAD = 0.1  # of the scale, above which a constant is no good
 
-Measure = Callable[[Frame, Sample], Measurement]
+Measure = Callable[[Frame, Picture], Measurement]
 
 
 class UsageError(DepthPcdError):
@@ -67,7 +67,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f'there is no recording {args.recording}')
 
 
-def _samples(args: argparse.Namespace, settings: Settings) -> Iterator[Sample]:
+def _samples(args: argparse.Namespace, settings: Settings) -> Iterator[Picture]:
     topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
     if args.recording is not None:
         return of_recording(args.recording, topics, settings.scale_source, args.frames)
@@ -81,7 +81,7 @@ def _samples(args: argparse.Namespace, settings: Settings) -> Iterator[Sample]:
 def _by_distance(args: argparse.Namespace) -> Measure:
     """Compare a circle of pixels with the distance, as with that of a range finder."""
 
-    def measure(frame: Frame, sample: Sample) -> Measurement:
+    def measure(frame: Frame, picture: Picture) -> Measurement:
         camera = frame.camera
         at = args.at or ((camera.width - 1) / 2, (camera.height - 1) / 2)
         x, y = camera.unproject(at)
@@ -93,23 +93,30 @@ def _by_distance(args: argparse.Namespace) -> Measure:
 
 
 def _by_source(settings: Settings) -> Measure:
-    def measure(frame: Frame, sample: Sample) -> Measurement:
-        return stage.measure(frame.depth, frame.camera, sample.evidence, settings, frame.max_range)
+    def measure(frame: Frame, picture: Picture) -> Measurement:
+        return stage.measure(
+            frame.depth,
+            frame.camera,
+            header=picture.header,
+            evidence=picture.evidence,
+            settings=settings,
+            max_depth=frame.max_range,
+        )
 
     return measure
 
 
 def _measured(
-    samples: Iterable[Sample], pipeline: Pipeline, measure: Measure
+    pictures: Iterable[Picture], pipeline: Pipeline, measure: Measure
 ) -> tuple[list[float], Counter[str], dict[str, str]]:
     """The scales, and how often there was none: by cause, and the first reason of each."""
     scales: list[float] = []
     failures: Counter[str] = Counter()
     reasons: dict[str, str] = {}
-    for sample in samples:
-        frame = pipeline.process(sample.rgb, sample.calibration)
+    for picture in pictures:
+        frame = pipeline.process(picture)
         try:
-            scales.append(measure(frame, sample).scale)
+            scales.append(measure(frame, picture).scale)
         except ScaleError as err:
             failures[err.cause] += 1
             reasons.setdefault(err.cause, str(err))

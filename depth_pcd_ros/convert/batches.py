@@ -18,10 +18,10 @@ def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
     shape, count = None, 0
     for step in steps:
         if isinstance(step, Picture):
-            if count and step.rgb.shape != shape:
+            if count and step.picture.rgb.shape != shape:
                 yield batch
                 batch, count = [], 0
-            shape, count = step.rgb.shape, count + 1
+            shape, count = step.picture.rgb.shape, count + 1
         batch.append(step)
         if count == size or len(batch) == MOST_STEPS * size:
             yield batch

@@ -13,6 +13,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from depth_pcd_ros import frame
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
@@ -22,7 +23,7 @@ from depth_pcd_ros.inputs.sources import PHOTOS, RECORDINGS, VIDEOS, Source
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence
+from depth_pcd_ros.sync.readings import Header
 
 USUAL_RATE = 30.0  # Hz, of a video that does not say
 # How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
@@ -106,9 +107,8 @@ class PhotoJob:
             return
         rgb, header = read_photo(self._source.path)
         calibration = request.intrinsics.fitted(header, request.say)
-        evidence = Evidence(sequence=self.label)
-        save = partial(request.outputs.write, name)
-        yield Picture(self.label, rgb, calibration, save, evidence)
+        picture = frame.Picture(rgb, calibration, Header(sequence=self.label))
+        yield Picture(self.label, picture, partial(request.outputs.write, name))
 
     def close(self) -> None:
         """Nothing is left half written."""
@@ -156,9 +156,9 @@ class VideoJob(PhotoJob):
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
                 header = PhotoHeader((rgb.shape[1], rgb.shape[0]), orientation)
                 calibration = request.intrinsics.fitted(header, request.say)
-                evidence = Evidence(round(number * 1e9 / rate), sequence=self.label)
-                save = partial(request.outputs.write, name)
-                yield Picture(self.label, rgb, calibration, save, evidence)
+                at = Header(round(number * 1e9 / rate), sequence=self.label)
+                picture = frame.Picture(rgb, calibration, at)
+                yield Picture(self.label, picture, partial(request.outputs.write, name))
             expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
             if number < expected:
                 request.say(f'{self.label}: {number} pictures could be read, {expected} announced')

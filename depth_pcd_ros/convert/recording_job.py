@@ -12,6 +12,7 @@ from typing import Any
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 
+from depth_pcd_ros import frame
 from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
 from depth_pcd_ros.errors import FrameError
@@ -25,6 +26,7 @@ from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.recordings.writer import RecordingWriter
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
 
 
 class RecordingJob:
@@ -114,7 +116,7 @@ class RecordingJob:
         source = self._request.settings.scale_source
         if source == 'none':
             return None
-        scale = RecordedScale(reader, source, self._request.topics.scale, self.label)
+        scale = RecordedScale(reader, source, self._request.topics.scale)
         if scale.topic:
             self._request.say(f'{self.label}: scale from {scale.topic}')
         return scale
@@ -138,13 +140,15 @@ class RecordingJob:
         except (FrameError, AnyReaderError) as err:
             return Failure(self.label, err)
         name = self._name(msg.header)
-        save = partial(self._save, time_ns, msg.header, name)
         if self._scale is not None:  # it depends on the pictures before: none is left out
             evidence = self._scale.evidence(msg.header)
-            return Picture(self.label, rgb, calibration, save, evidence)
-        if self._writer is None and self._files is not None and self._files.are_done(name):
+        elif self._writer is None and self._files is not None and self._files.are_done(name):
             return Skipped(self.label)
-        return Picture(self.label, rgb, calibration, save)
+        else:
+            evidence = NO_EVIDENCE
+        header = Header(stamp_ns(msg.header), msg.header.frame_id, self.label)
+        picture = frame.Picture(rgb, calibration, header, evidence)
+        return Picture(self.label, picture, partial(self._save, time_ns, msg.header, name))
 
     def _name(self, header: Any) -> str:
         """The name of a picture's files: its stamp, and a number where others had that before."""

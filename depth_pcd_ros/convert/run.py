@@ -56,21 +56,17 @@ def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
     if len(pictures) > 1:
         # whatever it raises is told below of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
-            frames = iter(
-                pipeline.process_batch([(p.rgb, p.calibration, p.evidence) for p in pictures])
-            )
+            frames = iter(pipeline.process_batch([step.picture for step in pictures]))
 
-    def inferred(picture: Picture) -> Outcome:
+    def inferred(step: Picture) -> Outcome:
         try:
-            frame = next(frames, None) or pipeline.process(
-                picture.rgb, picture.calibration, picture.evidence
-            )
+            frame = next(frames, None) or pipeline.process(step.picture)
         except Exception as err:  # whatever one picture does, the next one is tried
-            return Failure(picture.label, err)
-        return Write(picture.label, partial(save, picture, frame), pictures=1)
+            return Failure(step.label, err)
+        return Write(step.label, partial(save, step, frame), pictures=1)
 
-    def save(picture: Picture, frame: Frame) -> None:
-        picture.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
+    def save(step: Picture, frame: Frame) -> None:
+        step.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
 
     return [inferred(step) if isinstance(step, Picture) else step for step in steps]
 

@@ -6,21 +6,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from depth_pcd_ros import frame
 from depth_pcd_ros.frame import Frame, Points
-from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.messages.encodings import Rgb
-from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture that was read, (H, W, 3) RGB, what saves its result, and what tells its scale."""
+    """A picture that was read, and what saves its result."""
 
     label: str
-    rgb: Rgb
-    calibration: Calibration
+    picture: frame.Picture
     save: Callable[[Frame, Points], None]
-    evidence: Evidence = NO_EVIDENCE
 
 
 @dataclasses.dataclass(frozen=True)

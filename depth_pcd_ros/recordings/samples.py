@@ -5,27 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.messages.decode import rgb_from_msg
-from depth_pcd_ros.messages.encodings import Rgb
+from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
 from depth_pcd_ros.recordings.reader import open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
-from depth_pcd_ros.sync.readings import Evidence
+from depth_pcd_ros.sync.readings import Header
 
 
-class Sample(NamedTuple):
-    """A picture, the numbers of its CameraInfo, and what is known about its scale."""
-
-    rgb: Rgb
-    calibration: Calibration
-    evidence: Evidence
-
-
-def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterator[Sample]:
+def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterator[Picture]:
     """About `count` pictures, spread evenly over a recording.
 
     Raises:
@@ -36,7 +27,7 @@ def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterato
         image_topic = find_image_topic(reader, topics.image)
         info_topic = find_camera_info_topic(reader, image_topic, topics.camera_info)
         calibrations = RecordedCalibrations(reader, info_topic)
-        scale = RecordedScale(reader, source, topics.scale, str(path))
+        scale = RecordedScale(reader, source, topics.scale)
         connections = [c for c in reader.connections if c.topic == image_topic]
         step = max(1, round(sum(c.msgcount for c in connections) / count))
         for i, (connection, time_ns, raw) in enumerate(reader.messages(connections)):
@@ -45,4 +36,5 @@ def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterato
             msg: Any = reader.deserialize(raw, connection.msgtype)
             rgb = rgb_from_msg(msg)
             calibration = calibrations.find(time_ns, msg.header, rgb.shape[1], rgb.shape[0])
-            yield Sample(rgb, calibration, scale.evidence(msg.header))
+            header = Header(stamp_ns(msg.header), msg.header.frame_id)
+            yield Picture(rgb, calibration, header, scale.evidence(msg.header))

@@ -27,7 +27,6 @@ class RecordedScale:
         reader: the recording.
         source: `points`, `range` or `plane`.
         topic: of the readings; empty to be found by its type.
-        sequence: a name for the recording.
 
     Attributes:
         topic: of the readings; empty for the plane, which needs none.
@@ -36,8 +35,7 @@ class RecordedScale:
         RecordingError: no such topic, none, or several.
     """
 
-    def __init__(self, reader: AnyReader, source: str, topic: str, sequence: str) -> None:
-        self._sequence = sequence
+    def __init__(self, reader: AnyReader, source: str, topic: str) -> None:
         self._readings = Readings()
         self._to_come: Iterator[Reading] = iter(())
         self._transforms = _static_transforms(reader)
@@ -62,7 +60,7 @@ class RecordedScale:
         transform = None
         if reading is not None and reading.frame_id != header.frame_id:
             transform = self._transforms.find(_name(header.frame_id), _name(reading.frame_id))
-        return Evidence(stamp, header.frame_id, reading, transform, self._sequence)
+        return Evidence(reading, transform)
 
     def count(self, state: ScaleState) -> None:
         """Remember whether a picture's scale was held, and why."""

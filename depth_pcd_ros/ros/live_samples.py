@@ -13,19 +13,20 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
-from depth_pcd_ros.recordings.samples import Sample
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import RECENT, CameraInfos
+from depth_pcd_ros.sync.readings import Header
 
 CHECK_PERIOD = 1.0  # [s] in which subscriptions adapt to the publishers
 
 
-def live(settings: Settings, topics: Topics, count: int, patience: float) -> Iterator[Sample]:
+def live(settings: Settings, topics: Topics, count: int, patience: float) -> Iterator[Picture]:
     """The newest picture, again and again, until there were `count`.
 
     Args:
@@ -56,7 +57,7 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
 
 def _spin(
     node: Any, executor: Any, settings: Settings, count: int, patience: float
-) -> Iterator[Sample]:
+) -> Iterator[Picture]:
     infos = CameraInfos(RECENT)
     newest: collections.deque[Any] = collections.deque(maxlen=1)
 
@@ -88,7 +89,8 @@ def _spin(
             except FrameError as err:
                 told = str(err)
             else:
-                yield Sample(rgb, calibration, scale_source.evidence(stamp, frame_id))
+                evidence = scale_source.evidence(stamp, frame_id)
+                yield Picture(rgb, calibration, Header(stamp, frame_id), evidence)
                 count, last = count - 1, time.monotonic()
         if now - last > patience:
             who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)

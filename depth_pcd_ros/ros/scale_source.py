@@ -75,7 +75,7 @@ class ScaleSource:
         transform = None
         if reading is not None and reading.frame_id != frame_id and self._tf is not None:
             transform = self._look_up(frame_id, reading)
-        return Evidence(stamp_ns, frame_id, reading, transform)
+        return Evidence(reading, transform)
 
     def who_publishes(self) -> str:
         """Say who publishes what this listens to; '' for a source without a topic."""

@@ -10,14 +10,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.frame import Frame
-from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.live.frame_queue import FrameQueue
 from depth_pcd_ros.live.frame_statistics import Published, Statistics
 from depth_pcd_ros.memory import Buffer
@@ -35,7 +32,7 @@ from depth_pcd_ros.scale.messages import scale_message
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.show.colorize import color_range, colorize
 from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
-from depth_pcd_ros.sync.readings import Evidence
+from depth_pcd_ros.sync.readings import Header
 
 Result = TypeVar('Result')
 
@@ -208,17 +205,15 @@ class Worker:
         height, width = rgb.shape[:2]
         calibration = self.camera_infos.find(stamp, header.frame_id, width, height)
         evidence = self._scale_source.evidence(stamp, header.frame_id)
-        estimate = self._in_network(rgb, calibration)
-        return functools.partial(self._publish, arrival, wanted, estimate, evidence)
+        picture = Picture(rgb, calibration, Header(stamp, header.frame_id), evidence)
+        return functools.partial(self._publish, arrival, wanted, self._in_network(picture))
 
-    def _publish(
-        self, arrival: Arrival, wanted: set[str], estimate: Estimate, evidence: Evidence
-    ) -> None:
+    def _publish(self, arrival: Arrival, wanted: set[str], estimate: Estimate) -> None:
         """Finish a frame and publish it."""
         if self._queue.closed:
             self._statistics.discarded(1)
             return
-        frame = self._pipeline.finish(estimate, evidence)
+        frame = self._pipeline.finish(estimate)
         self.scale = frame.scale
         header = arrival.msg.header
         for topic in wanted:
@@ -235,14 +230,14 @@ class Worker:
             )
         )
 
-    def _in_network(self, rgb: npt.NDArray[np.uint8], calibration: Calibration) -> Estimate:
+    def _in_network(self, picture: Picture) -> Estimate:
         """Run the network, twice if the device had no room: the engine frees what it can."""
         try:
-            return self._pipeline.estimate(rgb, calibration)
+            return self._pipeline.estimate(picture)
         except FrameError as err:
             if err.cause != 'out_of_memory':
                 raise
-        return self._pipeline.estimate(rgb, calibration)
+        return self._pipeline.estimate(picture)
 
     def _result(self, topic: str, frame: Frame, header: Any) -> Any:
         """Make the message of one topic."""

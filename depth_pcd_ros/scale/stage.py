@@ -17,10 +17,12 @@ from depth_pcd_ros.scale.tracker import ScaleState, Tracker
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import (
     JUMP_BACK,
+    NO_HEADER,
     BrokenReading,
     Evidence,
+    Header,
     PointsReading,
-    RangeReading,
+    Reading,
 )
 
 SENSOR_AXIS = (1.0, 0.0, 0.0)  # along which a Range is measured, by its definition
@@ -31,12 +33,14 @@ class ScaleStage:
 
     def __init__(self) -> None:
         self._tracker = Tracker()
-        self._last = Evidence()
+        self._last = NO_HEADER
 
     def correct(
         self,
         depth: npt.NDArray[np.float32],
         camera: Camera,
+        *,
+        header: Header,
         evidence: Evidence,
         settings: Settings,
         max_depth: float,
@@ -46,7 +50,8 @@ class ScaleStage:
         Args:
             depth: depth along z [m], (H, W) float32, of the network: not filtered.
             camera: the model of these pixels.
-            evidence: what is known about the picture.
+            header: of the picture.
+            evidence: what the sensor says about it.
             settings: which source, and how.
             max_depth: depth at which the network's output ends [m].
 
@@ -55,26 +60,35 @@ class ScaleStage:
         """
         if settings.scale_source == 'none':
             return None
-        jump_back = (self._last.stamp_ns - evidence.stamp_ns) * 1e-9
-        if evidence.sequence != self._last.sequence or jump_back > JUMP_BACK:
+        jump_back = (self._last.stamp_ns - header.stamp_ns) * 1e-9
+        if header.sequence != self._last.sequence or jump_back > JUMP_BACK:
             self._tracker = Tracker()
-        self._last = evidence
+        self._last = header
         measured: Measurement | ScaleError
         try:
-            measured = measure(depth, camera, evidence, settings, max_depth)
+            measured = measure(
+                depth,
+                camera,
+                header=header,
+                evidence=evidence,
+                settings=settings,
+                max_depth=max_depth,
+            )
         except ScaleError as err:
             measured = err
-        state = self._tracker.update(evidence.stamp_ns, measured, settings)
+        state = self._tracker.update(header.stamp_ns, measured, settings)
         if state.scale != 1.0:
             depth *= np.float32(state.scale)
         if state.shift:
             depth += np.float32(state.shift)
-        return dataclasses.replace(state, age=_age(evidence))
+        return dataclasses.replace(state, age=_age(header, evidence.reading))
 
 
 def measure(
     depth: npt.NDArray[np.float32],
     camera: Camera,
+    *,
+    header: Header,
     evidence: Evidence,
     settings: Settings,
     max_depth: float,
@@ -87,12 +101,13 @@ def measure(
     if settings.scale_source == 'plane':
         height, pitch, roll = settings.camera_height, settings.camera_pitch, settings.camera_roll
         return plane.measure(depth, camera, height, pitch, roll)
-    reading, age = evidence.reading, _age(evidence)
+    reading = evidence.reading
     if reading is None:
         raise ScaleError(
             'silent',
             f'nothing from the {settings.scale_source} source that is not newer than the picture',
         )
+    age = _age(header, reading)
     if age > settings.scale_timeout:
         raise ScaleError(
             'stale',
@@ -103,37 +118,39 @@ def measure(
         raise ScaleError('broken', reading.problem)
     if isinstance(reading, PointsReading):
         xyz = reading.xyz
-        if reading.frame_id != evidence.frame_id:
-            xyz = transform.apply(_optical_from_sensor(evidence, settings), xyz)
+        if reading.frame_id != header.frame_id:
+            xyz = transform.apply(_optical_from_sensor(header, evidence, settings), xyz)
         return points.measure(depth, camera, xyz, settings.scale_fit, max_depth)
-    origin, direction = _beam(reading, evidence, settings)
+    origin, direction = _beam(header, evidence, settings)
     return beam.measure(depth, camera, reading, origin, direction, max_depth)
 
 
 def _beam(
-    reading: RangeReading, evidence: Evidence, settings: Settings
+    header: Header, evidence: Evidence, settings: Settings
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Origin and direction of the beam in the optical frame."""
     if not any(settings.range_direction):
-        rotation, translation = transform.split(_optical_from_sensor(evidence, settings))
+        rotation, translation = transform.split(_optical_from_sensor(header, evidence, settings))
         return tuple(translation), tuple(rotation @ SENSOR_AXIS)
     return settings.scale_transform[:3], settings.range_direction
 
 
-def _optical_from_sensor(evidence: Evidence, settings: Settings) -> tuple[float, ...]:
+def _optical_from_sensor(
+    header: Header, evidence: Evidence, settings: Settings
+) -> tuple[float, ...]:
     if any(settings.scale_transform):
         return settings.scale_transform
     if evidence.optical_from_sensor is None:
         sensor = evidence.reading.frame_id if evidence.reading else ''
         raise ScaleError(
             'no_transform',
-            f'the sensor is in frame {sensor!r}, the picture in {evidence.frame_id!r}: '
+            f'the sensor is in frame {sensor!r}, the picture in {header.frame_id!r}: '
             'scale_transform is not set, and tf2 does not know',
         )
     return evidence.optical_from_sensor
 
 
-def _age(evidence: Evidence) -> float:
-    if evidence.reading is None:
+def _age(header: Header, reading: Reading | None) -> float:
+    if reading is None:
         return math.nan
-    return (evidence.stamp_ns - evidence.reading.stamp_ns) * 1e-9
+    return (header.stamp_ns - reading.stamp_ns) * 1e-9

@@ -57,26 +57,35 @@ class BrokenReading:
 Reading = PointsReading | RangeReading | BrokenReading
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What is known about a picture beside its pixels.
+@dataclass(frozen=True)
+class Header:
+    """Which picture it is.
 
     Attributes:
         stamp_ns: when it was taken.
         frame_id: its optical frame.
-        reading: the sensor's newest that is not newer than the picture; None where there is none.
-        optical_from_sensor: the sensor's place (x y z [m], qx qy qz qw), where that was looked up.
         sequence: pictures of another one have nothing to do with those before.
     """
 
     stamp_ns: int = 0
     frame_id: str = ''
-    reading: Reading | None = None
-    optical_from_sensor: tuple[float, ...] | None = None
     sequence: str = ''
 
 
-NO_EVIDENCE = Evidence()
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the sensor of the `scale_source` says about a picture.
+
+    Attributes:
+        reading: its newest that is not newer than the picture; None where there is none.
+        optical_from_sensor: its place (x y z [m], qx qy qz qw), where that was looked up.
+    """
+
+    reading: Reading | None = None
+    optical_from_sensor: tuple[float, ...] | None = None
+
+
+NO_HEADER, NO_EVIDENCE = Header(), Evidence()
 
 
 class Readings:

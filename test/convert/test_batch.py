@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depth_pcd_ros import frame
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.batches import MOST_STEPS, batches
 from depth_pcd_ros.convert.steps import Picture, Write
@@ -16,7 +17,7 @@ from ..support.converting import CAMERA, DEMO, contents, smooth
 
 def picture(name, width):
     """A black picture to be read."""
-    return Picture(name, np.zeros((4, width, 3), np.uint8), None, None)
+    return Picture(name, frame.Picture(np.zeros((4, width, 3), np.uint8), None), None)
 
 
 def labels(steps, size):

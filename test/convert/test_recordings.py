@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import create
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError
@@ -43,7 +44,7 @@ def expected_frames(count, calibrations=None, **changes):
     )
     for i in range(count):
         calibration = calibration_from_msg(calibrations[i] if calibrations else info(i))
-        frame = pipeline.process(picture(i), calibration)
+        frame = pipeline.process(Picture(picture(i), calibration))
         yield frame, pipeline.points(frame)
 
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stage in the pipeline: sources, transforms, reasons, time."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence, PointsReading, RangeReading
+from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
 
 WIDTH, HEIGHT = 160, 120
 CAMERA = Camera(WIDTH, HEIGHT, 120.0, 120.0, 79.5, 59.5)
@@ -32,12 +32,15 @@ def optical_points(factor=1.0, shift=0.0):
     return np.dstack([CAMERA.rays[5:-5:10, 5:-5:10] * z[..., None], z]).reshape(-1, 3)
 
 
-def evidence(stamp=1.0, xyz=None, frame_id='camera', age=0.0, **others):
-    """Of a picture in frame `camera`."""
+def evidence(stamp=1.0, xyz=None, frame_id='camera', age=0.0, sequence=''):
+    """Of a picture in frame `camera`: its header, and what the sensor says."""
     reading = None
     if xyz is not None:
         reading = PointsReading(round((stamp - age) * SECOND), frame_id, xyz)
-    return Evidence(round(stamp * SECOND), 'camera', reading, **others)
+    return {
+        'header': Header(round(stamp * SECOND), 'camera', sequence),
+        'evidence': Evidence(reading),
+    }
 
 
 def correct(given, stage=None, **settings):
@@ -45,7 +48,8 @@ def correct(given, stage=None, **settings):
     depth = surface()
     values = {'scale_source': 'points', **settings}
     stage = ScaleStage() if stage is None else stage
-    return stage.correct(depth, CAMERA, given, Settings().replace(values), 20.0), depth
+    settings = Settings().replace(values)
+    return stage.correct(depth, CAMERA, **given, settings=settings, max_depth=20.0), depth
 
 
 def test_without_a_source_nothing_happens():
@@ -72,14 +76,14 @@ def test_a_sensor_in_another_frame():
     assert correct(given)[0].cause == 'no_transform'
     assert "the sensor is in frame 'lidar', the picture in 'camera'" in correct(given)[0].reason
     assert correct(given, scale_transform=ABOVE)[0].scale == pytest.approx(1.2, rel=1e-3)
-    looked_up = dataclasses.replace(given, optical_from_sensor=ABOVE)
+    looked_up = {**given, 'evidence': Evidence(given['evidence'].reading, ABOVE)}
     assert correct(looked_up)[0].scale == pytest.approx(1.2, rel=1e-3)
 
 
-def ranging(distance, frame_id='sonar', **others):
+def ranging(distance, frame_id='sonar'):
     """Of a range finder."""
     reading = RangeReading(SECOND, frame_id, distance, 0.1, 10.0, 0.0)
-    return Evidence(SECOND, 'camera', reading, **others)
+    return {'header': Header(SECOND, 'camera'), 'evidence': Evidence(reading)}
 
 
 def test_range():
@@ -171,13 +175,13 @@ def test_in_the_pipeline():
     calibration = Calibration(WIDTH, HEIGHT, (120.0, 0, 79.5, 0, 120.0, 59.5, 0, 0, 1.0))
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     given = evidence(xyz=optical_points(2.4))
-    frame = Pipeline(FakeEngine(), settings).process(rgb, calibration, given)
+    frame = Pipeline(FakeEngine(), settings).process(Picture(rgb, calibration, **given))
     assert frame.scale.scale == pytest.approx(1.2, rel=1e-3)
     np.testing.assert_allclose(frame.depth, 2.4 * surface(), rtol=1e-3)  # and none is NaN
-    several = [(rgb, calibration, given), (rgb, calibration, evidence(1.1))]
+    several = [Picture(rgb, calibration, **one) for one in (given, evidence(1.1))]
     first, second = Pipeline(FakeEngine(), settings).process_batch(several)
     np.testing.assert_array_equal(first.depth, frame.depth)
     np.testing.assert_array_equal(second.depth, frame.depth)
     assert second.scale.cause == 'silent'
-    without = Pipeline(FakeEngine(), Settings()).process(rgb, calibration)
+    without = Pipeline(FakeEngine(), Settings()).process(Picture(rgb, calibration))
     assert without.scale is None
