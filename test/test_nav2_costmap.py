@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
@@ -134,7 +135,7 @@ def seen(parameters, settings, height=0.6):
     cells = []
     for box in (True, False):
         pipeline = Pipeline(FakeEngine(true_depth(odom_from_camera, box)), settings)
-        frame = pipeline.process(np.zeros((HEIGHT, WIDTH, 3), np.uint8), CALIBRATION)
+        frame = pipeline.process(Picture(np.zeros((HEIGHT, WIDTH, 3), np.uint8), CALIBRATION))
         points = pipeline.points(frame).reshape(-1, 3)
         costmap.update(transform.apply(odom_from_camera, points), np.array(odom_from_camera[:3]))
         cells.append(costmap.lethal())
