@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What filters and the form of the cloud add, from depth map to message, against no filter at all.
+"""What the filters and the forms of the cloud cost, alone and from depth map to message.
 
 Without a filter, there is the depth range, unprojection, packing and the message.
 """
@@ -7,11 +7,15 @@ Without a filter, there is the depth range, unprojection, packing and the messag
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from std_msgs.msg import Header
 
 from bench.measure import Row, medians
 from bench.scene import SIZES, FakeEngine, Scene, make_scene
+from depth_pcd_ros.cloud.filters import flying
+from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.pipeline import Pipeline
@@ -27,13 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'and voxels of 5 cm': {'voxel_size': 0.05},
     'and a distorted lens': {'bent': True},
 }
-# At most this times the time without a filter, at 640x480.
-LIMITS = {
-    'range and edges (default)': 1.25,
-    'and stride 2': 1.25,
-    'and unorganized': 1.25,
-    'and voxels of 5 cm': 3.0,
-}
+# At most so many milliseconds, at 640x480 and at 1920x1080.
+LIMITS = {'edge filter': (1.5, 10.0), 'voxels of 5 cm': (6.0, None)}
+NOISE = 0.05  # standard deviation, of the depth
 
 
 def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
@@ -50,22 +50,41 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
     return run
 
 
+def alone(scene: Scene) -> dict[str, Callable[[], Any]]:
+    """The stages with a limit of their own, and what noise costs the edge filter."""
+    depth, rgb, incidence = scene.depth, scene.rgb, Settings().edge_filter
+    camera = Camera.from_calibration(scene.calibration())
+    noise = np.random.default_rng(0).normal(1.0, NOISE, depth.shape)
+    noisy = (depth * noise).astype(np.float32)
+    grid, memory = VoxelGrid(), Buffer()
+    return {
+        'edge filter': lambda: flying(depth, camera, incidence),
+        f'edge filter, {NOISE:.0%} of noise': lambda: flying(noisy, camera, incidence),
+        'voxels of 5 cm': lambda: grid.means(depth, camera.ray_maps, rgb, 0.05, memory),
+    }
+
+
 def measure(repetitions: int) -> list[Row]:
     """Each of the variants at each size."""
     rows = []
-    for width, height in SIZES:
+    for side, (width, height) in enumerate(SIZES):
         scene = make_scene(width, height)
+        stages = alone(scene)
         runs = {name: runner(scene, changes) for name, changes in VARIANTS.items()}
-        times = medians(runs, repetitions)
+        times = medians({**runs, **stages}, repetitions)
+        size = f'{width}x{height}'
+        rows += [
+            Row(name, size, times[name], required=LIMITS.get(name, (None, None))[side])
+            for name in stages
+        ]
         rows += [
             Row(
                 stage=f'depth map to message, {name}',
-                size=f'{width}x{height}',
-                value=value,
+                size=size,
+                value=times[name],
                 against='no filter',
                 reference=None if name == 'no filter' else times['no filter'],
-                required=LIMITS.get(name) if width == 640 else None,
             )
-            for name, value in times.items()
+            for name in runs
         ]
     return rows

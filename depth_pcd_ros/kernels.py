@@ -4,6 +4,12 @@
 A kernel is compiled for the types it names when its module is imported, never at the first frame,
 and kept on disk: in the folder NUMBA_CACHE_DIR, in the `__pycache__` next to it, or in the user's
 cache. It runs in one thread, without Python's lock.
+
+A kernel is a plain loop over pixels that reads like the formula above it. Where it must be fast,
+two habits of numba matter. An index that could be negative counts from the end, so its sign is
+tested at each access: the index of a `range` that begins at 0 needs no test, nor does an unsigned
+one; but int64 and uint64 together make float64, so an unsigned index takes unsigned steps. And a
+pixel is a record (`COLOURS`), not a row of three: the compiler knows its size.
 """
 
 from __future__ import annotations
@@ -13,9 +19,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
 from numba import types
 
-__all__ = ['BOOL', 'DOUBLE', 'FLOAT', 'INT', 'PAIR', 'inner', 'kernel', 'readonly', 'writable']
+__all__ = [
+    'BOOL', 'COLOURS', 'DEPTH', 'DOUBLE', 'FLOAT', 'INT', 'NONE', 'RAYS', 'RGB',
+    'inner', 'kernel', 'readonly', 'writable',
+]  # fmt: skip
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -23,20 +34,26 @@ BOOL = types.boolean
 DOUBLE = types.float64
 FLOAT = types.float32
 INT = types.int64
-PAIR = types.UniTuple(types.float64, 2)  # type: ignore[no-untyped-call]
+NONE = types.none
 
 # Contraction fuses a product and a sum; all else would change what NaN and infinity do.
 _OPTIONS: dict[str, Any] = {'nogil': True, 'fastmath': {'contract'}, 'error_model': 'numpy'}
 
 
-def readonly(dtype: str, ndim: int) -> types.Array:
-    """The type of a contiguous array that a kernel reads."""
-    return types.Array(getattr(types, dtype), ndim, 'C', readonly=True)
+def readonly(dtype: npt.DTypeLike, ndim: int) -> types.Array:
+    """Return the type of a contiguous array that a kernel reads."""
+    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, 'C', readonly=True)
 
 
-def writable(dtype: str, ndim: int) -> types.Array:
-    """The type of a contiguous array that a kernel writes."""
-    return types.Array(getattr(types, dtype), ndim, 'C')
+def writable(dtype: npt.DTypeLike, ndim: int) -> types.Array:
+    """Return the type of a contiguous array that a kernel writes."""
+    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, 'C')
+
+
+DEPTH = readonly('float32', 2)  # (H, W)
+RAYS = types.Array(types.float32, 2, 'A', readonly=True)  # (H, W), one of `Camera.ray_maps`
+RGB = np.dtype([('r', np.uint8), ('g', np.uint8), ('b', np.uint8)])
+COLOURS = readonly(RGB, 2)  # (H, W)
 
 
 def kernel(*arguments: Any, returns: Any = types.void) -> Callable[[Function], Function]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buffer that is written over for each frame: new memory costs more than what is put into it."""
+"""Buffers that are written over for each frame: new memory costs more than what is put into it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ import numpy.typing as npt
 
 
 class Buffer:
-    """Room for one array after another, as what `msg.data` takes without a check of every byte.
+    """A reusable buffer for one array at a time.
 
     Attributes:
-        data: the bytes of the last array, no more and no less.
+        data: the bytes of the last array, no more and no less; an `array.array`, which `msg.data`
+            accepts unchecked.
     """
 
     def __init__(self) -> None:
         self.data: array.array[int] = array.array('B')
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An array in this memory; what was there before is lost."""
+        """Return an uninitialized array in this memory; what was there before is lost."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if len(self.data) != size:
             self._resize(size)
         if not size:
             return np.empty(shape, dtype)
-        return np.frombuffer(self.data, dtype).reshape(shape)
+        # NumPy 1.21 does not keep an array.array from being resized under it; a memoryview does.
+        return np.frombuffer(memoryview(self.data), dtype).reshape(shape)
 
     def _resize(self, size: int) -> None:
         try:

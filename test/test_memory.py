@@ -31,3 +31,15 @@ def test_an_array_that_is_still_held_stays_whole():
     memory.array((8,), np.uint8)[:] = 2
     assert held.tolist() == [1, 1, 1, 1]
     assert memory.data.tolist() == [2] * 8
+
+
+def test_an_array_that_is_still_held_stays_where_it_is():
+    """Through every view of it: reading one whose memory has moved would end the process."""
+    memory = Buffer()
+    view = memory.array((2, 3), np.float32)[1:, ::2]
+    view[...] = 5.0
+    data = memory.data
+    for size in (2**20, 0, 2**24):
+        memory.array((size,), np.uint8)
+    assert view.tolist() == [[5.0, 5.0]]
+    assert memory.data is not data

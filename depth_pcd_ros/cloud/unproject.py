@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.camera import Planes
-from depth_pcd_ros.kernels import BOOL, INT, inner, kernel, readonly, writable
+from depth_pcd_ros.kernels import BOOL, COLOURS, DEPTH, NONE, RAYS, RGB, kernel, writable
 
 Floats = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
 
 FIELD_NAMES = ('x', 'y', 'z', 'rgb')  # of a point; the last only where there are colours
 
-_NO_COLOURS = np.empty((0, 0), np.uint8)
-_EIGHT_VALID = np.uint64(0x0101010101010101)
+XYZ = np.dtype([('x', np.float32), ('y', np.float32), ('z', np.float32)])
+XYZRGB = np.dtype([*XYZ.descr, ('rgb', np.uint32)])  # 0x00RRGGBB
 
 
 def unproject(depth: npt.NDArray[Any], rays: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -36,7 +36,7 @@ def unproject(depth: npt.NDArray[Any], rays: npt.NDArray[Any]) -> npt.NDArray[An
 
 
 def unpack_rgb(packed: Floats) -> Rgb:
-    """Colours as `pack_points` packs them, and RViz and PCL read them: 0x00RRGGBB as float32.
+    """Unpack colours from 0x00RRGGBB as float32: how `pack_points` packs them, and RViz reads them.
 
     Args:
         packed: (...) float32, never calculated with.
@@ -70,7 +70,7 @@ def pack_points(
     check_shapes(depth, rays, rgb)
     shape = (*depth.shape, floats_per_point(rgb))
     points = _checked(out, shape)
-    _pack(depth, *rays, rows_of(rgb), False, points.reshape(-1))
+    _pack(depth, rays, rgb, False, points)
     return points
 
 
@@ -93,31 +93,31 @@ def pack_valid_points(
         ValueError: the shapes do not fit each other, or `count` the depth.
     """
     check_shapes(depth, rays, rgb)
+    valid = np.count_nonzero(depth == depth)
+    if count != valid:
+        raise ValueError(f'count is {count}, expected the number of pixels with a depth, {valid}')
     points = _checked(out, (count, floats_per_point(rgb)))
-    packed = _pack(depth, *rays, rows_of(rgb), True, points.reshape(-1))
-    if packed != count:
-        raise ValueError(f'count is {count}, expected the number of pixels with a depth')
+    _pack(depth, rays, rgb, True, points)
     return points
 
 
 def check_shapes(depth: Floats, rays: Planes, rgb: Rgb | None) -> None:
     """Raise ValueError unless these are of one picture: the kernels would read beyond the ends."""
-    height, width = depth.shape
-    shapes = [plane.shape for plane in rays]
-    if shapes not in ([(height, width)] * 2, [(1, width), (height, 1)]):
-        raise ValueError(f'rays are {shapes}, expected two planes of the depth, {depth.shape}')
-    if rgb is not None and rgb.shape != (height, width, 3):
-        raise ValueError(f'rgb is {rgb.shape}, expected {(height, width, 3)}')
+    shapes = [ray_map.shape for ray_map in rays]
+    if shapes != [depth.shape] * 2:
+        raise ValueError(f'rays are {shapes}, expected two maps of the depth, {depth.shape}')
+    if rgb is not None and rgb.shape != (*depth.shape, 3):
+        raise ValueError(f'rgb is {rgb.shape}, expected {(*depth.shape, 3)}')
 
 
 def floats_per_point(rgb: Rgb | None) -> int:
-    """How many numbers a point has."""
+    """Return how many numbers a point has."""
     return 3 if rgb is None else 4
 
 
-def rows_of(rgb: Rgb | None) -> Rgb:
-    """Colours as the kernels take them: (H, 3 W), contiguous; of no size where there are none."""
-    return _NO_COLOURS if rgb is None else np.ascontiguousarray(rgb).reshape(len(rgb), -1)
+def colours_of(rgb: Rgb) -> npt.NDArray[np.void]:
+    """View an image (H, W, 3) as the kernels take it: (H, W) records of r, g and b."""
+    return np.ascontiguousarray(rgb).view(RGB)[..., 0]
 
 
 def _checked(out: Floats | None, shape: tuple[int, ...]) -> Floats:
@@ -128,88 +128,31 @@ def _checked(out: Floats | None, shape: tuple[int, ...]) -> Floats:
     return out
 
 
-@inner
-def _eight_eights(eights: npt.NDArray[np.uint64], i: Any) -> np.uint64:
-    one = np.uintp(1)
-    bits = eights[i]
-    for j in range(one, np.uintp(8)):
-        bits &= eights[i + j]
-    return bits
+def _pack(depth: Floats, rays: Planes, rgb: Rgb | None, only_valid: bool, out: Floats) -> None:
+    if not out.size:
+        return
+    if rgb is None:
+        _pack_xyz(depth, *rays, None, only_valid, out.view(XYZ).reshape(-1))
+    else:
+        _pack_xyzrgb(depth, *rays, colours_of(rgb), only_valid, out.view(XYZRGB).reshape(-1))
 
 
-@inner
-def _valid_runs_end(valid: npt.NDArray[np.uint8], u: int) -> int:
-    """Where a run that begins at `u` ends; the last byte of `valid` is 0."""
-    eights = valid.view(np.uint64)
-    while valid[u]:
-        u += 1
-        if u % 8 == 0:
-            while u + 64 < valid.size and _eight_eights(eights, np.uintp(u // 8)) == _EIGHT_VALID:
-                u += 64
-            while eights[u // 8] == _EIGHT_VALID:
-                u += 8
-    return u
-
-
-@kernel(
-    readonly('float32', 2),
-    readonly('float32', 2),
-    readonly('float32', 2),
-    readonly('uint8', 2),
-    BOOL,
-    writable('float32', 1),
-    returns=INT,
-)
-def _pack(depth: Floats, x: Floats, y: Floats, rgb: Rgb, only_valid: bool, out: Floats) -> int:
+def _pack_pixels(depth: Any, x: Any, y: Any, rgb: Any, only_valid: bool, points: Any) -> None:
     height, width = depth.shape
-    room = out.size // (4 if rgb.size else 3)
-    row_y = np.empty(width, np.float32)
-    colours = np.empty(width, np.uint32)
-    floats = colours.view(np.float32)
-    valid = np.zeros(width // 8 * 8 + 8, np.uint8)
-    count = 0
+    count = np.uintp(0)
     for v in range(height):
-        z, row_x = depth[v], x[min(v, x.shape[0] - 1)]
-        if y.shape[1] == width:
-            row_y[:] = y[v]
-        else:
-            row_y[:] = y[v, 0]
-        if rgb.size:
-            bytes_ = rgb[v]
-            for u in range(width):
-                r, g, b = bytes_[3 * u], bytes_[3 * u + 1], bytes_[3 * u + 2]
-                colours[u] = np.uint32(r) << np.uint32(16) | np.uint32(g) << np.uint32(8) | b
-        if only_valid:
-            for u in range(width):
-                valid[u] = z[u] == z[u]
-        begin = 0
-        while begin < width:
-            end = width
-            if only_valid:
-                if not valid[begin]:
-                    begin += 1
-                    continue
-                end = _valid_runs_end(valid, begin)
-            if count + end - begin > room:
-                return -1
-            # Unsigned, so that no index is looked at for its sign; and at most one slice, which
-            # takes as long as some points.
-            first = np.uintp(begin)
-            if rgb.size:
-                points = out[4 * count :]
-                for i in range(np.uintp(end - begin)):
-                    pixel, j = first + i, np.uintp(4) * i
-                    points[j] = row_x[pixel] * z[pixel]
-                    points[j + np.uintp(1)] = row_y[pixel] * z[pixel]
-                    points[j + np.uintp(2)] = z[pixel]
-                    points[j + np.uintp(3)] = floats[pixel]
-            else:
-                points = out[3 * count :]
-                for i in range(np.uintp(end - begin)):
-                    pixel, j = first + i, np.uintp(3) * i
-                    points[j] = row_x[pixel] * z[pixel]
-                    points[j + np.uintp(1)] = row_y[pixel] * z[pixel]
-                    points[j + np.uintp(2)] = z[pixel]
-            count += end - begin
-            begin = end
-    return count
+        for u in range(width):
+            z = depth[v, u]
+            if z == z or not only_valid:
+                point = points[count]
+                point.x = x[v, u] * z
+                point.y = y[v, u] * z
+                point.z = z
+                if rgb is not None:
+                    colour = rgb[v, u]
+                    point.rgb = colour.r << 16 | colour.g << 8 | colour.b
+                count += np.uintp(1)
+
+
+_pack_xyz = kernel(DEPTH, RAYS, RAYS, NONE, BOOL, writable(XYZ, 1))(_pack_pixels)
+_pack_xyzrgb = kernel(DEPTH, RAYS, RAYS, COLOURS, BOOL, writable(XYZRGB, 1))(_pack_pixels)

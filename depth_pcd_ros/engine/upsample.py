@@ -66,14 +66,12 @@ def _upsample(
     out: Depth,
 ) -> None:
     height, width = source.shape
-    mixed = np.empty(width + 1, np.float32)
+    mixed = np.empty(width + 1, np.float32)  # of the two rows; the last column twice
     for v in range(out.shape[0]):
-        above, below = source[rows[v]], source[min(rows[v] + 1, height - 1)]
-        weight = row_weights[v]
+        top, bottom = rows[v], min(rows[v] + 1, height - 1)
         for u in range(width):
-            mixed[u] = above[u] + weight * (below[u] - above[u])
-        mixed[width] = mixed[width - 1]  # the next one of the last
-        result = out[v]
-        for u in range(result.size):
-            i = np.uint32(columns[u])  # unsigned, so that no index is looked at for its sign
-            result[u] = mixed[i] + column_weights[u] * (mixed[i + 1] - mixed[i])
+            mixed[u] = source[top, u] + row_weights[v] * (source[bottom, u] - source[top, u])
+        mixed[width] = mixed[width - 1]
+        for u in range(out.shape[1]):
+            left = columns[u]
+            out[v, u] = mixed[left] + column_weights[u] * (mixed[left + 1] - mixed[left])

@@ -178,20 +178,24 @@ class Camera:
     @property
     def rays(self) -> npt.NDArray[np.float32]:
         """`unproject` of every pixel, (H, W, 2) float32: both `ray_maps` in one array."""
-        return np.stack(np.broadcast_arrays(*self.ray_maps), axis=-1)
+        return np.stack(self.ray_maps, axis=-1)
 
     @cached_property
     def ray_maps(self) -> Planes:
-        """The rays as two maps, x / z and y / z, that broadcast to (H, W); read-only float32.
+        """The rays as two maps, x / z and y / z, (H, W) float32 each, read-only.
 
         They are computed once and live as long as the camera. With an ideal lens x depends on the
-        column only and y on the row: (1, W) and (H, 1). That saves reading two maps for each frame,
-        and computing them for each zoom.
+        column only and y on the row: the maps are one row and one column, with a stride of zero.
+        That saves reading two maps for each frame, and computing them for each zoom.
         """
         if not self.distorts:
             x = (np.arange(self.width) - self.cx) / self.fx
             y = (np.arange(self.height) - self.cy) / self.fy
-            return _read_only(x.astype(np.float32)[None]), _read_only(y.astype(np.float32)[:, None])
+            size = self.height, self.width
+            return (
+                np.broadcast_to(x.astype(np.float32), size),
+                np.broadcast_to(y.astype(np.float32)[:, None], size),
+            )
         maps = np.empty((2, self.height, self.width), np.float32)
         for rows, pixels in self.pixels():
             maps[:, rows] = np.moveaxis(self.unproject(pixels), -1, 0)

@@ -71,7 +71,7 @@ def measure(
     z = depth[v, u].astype(np.float64)
     if np.median(z) >= SATURATED * max_depth:
         raise ScaleError('saturated', f'the beam ends where the depth does, at {max_depth:g} m')
-    x, y = np.broadcast_arrays(*camera.ray_maps)
+    x, y = camera.ray_maps
     points = np.column_stack([x[v, u] * z, y[v, u] * z, z])
     points = points[np.isfinite(points).all(axis=1) & (z > 0.0)]
 

@@ -91,7 +91,7 @@ def _grid(depth: npt.NDArray[np.float32], camera: Camera) -> tuple[Array, Array]
     """Points and unit normals towards the camera of every n-th pixel, (h, w, 3) each."""
     step = max(1, depth.shape[1] // GRID)
     nth = slice(step // 2, None, step)
-    x, y, z = (plane[nth, nth] for plane in np.broadcast_arrays(*camera.ray_maps, depth))
+    x, y, z = (plane[nth, nth] for plane in (*camera.ray_maps, depth))
     z = z.astype(np.float64)
     points = np.dstack([x * z, y * z, z])
     across = points[1:-1, 2:] - points[1:-1, :-2]

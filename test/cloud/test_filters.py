@@ -164,6 +164,17 @@ def test_tiny_pictures(width, height):
     assert kept(depth, camera).all()
 
 
+def test_each_camera_and_angle_is_judged_by_itself():
+    """What is known of one is not taken for another, of equal size or of another angle."""
+    depth = columns([1.0] * 20 + [1.02, 1.04] + [1.06])
+    wide = Camera(64, 48, fx=55.4, fy=55.4, cx=31.5, cy=23.5)
+    for camera, angle in [(CAMERA, 80.0), (wide, 80.0), (CAMERA, 88.0), (CAMERA, 80.0)]:
+        expected = kept_by_angles(depth, camera, angle)
+        np.testing.assert_array_equal(kept(depth, camera, angle), expected)
+    assert not kept(depth, CAMERA, 80.0).all()
+    assert kept(depth, wide, 80.0).all()
+
+
 def test_depth_of_another_size_is_refused():
     """It would be read beyond its end."""
     with pytest.raises(ValueError, match=r'depth is \(47, 64\), expected .* \(48, 64\)'):
