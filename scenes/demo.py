@@ -25,12 +25,13 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
+from depth_pcd_ros.evaluate import metrics
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
 from depth_pcd_ros.recordings.store import STORE
 from depth_pcd_ros.recordings.writer import DEPTH, DEPTH_INFO, KINDS, POINTS
 from depth_pcd_ros.show.preview import preview
-from scenes import metrics, recording
+from scenes import recording
 from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,9 +204,8 @@ def write_results(out: Path, published: Messages, received: Messages) -> dict[st
     for stamp in stamps:
         depth = pixels(depths[stamp][1], np.float32)
         truth = pixels(published[recording.TRUTH][stamp][1], np.float32)
-        seen = np.isfinite(depth)
-        valid.append(seen.mean())
-        figures.append(metrics.compare(depth, np.where(seen, truth, 0.0)))
+        valid.append(np.isfinite(depth).mean())
+        figures.append(metrics.compare(depth, truth))
     latencies = [clouds[stamp][0] - images[stamp][0] for stamp in stamps]
     report = {
         'frames_in': len(images),

@@ -14,9 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from depth_pcd_ros import engine
+from depth_pcd_ros.evaluate.metrics import Metrics, compare, mean
 from depth_pcd_ros.settings import Settings
 from scenes import EVALUATION_SEEDS
-from scenes.metrics import Metrics, compare, mean
 from scenes.pool import picture
 
 

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from depth_pcd_ros.evaluate.metrics import Metrics, compare, mean
 from depth_pcd_ros.networks.demo import INPUT_SIZE, NAME, DemoNetwork
 from scenes import TRAIN_SEEDS, VALIDATION_SEEDS
-from scenes.metrics import Metrics, compare, mean
 from scenes.pool import HEIGHT, WIDTH, Pool
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet

@@ -35,15 +35,37 @@ def measure(
 ) -> Measurement:
     """Find the floor and compare its distance with the camera's height above it.
 
-    The floor is the plane with the most points among those that lie across the nominal vertical
-    and have next to nothing below them: a table has the floor below it, or its own legs.
+    Args:
+        depth: as `find_floor`.
+        camera: the same.
+        height: of the camera above the floor [m].
+        pitch: as `find_floor`.
+        roll: the same.
+
+    Raises:
+        ScaleError: `no_floor`.
+    """
+    plane, inliers = find_floor(depth, camera, pitch, roll)
+    return Measurement(height * float(np.linalg.norm(plane)), 0.0, inliers)
+
+
+def find_floor(
+    depth: npt.NDArray[np.float32], camera: Camera, pitch: float, roll: float
+) -> tuple[Array, int]:
+    """Find the floor.
+
+    It is the plane with the most points among those that lie across the nominal vertical and have
+    next to nothing below them: a table has the floor below it, or its own legs.
 
     Args:
         depth: depth along z [m], (H, W) float32.
         camera: the model of these pixels.
-        height: of the camera above the floor [m].
         pitch: nominal, positive where the camera looks down [deg].
         roll: nominal, positive where the camera is turned clockwise about its view [deg].
+
+    Returns:
+        The plane m with m . p = -1 for its points p, (3,) 1 / m: the camera is 1 / |m| above it;
+        and how many of the points looked at lie on it.
 
     Raises:
         ScaleError: `no_floor`.
@@ -62,7 +84,6 @@ def measure(
     if len(level) > MAX_CANDIDATES:
         candidates = level[rng.choice(len(level), MAX_CANDIDATES, replace=False)]
 
-    # a plane is m with m . p = -1 for its points; the camera is 1 / |m| above it
     planes = _hypotheses(rng, candidates, up)
     errors = np.abs(candidates @ planes.T + 1.0)  # (N, M), shares of the height
     support = np.count_nonzero(errors < HEIGHT_TOLERANCE, axis=0)
@@ -78,7 +99,7 @@ def measure(
                 'no_floor', f'no floor in view: the lowest level plane is {_share(inliers, every)}'
             )
         plane = _fit(inliers, up)
-    return Measurement(height * float(np.linalg.norm(plane)), 0.0, len(inliers))
+    return plane, len(inliers)
 
 
 def up_vector(pitch: float, roll: float) -> Array:

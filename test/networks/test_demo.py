@@ -10,10 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import scenes
+from depth_pcd_ros.evaluate import metrics
 from depth_pcd_ros.networks import demo
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.networks.demo import NAME, DemoNetwork
-from scenes import metrics, train
+from scenes import train
 from scenes.pool import picture
 
 BUNDLED = Path(__file__).resolve().parents[2] / 'models' / 'demo.safetensors'
@@ -91,7 +92,7 @@ def test_export_and_load_round_trip(tmp_path):
     torch.manual_seed(3)
     network = DemoNetwork().eval()
     path = tmp_path / 'exported.safetensors'
-    train.export(network, path, 7, metrics.Metrics(0.1, 0.9, 0.3))
+    train.export(network, path, 7, metrics.compare(np.full(1, 1.1), np.ones(1)))
     assert [p.name for p in tmp_path.iterdir()] == ['exported.safetensors']
     x = torch.randn(1, 3, 84, 112)
     loaded = demo.load(path)

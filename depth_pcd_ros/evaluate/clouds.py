@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a cloud is from the true one, and what an obstacle layer would make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.geometry.camera import Camera
+
+Array = npt.NDArray[Any]
+
+NEAR, WIDE = 0.05, 0.1  # [m], within which points count for the F-scores
+# Of a picture's points at most so many are taken, evenly spread: more change little. Fewer look for
+# their nearest neighbour among those.
+MOST_POINTS, MOST_ASKING = 80_000, 2_500
+
+RANGE = 5.0  # [m] from the camera, along each axis, in which obstacles are looked for
+CELL = 0.2  # [m]
+# Pixels in a cell that make it occupied, where every pixel has a truth: a stray one does not.
+PIXELS_IN_CELL = 10
+FLOOR, CEILING = 0.1, 2.0  # [m] above the floor, between which things are obstacles
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudDistances:
+    """Distances between the estimated cloud and the true one.
+
+    Accuracy and completeness of Seitz et al., A Comparison and Evaluation of Multi-View Stereo
+    Reconstruction Algorithms, CVPR 2006, as means; F-score of Knapitsch et al., Tanks and Temples,
+    SIGGRAPH 2017.
+
+    Attributes:
+        accuracy: mean distance from an estimated point to the nearest true one [m].
+        completeness: mean distance from a true point to the nearest estimated one [m].
+        f_5cm: harmonic mean of the shares of both that are nearer than 5 cm.
+        f_10cm: the same at 10 cm.
+    """
+
+    accuracy: float
+    completeness: float
+    f_5cm: float
+    f_10cm: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Obstacles:
+    """Cells of 20 cm within 5 m that an obstacle layer takes from the truth and from the estimate.
+
+    A cell is missed where no estimated point lies in it or a cell beside it, and a ghost where no
+    true point does.
+
+    Attributes:
+        true_cells: how many are occupied by the truth.
+        missed: share of them where the estimate has nothing.
+        found_cells: how many are occupied by the estimate, of pixels whose truth is known.
+        ghosts: share of them where the truth has nothing.
+    """
+
+    true_cells: int
+    missed: float
+    found_cells: int
+    ghosts: float
+
+
+def points_of(depth: Array, camera: Camera, step: int = 1) -> Array:
+    """Points of every `step`-th pixel in both directions, (N, 3) [m]; only valid ones."""
+    nth = slice(step // 2, None, step)
+    x, y, z = (plane[nth, nth] for plane in np.broadcast_arrays(*camera.ray_maps, depth))
+    points = np.stack([x * z, y * z, z], axis=-1).reshape(-1, 3)
+    with np.errstate(invalid='ignore'):
+        there = (points[:, 2] > 0.0) & (np.abs(points) < np.inf).all(axis=1)
+    return np.asarray(points[there], np.float64)
+
+
+def distances(depth: Array, truth: Array, camera: Camera) -> CloudDistances:
+    """Distances of the clouds of two depth maps; of the estimate's, where the truth is known.
+
+    Args:
+        depth: estimated depth along z [m], (H, W).
+        truth: true depth [m], (H, W); both NaN or 0 where invalid.
+        camera: the model of these pixels.
+
+    Raises:
+        ValueError: one of the clouds is empty.
+    """
+    judged = np.where(truth > 0.0, depth, np.nan)
+    accuracy = _nearest(_spread(judged, camera, MOST_ASKING), _spread(truth, camera))
+    completeness = _nearest(_spread(truth, camera, MOST_ASKING), _spread(depth, camera))
+    f_scores = []
+    for reach in (NEAR, WIDE):
+        precision, recall = np.mean(accuracy < reach), np.mean(completeness < reach)
+        both = precision + recall
+        f_scores.append(float(2.0 * precision * recall / both) if both else 0.0)
+    return CloudDistances(float(accuracy.mean()), float(completeness.mean()), *f_scores)
+
+
+def step_for(count: int, most: int = MOST_POINTS) -> int:
+    """Every which row and column leaves at most `most` of `count` evenly spread pixels."""
+    return max(1, math.ceil(math.sqrt(count / most)))
+
+
+def _spread(depth: Array, camera: Camera, most: int = MOST_POINTS) -> Array:
+    with np.errstate(invalid='ignore'):
+        count = int(np.count_nonzero(depth > 0.0))
+    return points_of(depth, camera, step_for(count, most))
+
+
+def _nearest(of: Array, among: Array) -> npt.NDArray[np.float64]:
+    """Distance of each point (N, 3) to the nearest of others (M, 3)."""
+    from scipy.spatial import cKDTree  # an extra: only this command needs it
+
+    if not len(of) or not len(among):
+        raise ValueError(f'the clouds have {len(of)} and {len(among)} points, expected some')
+    tree = cKDTree(among, leafsize=32, balanced_tree=False, compact_nodes=False)
+    return np.asarray(tree.query(of)[0], np.float64)
+
+
+def obstacles(
+    depth: Array, truth: Array, camera: Camera, floor: npt.ArrayLike | None = None
+) -> Obstacles | None:
+    """Compare the cells that both occupy; None where neither has an obstacle in range.
+
+    Args:
+        depth: estimated depth along z [m], (H, W).
+        truth: true depth [m], (H, W); both NaN or 0 where invalid.
+        camera: the model of these pixels.
+        floor: the plane m with m . p = -1 for its points; None: all is an obstacle.
+    """
+    with np.errstate(invalid='ignore'):
+        known = truth > 0.0
+        judged = np.where(known, depth, np.nan)
+    step = step_for(depth.size)
+    least = max(1, round(PIXELS_IN_CELL * float(np.mean(known)) / step**2))
+    true, found, every = (_cells(one, camera, step, floor) for one in (truth, judged, depth))
+    occupied, seen = true >= least, found >= least
+    if not occupied.any() and not seen.any():
+        return None
+    missed = occupied & ~_beside(every > 0)
+    ghosts = seen & ~_beside(true > 0)
+    return Obstacles(
+        int(np.count_nonzero(occupied)),
+        _share(missed, occupied),
+        int(np.count_nonzero(seen)),
+        _share(ghosts, seen),
+    )
+
+
+def _cells(
+    depth: Array, camera: Camera, step: int, floor: npt.ArrayLike | None
+) -> npt.NDArray[np.intp]:
+    """How many obstacle points each cell has, (cells along x, y, z)."""
+    points = points_of(depth, camera, step)
+    if floor is not None:
+        plane = np.asarray(floor, np.float64)
+        height = (points @ plane + 1.0) / np.linalg.norm(plane)
+        points = points[(height > FLOOR) & (height < CEILING)]
+    across, ahead = 2 * round(RANGE / CELL), round(RANGE / CELL)
+    size = (across, across, ahead)
+    cells = np.floor(points / CELL + (across // 2, across // 2, 0))
+    cells = cells[((cells >= 0) & (cells < size)).all(axis=1)].astype(np.intp)
+    counts = np.bincount(np.ravel_multi_index(tuple(cells.T), size), minlength=across**2 * ahead)
+    return counts.reshape(size)
+
+
+def _beside(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The cells given and those that touch one of them."""
+    for axis in range(3):
+        padded = np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)])
+        n = cells.shape[axis]
+        cells = np.logical_or.reduce([padded.take(range(i, i + n), axis) for i in range(3)])
+    return cells
+
+
+def _share(some: Array, of: Array) -> float:
+    count = np.count_nonzero(of)
+    return float(np.count_nonzero(some) / count) if count else 0.0
