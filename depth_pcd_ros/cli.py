@@ -84,32 +84,9 @@ def _find_camera(recording: Path) -> int:
 def _replay(args: argparse.Namespace) -> int:
     if args.find_camera:
         return _find_camera(args.recording)
-    import rclpy  # only this command needs ROS
-    from rclpy.executors import ExternalShutdownException
+    from depth_pcd_ros.ros.replay import main as replay  # only this command needs ROS
 
-    from depth_pcd_ros.ros.replay import Replayer, ReplayError
-
-    rclpy.init()
-    node = rclpy.create_node('depth_pcd_replay')
-    try:
-        replayer = Replayer(node, args.recording, args.topics or ())
-        lonely = replayer.wait_for_subscribers(args.wait, args.wait_for or ())
-        if len(lonely) == len(replayer.publishers):
-            print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
-        while True:
-            replayer.play(rate=args.rate, clock=args.clock)
-            if not args.loop or not rclpy.ok():
-                break
-        replayer.close()
-    except ReplayError as err:
-        print(f'depth-pcd replay: {err}', file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return replay(args)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import rclpy
 from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -199,3 +203,28 @@ def message_class(name: str) -> type[Any] | None:
         return getattr(importlib.import_module(f'{package}.msg'), message, None)
     except ImportError:
         return None
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `depth-pcd replay`; return the exit code."""
+    rclpy.init()
+    node = rclpy.create_node('depth_pcd_replay')
+    try:
+        replayer = Replayer(node, args.recording, args.topics or ())
+        lonely = replayer.wait_for_subscribers(args.wait, args.wait_for or ())
+        if len(lonely) == len(replayer.publishers):
+            print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
+        while True:
+            replayer.play(rate=args.rate, clock=args.clock)
+            if not args.loop or not rclpy.ok():
+                break
+        replayer.close()
+    except ReplayError as err:
+        print(f'depth-pcd replay: {err}', file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
