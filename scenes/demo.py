@@ -29,16 +29,15 @@ from depth_pcd_ros.evaluate import metrics
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
 from depth_pcd_ros.recordings.store import STORE
-from depth_pcd_ros.recordings.writer import DEPTH, DEPTH_INFO, KINDS, POINTS
+from depth_pcd_ros.results import outputs
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.show.preview import preview
 from scenes import recording
 from scenes.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
-TYPES = {
-    **{topic: KINDS[topic] for topic in (POINTS, DEPTH, DEPTH_INFO)},
-    '/depth/color': 'sensor_msgs/msg/Image',
-}
+POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
+TYPES = {f'/{topic}': output.type for topic, output in outputs(Settings()).items()}
 # The demo is over when nothing has come for this long [s]; on a CPU, Depth Anything V2 Large takes
 # several seconds for a frame.
 PATIENCE = 60.0

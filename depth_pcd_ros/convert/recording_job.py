@@ -80,8 +80,7 @@ class RecordingJob:
                 yield Write(self.label, partial(self._finish, writer))
 
     def _new_recording(self, reader: AnyReader) -> RecordingWriter:
-        encoding, with_scale = self._request.settings.depth_encoding, self._scale is not None
-        writer = RecordingWriter(self._target, encoding, with_scale=with_scale)
+        writer = RecordingWriter(self._target, self._request.settings)
         try:
             left_out = writer.copy_topics(reader) if self._request.copy else []
         except RecordingError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The place between the callback that receives frames and the thread that works on them."""
+"""The place between the callbacks that receive frames and the threads that work on them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,78 @@ T = TypeVar('T')
 
 
 class FrameQueue(Generic[T]):
-    """Hands frames from one thread to another: the newest only, or all in order.
+    """Frames that wait for one network, those of each camera in a `Lane` of their own.
 
-    The queue is born shut: frames wait until `open` is called, so that the first frames of a
-    recording outlast the wait for their CameraInfo.
-
-    Args:
-        keep_all: hand over every frame in order; else a newer frame replaces the waiting one.
-        max_bytes: bound on the bytes that wait, for `keep_all`; a frame that does not fit is
-            refused by `put`. The first waiting frame always fits.
+    Lanes take turns, so that none waits for another's fast camera.
     """
 
-    def __init__(self, *, keep_all: bool, max_bytes: int) -> None:
-        self._keep_all = keep_all
-        self._max_bytes = max_bytes
-        self._frames: collections.deque[tuple[T, int]] = collections.deque()
-        self._bytes = 0
-        self._changed = threading.Condition()
-        self._open = False
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self._lanes: collections.deque[Lane[T]] = collections.deque()  # in the order of turns
         self._closed = False
-
-    def __len__(self) -> int:
-        return len(self._frames)
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    def add_lane(self, *, keep_all: bool, max_bytes: int) -> Lane[T]:
+        """Add a lane, which is there until it is closed; arguments as for `Lane`."""
+        lane: Lane[T] = Lane(self.changed, keep_all=keep_all, max_bytes=max_bytes)
+        with self.changed:
+            self._lanes.append(lane)
+        return lane
+
+    def get(self) -> T | None:
+        """Wait for the next frame and return it; None once the queue is closed."""
+        with self.changed:
+            while not self._closed:
+                for lane in tuple(self._lanes):
+                    if lane.closed:
+                        self._lanes.remove(lane)
+                    elif lane.ready:
+                        self._lanes.remove(lane)
+                        self._lanes.append(lane)
+                        return lane.take()
+                self.changed.wait()
+            return None
+
+    def close(self) -> None:
+        """Make every `get`, now and later, return None."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+
+class Lane(Generic[T]):
+    """The frames of one camera that wait: the newest only, or all in order.
+
+    It is born shut: frames wait until `open` is called, so that the first frames of a recording
+    outlast the wait for their CameraInfo.
+
+    Args:
+        changed: the condition of the queue.
+        keep_all: hand over every frame in order; else a newer frame replaces the waiting one.
+        max_bytes: bound on the bytes that wait, for `keep_all`; a frame that does not fit is
+            refused by `put`. The first waiting frame always fits.
+    """
+
+    def __init__(self, changed: threading.Condition, *, keep_all: bool, max_bytes: int) -> None:
+        self._changed = changed
+        self._keep_all = keep_all
+        self._max_bytes = max_bytes
+        self._frames: collections.deque[tuple[T, int]] = collections.deque()
+        self._bytes = 0
+        self._open = False
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a frame to be taken."""
+        return self._open and bool(self._frames)
 
     def open(self) -> None:
         """Let frames through from now on."""
@@ -46,23 +91,17 @@ class FrameQueue(Generic[T]):
             self._changed.notify_all()
 
     def close(self) -> int:
-        """Drop what waits and make every `get`, now and later, return None.
-
-        Returns:
-            How many frames were dropped.
-        """
+        """Drop what waits, for good; return how many frames that were."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             dropped = len(self._frames)
             self._frames.clear()
-            self._bytes = 0
-            self._changed.notify_all()
             return dropped
 
     def put(self, frame: T, size: int) -> T | None:
         """Add a frame of `size` bytes; return the frame that is lost for it, or None.
 
-        With `keep_all` that is the frame itself when the queue is full, else the frame that has
+        With `keep_all` that is the frame itself when there is no room, else the frame that has
         been waiting.
         """
         with self._changed:
@@ -71,19 +110,14 @@ class FrameQueue(Generic[T]):
                 if self._frames and self._bytes + size > self._max_bytes:
                     return frame
             elif self._frames:
-                lost, lost_size = self._frames.popleft()
-                self._bytes -= lost_size
+                lost = self.take()
             self._frames.append((frame, size))
             self._bytes += size
             self._changed.notify_all()
             return lost
 
-    def get(self) -> T | None:
-        """Wait for the next frame and return it; None once the queue is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or (self._open and self._frames))
-            if self._closed:
-                return None
-            frame, size = self._frames.popleft()
-            self._bytes -= size
-            return frame
+    def take(self) -> T:
+        """Remove the frame that has waited longest and return it."""
+        frame, size = self._frames.popleft()
+        self._bytes -= size
+        return frame

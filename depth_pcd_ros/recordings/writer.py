@@ -14,23 +14,12 @@ from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefiniti
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from depth_pcd_ros.frame import Frame, Points
-from depth_pcd_ros.messages.encode import (
-    camera_info_message,
-    cloud_message,
-    depth_image_message,
-)
 from depth_pcd_ros.recordings.reader import RecordingError
 from depth_pcd_ros.recordings.store import STORE, TYPES, header_of
-from depth_pcd_ros.scale.messages import scale_message
+from depth_pcd_ros.results import Result, outputs
+from depth_pcd_ros.settings import Settings
 
-POINTS, DEPTH, DEPTH_INFO = '/points', '/depth/image', '/depth/camera_info'
-SCALE = '/depth/scale'
-KINDS = {
-    POINTS: 'sensor_msgs/msg/PointCloud2',
-    DEPTH: 'sensor_msgs/msg/Image',
-    DEPTH_INFO: 'sensor_msgs/msg/CameraInfo',
-    SCALE: 'std_msgs/msg/Float64MultiArray',
-}
+PICTURES = ('depth/color',)  # for people: whoever wants them makes them
 # Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
 _VERSION = 8
 
@@ -40,13 +29,12 @@ class RecordingWriter:
 
     Args:
         folder: the recording, which is replaced if it is there.
-        depth_encoding: 32FC1 or 16UC1.
-        with_scale: whether the scale of the frames is corrected.
+        settings: those that hold for its frames.
     """
 
-    def __init__(self, folder: Path, depth_encoding: str, *, with_scale: bool = False) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
-        self._depth_encoding = depth_encoding
+        self._settings = settings
         self._half = folder.with_name(folder.name + '.part')
         self._failed = False
         self._clouds = 0
@@ -60,9 +48,12 @@ class RecordingWriter:
         self._writer.open()
         self._copied: dict[tuple[str, str], Connection] = {}
         self._made = {
-            topic: self._writer.add_connection(topic, kind, typestore=STORE)
-            for topic, kind in KINDS.items()
-            if topic != SCALE or with_scale
+            f'/{topic}': (
+                output,
+                self._writer.add_connection(f'/{topic}', output.type, typestore=STORE),
+            )
+            for topic, output in outputs(settings).items()
+            if topic not in PICTURES
         }
 
     def copy_topics(self, reader: AnyReader) -> list[str]:
@@ -117,16 +108,10 @@ class RecordingWriter:
             frame: its result.
             points: those of the frame.
         """
-        header = header_of(header)
-        made = {
-            POINTS: cloud_message(TYPES, points, header),
-            DEPTH: depth_image_message(TYPES, frame.depth, self._depth_encoding, header),
-            DEPTH_INFO: camera_info_message(TYPES, frame.calibration, header),
-        }
-        if frame.scale is not None:
-            made[SCALE] = scale_message(TYPES, frame.scale, header)
-        for topic, message in made.items():
-            self._write(self._made[topic], time_ns, STORE.serialize_cdr(message, KINDS[topic]))
+        result = Result(frame, header_of(header), self._settings, lambda *_: points, TYPES)
+        for output, connection in self._made.values():
+            message = output.message(result, None)
+            self._write(connection, time_ns, STORE.serialize_cdr(message, output.type))
         self._clouds += 1
 
     def close(self) -> None:

@@ -134,6 +134,7 @@ def values(summary: Summary) -> dict[str, str]:
 
 
 def diagnostic_array(
+    *,
     stamp: Time,
     name: str,
     hardware_id: str,

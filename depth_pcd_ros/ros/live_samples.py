@@ -67,8 +67,8 @@ def _spin(
     image = image_topic(node, settings.image_transport)
     scale_source = ScaleSource(node, settings)
     subscriptions = [
-        AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, 1, latched=True),
-        AdaptiveSubscription(node, *image, lambda msg: newest.append(msg), 1),
+        AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, depth=1, latched=True),
+        AdaptiveSubscription(node, *image, lambda msg: newest.append(msg), depth=1),
         *scale_source.subscriptions,
     ]
     told = f'no image on {subscriptions[1].topic_name}'
@@ -89,8 +89,8 @@ def _spin(
             except FrameError as err:
                 told = str(err)
             else:
-                evidence = scale_source.evidence(stamp, frame_id)
-                yield Picture(rgb, calibration, Header(stamp, frame_id), evidence)
+                header = Header(stamp, frame_id)
+                yield Picture(rgb, calibration, header, scale_source.evidence(header))
                 count, last = count - 1, time.monotonic()
         if now - last > patience:
             who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 from collections.abc import Callable
 
 import numpy as np
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.live.worker import NetworkThread
 from depth_pcd_ros.settings import Settings
 
-THREAD = 'load'
 WARM_UP_SHAPE = (480, 640, 3)
 PERIOD = 0.1  # [s]
 
@@ -33,13 +32,17 @@ def load_engine(settings: Settings, meanwhile: Callable[[], None]) -> Engine:
     def load() -> None:
         try:
             result = engine.create(settings)
-            result.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
+            try:
+                result.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
+            except BaseException:
+                result.close()  # its memory is wanted for the next try
+                raise
         except BaseException as err:  # for the caller, in the other thread
             loaded.set_exception(err)
         else:
             loaded.set_result(result)
 
-    threading.Thread(target=load, name=THREAD, daemon=True).start()
+    NetworkThread(load, 'load').start()
     while not concurrent.futures.wait([loaded], PERIOD).done:
         meanwhile()
     return loaded.result()

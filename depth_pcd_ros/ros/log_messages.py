@@ -13,23 +13,28 @@ class RosHandler(logging.Handler):
     """Hands records to a logger of rclpy, which wants each severity from a line of its own."""
 
     def __init__(self, logger: Any) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record."""
-        text = record.getMessage()
-        if record.levelno >= logging.ERROR:
-            self._logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            self._logger.warning(text)
-        else:
-            self._logger.info(text)
+        """Log a record; nobody who logs is hit by an error of the logger."""
+        try:
+            text = self.format(record)  # with the traceback, if it has one
+            if record.levelno >= logging.ERROR:
+                self._logger.error(text)
+            elif record.levelno >= logging.WARNING:
+                self._logger.warning(text)
+            elif record.levelno >= logging.INFO:
+                self._logger.info(text)
+            else:
+                self._logger.debug(text)
+        except Exception:
+            self.handleError(record)
 
 
 def forward(logger: Any) -> None:
-    """Log what the core says, from INFO on, with a logger of rclpy."""
+    """Log what the core says with a logger of rclpy, whose level decides."""
     core = logging.getLogger(CORE)
     core.handlers = [RosHandler(logger)]
-    core.setLevel(logging.INFO)
+    core.setLevel(logging.DEBUG)
     core.propagate = False

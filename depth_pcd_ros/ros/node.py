@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -18,12 +19,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Float64MultiArray
 
+from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
+from depth_pcd_ros.live.worker import MAX_RESTARTS, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
@@ -32,23 +33,25 @@ from depth_pcd_ros.ros import (
     parameters,
     qos,
     time_jumps,
-    worker,
 )
-from depth_pcd_ros.ros.activity import DEPTH, Activity
+from depth_pcd_ros.ros.live_camera import LiveCamera
+from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.settings import SettingsError
 
-OUTPUTS = {
-    'points': PointCloud2,
-    'depth/image': Image,
-    'depth/camera_info': CameraInfo,
-    'depth/color': Image,
-    'depth/scale': Float64MultiArray,  # only with a scale_source
-}
+STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
+class _Configured(NamedTuple):
+    """What there is from `configure` to `cleanup`."""
+
+    pipeline: Pipeline
+    publishers: Publishers
+    worker: Worker
+
+
 class DepthPcdNode(LifecycleNode):
-    """Lifecycle node around a `Pipeline`; while it is active, an `Activity` works for it.
+    """Lifecycle node around an engine; while it is active, a `LiveCamera` works for it.
 
     `ended` is done some time after the shutdown transition: then the node is of no more use.
 
@@ -56,16 +59,14 @@ class DepthPcdNode(LifecycleNode):
         SettingsError: a parameter has a value that is not allowed.
     """
 
-    _pipeline: Pipeline | None = None
-    _activity: Activity | None = None
-    _last_activity: Activity | None = None  # stopped; a frame may still be in the network
+    _configured: _Configured | None = None
+    _camera: LiveCamera | None = None  # while it is active
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('depth_pcd', **kwargs)
         self.ended = Future()
         self.settings = parameters.declare_settings(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._outputs: dict[str, Publisher] = {}
         self._statistics = Statistics()
         self._reported = 0.0  # monotonic [s]
         self._inactive = (DiagnosticStatus.WARN, 'not configured')  # to report while not active
@@ -89,16 +90,14 @@ class DepthPcdNode(LifecycleNode):
         self.get_logger().info(f'{self._inactive[1]} ...')
         try:
             engine = loading.load_engine(settings, self._while_loading)
-            self._pipeline = Pipeline(engine, settings)
-            for topic, msg_type in OUTPUTS.items():
-                if topic == 'depth/scale' and settings.scale_source == 'none':
-                    continue
-                self._outputs[topic] = qos.create_publisher(
-                    self, msg_type, topic, DEPTH[settings.frames]
-                )
+            try:
+                publishers = Publishers(self, settings)
+            except Exception:
+                engine.close()
+                raise
         except Exception as err:  # whatever it is, the node stays and tells
-            self._release()
             return self._failed('configure', err)
+        self._configured = _Configured(Pipeline(engine, settings), publishers, Worker())
         self._inactive = (DiagnosticStatus.WARN, 'not active')
         self.get_logger().info(
             f'{engine.model} on {engine.device} in {engine.precision}, '
@@ -108,15 +107,17 @@ class DepthPcdNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to receive and to work."""
-        assert self._pipeline is not None  # the state machine saw to it
+        assert self._configured is not None  # the state machine saw to it
+        pipeline, publishers, worker = self._configured
         try:
-            self._activity = Activity(
+            worker.begin()
+            self._camera = LiveCamera(
                 self,
                 self.settings,
-                self._pipeline,
-                self._outputs,
-                self._statistics,
-                self._last_activity,
+                pipeline=pipeline,
+                publishers=publishers,
+                worker=worker,
+                statistics=self._statistics,
             )
         except Exception as err:  # as above
             return self._failed('activate', err)
@@ -167,27 +168,29 @@ class DepthPcdNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._activity is not None:
-            self._activity.stop()
-            self._last_activity, self._activity = self._activity, None
+        if self._camera is not None:
+            self._camera.stop()
+            self._camera = None
 
     def _release(self) -> None:
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
-        self._outputs.clear()
-        self._last_activity = None
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            try:
-                pipeline.engine.close()
-            except RuntimeError as err:  # of a device that is gone
-                self.get_logger().error(f'the engine does not close: {err}')
+        if self._configured is None:
+            return
+        (pipeline, publishers, worker), self._configured = self._configured, None
+        publishers.destroy()
+        # later, where a frame is in the network: it would be closed under it
+        worker.stop(STOP_PATIENCE, then=functools.partial(self._close, pipeline.engine))
+
+    def _close(self, engine: Engine) -> None:
+        try:
+            engine.close()
+        except RuntimeError as err:  # of a device that is gone
+            self.get_logger().error(f'the engine does not close: {err}')
 
     def _failed(self, transition: str, err: Exception) -> TransitionCallbackReturn:
         if not self.context.ok():  # SIGTERM has taken the middleware away
             raise KeyboardInterrupt from err
-        # a ValueError is one of this package's own, with a sentence for a person
-        kind = '' if isinstance(err, ValueError) else f'{type(err).__name__}: '
+        # one of this package's own has a sentence for a person
+        kind = '' if isinstance(err, DepthPcdError) else f'{type(err).__name__}: '
         self._inactive = (DiagnosticStatus.ERROR, f'cannot {transition}: {kind}{err}')
         self.get_logger().error(self._inactive[1])
         return TransitionCallbackReturn.FAILURE
@@ -203,8 +206,8 @@ class DepthPcdNode(LifecycleNode):
             self.settings = parameters.changed(self.settings, changes)
         except SettingsError as err:
             return SetParametersResult(successful=False, reason=str(err))
-        if self._pipeline is not None:
-            self._pipeline.settings = self.settings
+        if self._configured is not None:
+            self._configured.pipeline.settings = self.settings
         return SetParametersResult(successful=True)
 
     def _report_unknown(self, qos_overrides: bool) -> None:
@@ -215,29 +218,31 @@ class DepthPcdNode(LifecycleNode):
     def _each_second(self) -> None:
         """Adapt to the publishers, look after the worker and report."""
         self._reported = now = time.monotonic()
-        if self._activity is not None and not self._activity.check():
-            self.trigger_deactivate()
-            died = f'deactivated: the working thread has died {worker.MAX_RESTARTS + 1} times'
-            self._inactive = (DiagnosticStatus.ERROR, died)
+        if self._configured is not None and self._camera is not None:
+            self._camera.check()
+            if not self._configured.worker.revive():
+                self.trigger_deactivate()
+                died = f'deactivated: the working thread has died {MAX_RESTARTS + 1} times'
+                self._inactive = (DiagnosticStatus.ERROR, died)
         summary = self._statistics.summary(now)
         level, sentence = self._inactive
-        if self._activity is not None:
-            level, sentence = self._activity.judge(summary, now)
+        if self._camera is not None:
+            level, sentence = self._camera.judge(summary, now)
             drops_logged = summary.lately_dropped  # by the worker
             if level != DiagnosticStatus.OK and not drops_logged and self._log_due(sentence, now):
                 self.get_logger().warning(sentence)
-        engine = self._pipeline.engine if self._pipeline is not None else None
+        engine = self._configured.pipeline.engine if self._configured is not None else None
         self._diagnostics.publish(
             diagnostics.diagnostic_array(
-                self.get_clock().now().to_msg(),
-                f'{self.get_fully_qualified_name()[1:]}: depth camera',
-                self.resolve_topic_name('image'),
-                level,
-                sentence,
-                {
+                stamp=self.get_clock().now().to_msg(),
+                name=f'{self.get_fully_qualified_name()[1:]}: depth camera',
+                hardware_id=self.resolve_topic_name('image'),
+                level=level,
+                sentence=sentence,
+                pairs={
                     **(diagnostics.engine_values(engine) if engine is not None else {}),
                     'depth scale': f'{self.settings.depth_scale:g}',
-                    **(self._activity.scale_values() if self._activity is not None else {}),
+                    **(self._camera.scale_values() if self._camera is not None else {}),
                     **diagnostics.values(summary),
                 },
             )
@@ -273,8 +278,8 @@ def main(args: Sequence[str] | None = None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
         _ignore_signals()  # rclpy has put back the handlers that it had found
-    if any(thread.name in (loading.THREAD, worker.THREAD) for thread in threading.enumerate()):
-        # It is inside the network: Python would wait for it, or crash in it.
+    if any(isinstance(thread, NetworkThread) for thread in threading.enumerate()):
+        # It may be inside the network: Python would crash in it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -16,6 +16,12 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks
 
+# How many messages the middleware keeps, by `frames`: what a busy executor is late by. Of those
+# that come, a few more than one: what is replaced there is counted by nobody.
+INPUT_DEPTH = {'latest': 5, 'all': 100}
+READINGS_DEPTH = {'latest': 10, 'all': 100}
+OUTPUT_DEPTH = {'latest': 1, 'all': 100}
+
 OVERRIDABLE = (
     QoSPolicyKind.HISTORY,
     QoSPolicyKind.DEPTH,

@@ -70,7 +70,9 @@ def first_frame(node: Node) -> str:
         if not first.done():
             first.set_result(msg.header.frame_id)
 
-    subscription = AdaptiveSubscription(node, CameraInfo, 'camera_info', take, 1, latched=True)
+    subscription = AdaptiveSubscription(
+        node, CameraInfo, 'camera_info', take, depth=1, latched=True
+    )
     node.get_logger().info(f'RViz starts with the first CameraInfo on {subscription.topic_name}')
     while not first.done():
         executor.spin_until_future_complete(first, timeout_sec=CHECK_PERIOD)

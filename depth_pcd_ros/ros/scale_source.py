@@ -9,11 +9,12 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2, Range
 
+from depth_pcd_ros.ros import qos
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.scale.messages import READERS, TOPICS
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
+from depth_pcd_ros.sync.readings import Evidence, Header, Reading, Readings
 
 try:
     import tf2_ros
@@ -21,7 +22,6 @@ except ImportError:  # it is no dependency: scale_transform does without
     tf2_ros = None
 
 MSG_TYPES = {'points': PointCloud2, 'range': Range}
-DEPTH = {'latest': 10, 'all': 100}  # readings that the middleware keeps
 # How long an image of a recording waits for the readings before it, and for how long readings
 # wait for a live image [s].
 PATIENCE, SPAN = 0.5, 10.0
@@ -54,7 +54,7 @@ class ScaleSource:
                 MSG_TYPES[source],
                 TOPICS[source],
                 lambda msg: self._readings.add(read(msg)),
-                DEPTH[settings.frames],
+                depth=qos.READINGS_DEPTH[settings.frames],
             )
         )
         node.get_logger().info(f'scale from {self.subscriptions[0].topic_name}')
@@ -69,12 +69,12 @@ class ScaleSource:
         self._tf = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._tf, node)
 
-    def evidence(self, stamp_ns: int, frame_id: str) -> Evidence:
+    def evidence(self, header: Header) -> Evidence:
         """What belongs to an image; with `frames: all`, once no older reading is on its way."""
-        reading = self._readings.find(stamp_ns) if self.subscriptions else None
+        reading = self._readings.find(header.stamp_ns) if self.subscriptions else None
         transform = None
-        if reading is not None and reading.frame_id != frame_id and self._tf is not None:
-            transform = self._look_up(frame_id, reading)
+        if reading is not None and reading.frame_id != header.frame_id and self._tf is not None:
+            transform = self._look_up(header.frame_id, reading)
         return Evidence(reading, transform)
 
     def who_publishes(self) -> str:

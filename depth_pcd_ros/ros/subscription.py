@@ -59,9 +59,9 @@ class AdaptiveSubscription:
         msg_type: type[Any],
         topic: str,
         callback: Callable[[Any], None],
+        *,
         depth: int,
         on_lost: Callable[[int], None] = lambda count: None,
-        *,
         latched: bool = False,
     ) -> None:
         self._node = node

@@ -1,67 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue between the receiving and the working thread."""
+"""The queue between the receiving and the working threads."""
 
 import threading
 
 from depth_pcd_ros.live.frame_queue import FrameQueue
 
 
+def one_lane(*, keep_all=True, max_bytes=100):
+    """A queue with one open lane."""
+    queue = FrameQueue()
+    lane = queue.add_lane(keep_all=keep_all, max_bytes=max_bytes)
+    lane.open()
+    return queue, lane
+
+
 def test_newest_frame_wins():
     """Without `keep_all` one frame waits, and a newer one replaces it."""
-    queue = FrameQueue(keep_all=False, max_bytes=0)
-    queue.open()
-    assert queue.put('a', 10) is None
-    assert queue.put('b', 10) == 'a'
-    assert len(queue) == 1
+    queue, lane = one_lane(keep_all=False, max_bytes=0)
+    assert lane.put('a', 10) is None
+    assert lane.put('b', 10) == 'a'
+    assert len(lane) == 1
     assert queue.get() == 'b'
-    assert queue.put('c', 10) is None
+    assert lane.put('c', 10) is None
 
 
 def test_all_frames_in_order_up_to_the_bound():
     """With `keep_all` the order stays, and a frame beyond the bound is handed back."""
-    queue = FrameQueue(keep_all=True, max_bytes=25)
-    queue.open()
-    assert [queue.put(name, 10) for name in 'abc'] == [None, None, 'c']
+    queue, lane = one_lane(max_bytes=25)
+    assert [lane.put(name, 10) for name in 'abc'] == [None, None, 'c']
     assert queue.get() == 'a'
-    assert queue.put('d', 10) is None
+    assert lane.put('d', 10) is None
     assert [queue.get(), queue.get()] == ['b', 'd']
 
 
 def test_a_frame_larger_than_the_bound_passes_alone():
     """The first waiting frame always fits."""
-    queue = FrameQueue(keep_all=True, max_bytes=5)
-    queue.open()
-    assert queue.put('large', 10) is None
-    assert queue.put('small', 1) == 'small'
+    queue, lane = one_lane(max_bytes=5)
+    assert lane.put('large', 10) is None
+    assert lane.put('small', 1) == 'small'
     assert queue.get() == 'large'
 
 
-def test_frames_wait_until_the_queue_is_opened():
-    """A shut queue keeps `get` waiting; opening it lets the frames through."""
-    queue = FrameQueue(keep_all=True, max_bytes=100)
-    queue.put('a', 10)
+def test_lanes_take_turns():
+    """A camera with many frames does not keep another's waiting."""
+    queue, fast = one_lane()
+    slow = queue.add_lane(keep_all=False, max_bytes=0)
+    slow.open()
+    for name in 'abcd':
+        fast.put(name, 1)
+    slow.put('1', 1)
+    assert [queue.get() for _ in range(3)] == ['a', '1', 'b']
+    slow.put('2', 1)
+    assert [queue.get() for _ in range(3)] == ['2', 'c', 'd']
+
+
+def test_frames_wait_until_the_lane_is_opened():
+    """A shut lane keeps `get` waiting, and no other lane; opening it lets the frames through."""
+    queue, other = one_lane()
+    lane = queue.add_lane(keep_all=True, max_bytes=100)
+    lane.put('a', 10)
+    other.put('of the other', 10)
+    assert queue.get() == 'of the other'
     got = []
     thread = threading.Thread(target=lambda: got.append(queue.get()))
     thread.start()
     thread.join(0.2)
     assert thread.is_alive()
-    queue.open()
+    lane.open()
     thread.join(5.0)
     assert got == ['a']
 
 
+def test_a_closed_lane_gives_nothing_more():
+    """`close` of a lane drops what waits in it, and what comes after; the queue goes on."""
+    queue, lane = one_lane()
+    other = queue.add_lane(keep_all=True, max_bytes=100)
+    other.open()
+    for name in 'ab':
+        lane.put(name, 10)
+    assert not lane.closed
+    assert lane.close() == 2
+    assert lane.closed
+    assert len(lane) == 0
+    lane.put('c', 10)
+    other.put('d', 10)
+    assert queue.get() == 'd'
+
+
 def test_close_ends_the_waiting():
-    """`close` makes a waiting `get` return None and drops what waits."""
-    queue = FrameQueue(keep_all=True, max_bytes=100)
+    """`close` of the queue makes a waiting `get` return None, whatever waits."""
+    queue = FrameQueue()
+    lane = queue.add_lane(keep_all=True, max_bytes=100)
     got = []
     thread = threading.Thread(target=lambda: got.append(queue.get()))
     thread.start()
-    queue.put('a', 10)
-    queue.put('b', 10)
+    lane.put('a', 10)
     assert not queue.closed
-    assert queue.close() == 2
+    queue.close()
     assert queue.closed
     thread.join(5.0)
     assert got == [None]
+    lane.open()
     assert queue.get() is None
-    assert len(queue) == 0

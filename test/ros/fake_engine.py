@@ -14,7 +14,7 @@ import numpy as np
 from depth_pcd_ros import engine
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.ros import loading, node, worker
+from depth_pcd_ros.ros import live_camera, loading, node
 
 MEETING = threading.Barrier(2, timeout=5.0)
 
@@ -93,5 +93,5 @@ class MeetingPipeline(Pipeline):
 if __name__ == '__main__':
     node.Pipeline = MeetingPipeline
     engine.create = lambda settings: FakeEngine(settings.model)
-    worker.MAX_WAITING_BYTES = 2**22
+    live_camera.MAX_WAITING_BYTES = 2**22
     sys.exit(node.main())

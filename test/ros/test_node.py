@@ -146,9 +146,9 @@ def test_bad_input_is_dropped_and_told_once(run_node, peer, constant_params):
     node = run_node(constant_params)
     clouds = peer.subscribe('/points', PointCloud2)
     for count, (cause, changes) in enumerate(BAD.items(), start=1):
-        for _ in range(2):
+        for times in ('1', '2'):
             peer.show(*broken(**changes))
-            node.wait_for(f'frame dropped, {cause}: ', 5.0)
+            peer.wait_for_values(lambda v: v.get(f'frames dropped: {cause}') == times)  # noqa: B023
         assert len(clouds) == count - 1
         peer.show(make_image(WIDTH, HEIGHT, stamp=(count, 0)), info())
         assert wait_until(lambda n=count: len(clouds) == n), node.log

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera of the active node: what is received, and the way of its frames to the results."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
+
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
+from depth_pcd_ros.live.worker import Job, Worker
+from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
+from depth_pcd_ros.pipeline import Estimate, Pipeline
+from depth_pcd_ros.ros import diagnostics, qos
+from depth_pcd_ros.ros.publishers import Publishers
+from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
+from depth_pcd_ros.scale.tracker import ScaleState
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
+from depth_pcd_ros.sync.readings import Header
+
+# image_rect, image_rect_color, image_rect/compressed, rect/image: as image_proc and drivers name it
+RECTIFIED = re.compile(r'[/_]rect(ified)?([/_]|$)')
+STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
+MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: all`
+
+
+class LiveCamera:
+    """Receives in the executor and lets a `Worker` compute, until it is stopped.
+
+    Args:
+        node: the node whose topics these are.
+        settings: as they are when it begins.
+        pipeline: what is done to a picture.
+        publishers: where the results go; a topic without a subscriber is not computed.
+        worker: does the work; it may have that of other cameras, too.
+        statistics: what happens to each frame is counted here.
+
+    Raises:
+        SettingsError: a `qos_overrides` parameter has an unknown value.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        *,
+        pipeline: Pipeline,
+        publishers: Publishers,
+        worker: Worker,
+        statistics: Statistics,
+    ) -> None:
+        self._node = node
+        self._pipeline = pipeline
+        self._publishers = publishers
+        self._worker = worker
+        self._statistics = statistics
+        self._since = time.monotonic()
+        self._keep_all = settings.frames == 'all'
+        self._camera_infos = CameraInfos(KEPT if self._keep_all else RECENT)
+        self._lane = worker.queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
+        self._scale: ScaleState | None = None  # of the last frame
+        self._scale_source = ScaleSource(node, settings)
+        self._subscriptions: list[AdaptiveSubscription] = []
+        depth = qos.INPUT_DEPTH[settings.frames]
+        try:
+            self._camera_info = AdaptiveSubscription(
+                node, CameraInfo, 'camera_info', self._take_camera_info, depth=depth, latched=True
+            )
+            self._subscriptions.append(self._camera_info)
+            self._image = AdaptiveSubscription(
+                node,
+                *image_topic(node, settings.image_transport),
+                self._take_image,
+                depth=depth,
+                on_lost=lambda count: statistics.lost(count, time.monotonic()),
+            )
+            self._subscriptions.append(self._image)
+        except Exception:
+            self.stop()
+            raise
+        node.get_logger().info(
+            f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
+        )
+        if RECTIFIED.search(self._image.topic_name) and not settings.rectified:
+            node.get_logger().warning(
+                f'images called {self._image.topic_name} are mostly rectified, but rectified is '
+                'false: K and D are used, not P'
+            )
+
+    def stop(self) -> None:
+        """Receive nothing more, drop what waits, and wait a moment for the frame in work."""
+        while self._subscriptions:
+            self._subscriptions.pop().destroy()
+        self._scale_source.destroy()
+        self._statistics.discarded(self._lane.close())
+        self._worker.wait(STOP_PATIENCE)
+
+    def check(self) -> None:
+        """Adapt to the publishers."""
+        for subscription in (*self._subscriptions, *self._scale_source.subscriptions):
+            subscription.check()
+
+    def judge(self, summary: Summary, now: float) -> tuple[bytes, str]:
+        """Return the level and the sentence for the diagnostics."""
+        return diagnostics.judge(
+            summary,
+            self._image,
+            self._camera_info,
+            has_camera_info=len(self._camera_infos) > 0,
+            active_for=now - self._since,
+            busy_for=self._worker.busy_for(now),
+            scale_problem=self._scale_problem(),
+        )
+
+    def scale_values(self) -> dict[str, str]:
+        """Return the correction of the scale under the names that a person reads."""
+        return {} if self._scale is None else diagnostic_values(self._scale)
+
+    def _take_camera_info(self, msg: Any) -> None:
+        """Remember a CameraInfo; with the first one the work begins."""
+        header, calibration = msg.header, calibration_from_msg(msg)
+        if self._camera_infos.add(stamp_ns(header), header.frame_id, calibration):
+            self._node.get_logger().info(
+                'the calibration changes: its rays are computed anew each time', once=True
+            )
+        self._lane.open()
+
+    def _take_image(self, msg: Any) -> None:
+        """Let an Image or CompressedImage wait to be worked on."""
+        arrived = time.monotonic()
+        self._statistics.received(arrived)
+        lost = self._lane.put(Job(partial(self._estimate, msg, arrived), self._drop), len(msg.data))
+        if lost is None:
+            return
+        if self._keep_all:
+            waiting = f'{MAX_WAITING_BYTES >> 20} MiB of images wait for the network'
+            self._drop(FrameError('queue_full', f'{waiting}: play the recording more slowly'))
+        else:
+            self._statistics.superseded()
+
+    def _estimate(self, msg: Any, arrived: float) -> partial[None] | None:
+        """Convert a message and let the network see it; return what publishes the result."""
+        wanted = self._publishers.wanted()
+        if not wanted:
+            self._statistics.unwanted()
+            return None
+        header = Header(stamp_ns(msg.header), msg.header.frame_id)
+        rgb = rgb_from_msg(msg)
+        height, width = rgb.shape[:2]
+        calibration = self._camera_infos.find(header.stamp_ns, header.frame_id, width, height)
+        evidence = self._scale_source.evidence(header)
+        estimate = self._in_network(Picture(rgb, calibration, header, evidence))
+        return partial(self._publish, msg.header, arrived, estimate, wanted)
+
+    def _in_network(self, picture: Picture) -> Estimate:
+        """Run the network, twice if the device had no room: the engine frees what it can."""
+        try:
+            return self._pipeline.estimate(picture)
+        except FrameError as err:
+            if err.cause != 'out_of_memory':
+                raise
+        return self._pipeline.estimate(picture)
+
+    def _publish(self, header: Any, arrived: float, estimate: Estimate, wanted: list[str]) -> None:
+        """Finish a frame and publish it."""
+        if self._lane.closed:
+            self._statistics.discarded(1)
+            return
+        frame = self._pipeline.finish(estimate)
+        self._scale = frame.scale
+        self._publishers.publish(wanted, frame, header, self._pipeline)
+        now = time.monotonic()
+        stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
+        self._statistics.published(
+            Published(
+                time=now,
+                latency=now - arrived,
+                stamp_age=stamp_age * 1e-9,
+                network_time=frame.network_time,
+                valid_fraction=frame.valid_count / frame.depth.size,
+            )
+        )
+
+    def _drop(self, err: FrameError) -> None:
+        if self._lane.closed or not self._node.context.ok():
+            self._statistics.discarded(1)  # its publishers were taken away: not the frame's fault
+            return
+        count = self._statistics.dropped(err.cause, str(err), time.monotonic())
+        if count:
+            times = f' ({count} times so far)' if count > 1 else ''
+            self._node.get_logger().error(f'frame dropped, {err.cause}: {err}{times}')
+
+    def _scale_problem(self) -> str:
+        """Say why the scale is frozen; '' where it is not."""
+        state, settings = self._scale, self._pipeline.settings
+        if state is None or not state.frozen(settings.scale_timeout):
+            return ''
+        who = self._scale_source.who_publishes() if state.cause in ('silent', 'stale') else ''
+        return f'scale frozen at {state.scale:.3f}: {state.reason}{who and f" ({who})"}'
