@@ -105,11 +105,12 @@ class RecordingJob:
             self._request.say(f"{self.label}: the intrinsics given are used, not the recording's")
             return None
         try:
-            topic = find_camera_info_topic(reader, image_topic, self._request.topics.camera_info)
+            asked = self._request.topics.camera_info
+            topic = find_camera_info_topic(reader, image_topic, asked)
         except RecordingError as err:
             raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
         self._request.say(f'{self.label}: pictures of {image_topic}, intrinsics of {topic}')
-        return RecordedCalibrations(reader, topic)
+        return RecordedCalibrations(reader, topic, named=bool(asked))
 
     def _find_scale(self, reader: AnyReader) -> RecordedScale | None:
         source = self._request.settings.scale_source

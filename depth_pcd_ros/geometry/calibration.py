@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.errors import FrameError
 
+# Of the width, or the height. A fisheye lens of 220 degrees has 0.26 and an ideal one of 168.6
+# degrees has the least; a focal length in millimetres, or as a share of the width, is below.
+MIN_FOCAL, MAX_FOCAL = 0.05, 1000.0
+MAX_PIXEL_ASPECT = 5.0  # of one side of a pixel to the other; binning makes it 4
+MAX_SHIFT = 10.0  # of a rectified image's principal point beyond its border, in image sizes
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -22,7 +27,7 @@ class CameraError(FrameError):
 class Calibration:
     """The numbers of one CameraInfo, for the full resolution unless `roi` or binning say otherwise.
 
-    Nothing is checked here: what is wrong raises a `CameraError` when a camera is made of it.
+    Nothing is checked at first: what is wrong raises a `CameraError` when a camera is made of it.
     Source: https://docs.ros.org/en/rolling/p/sensor_msgs/msg/CameraInfo.html.
     """
 
@@ -37,6 +42,63 @@ class Calibration:
     binning_y: int = 0  # 0 is 1
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)  # x_offset, y_offset, width, height [px]
     do_rectify: bool = False  # of the ROI; carried along, see `of_image`
+    # `of_image` has applied a ROI: the principal point may be anywhere
+    cropped: bool = field(default=False, compare=False)
+
+    def intrinsics(self, *, rectified: bool = False) -> tuple[float, float, float, float]:
+        """Return fx, fy, cx, cy [px] of K, or of P for rectified images."""
+        if rectified:
+            return self.p[0], self.p[5], self.p[2], self.p[6]
+        return self.k[0], self.k[4], self.k[2], self.k[5]
+
+    def check(self, *, rectified: bool = False) -> None:
+        """Refuse what no camera has, in K or, for rectified images, in P.
+
+        The principal point of a raw image is inside it. That of a rectified one need not be: see
+        stereo cameras that look past each other.
+
+        Raises:
+            CameraError: `camera_not_calibrated`, `bad_camera_size`, `bad_calibration` or
+                `bad_intrinsics`.
+        """
+        matrix, other = ('P', 'K') if rectified else ('K', 'P')
+        if not any(self.intrinsics(rectified=rectified)[:2]):
+            hint = ''
+            if any(self.intrinsics(rectified=not rectified)[:2]):
+                hint = f'; {other} is not, which rectified: {str(not rectified).lower()} takes'
+            raise CameraError(
+                'camera_not_calibrated',
+                f'{matrix} is all zero: the camera is not calibrated{hint}',
+            )
+        self._check_size()
+        self._check_finite()
+        fx, fy, cx, cy = self.intrinsics(rectified=rectified)
+        size = f'an image of {self.width}x{self.height}'
+        if fx <= 0.0 or fy <= 0.0:
+            raise CameraError(
+                'bad_intrinsics', f'fx = {fx:g} and fy = {fy:g} in {matrix} must be above zero'
+            )
+        if max(fx / fy, fy / fx) > MAX_PIXEL_ASPECT:
+            raise CameraError(
+                'bad_intrinsics',
+                f'fx = {fx:g} and fy = {fy:g} in {matrix} are not of one lens: one is more than '
+                f'{MAX_PIXEL_ASPECT:g} times the other',
+            )
+        if not MIN_FOCAL <= min(fx / self.width, fy / self.height) <= MAX_FOCAL:
+            raise CameraError(
+                'bad_intrinsics',
+                f'fx = {fx:g} and fy = {fy:g} in {matrix} are no focal lengths of {size}: expected '
+                f'{MIN_FOCAL:g} to {MAX_FOCAL:g} times its width and height, in pixels',
+            )
+        if self.cropped:
+            return
+        margin = MAX_SHIFT if rectified else 0.0
+        for name, centre, length in (('cx', cx, self.width), ('cy', cy, self.height)):
+            if centre == 0.0 or not -margin * length <= centre <= (1.0 + margin) * length:
+                raise CameraError(
+                    'bad_intrinsics',
+                    f'{name} = {centre:g} in {matrix} is no principal point of {size}',
+                )
 
     def of_image(self) -> Calibration:
         """Return the camera at the size of its images: ROI and binning applied to K and P.
@@ -50,11 +112,8 @@ class Calibration:
             CameraError: `bad_camera_size`, `bad_calibration` (a non-finite number), `bad_roi`,
                 `bad_binning`.
         """
+        self._check_size()
         self._check_finite()
-        if self.width <= 0 or self.height <= 0:
-            raise CameraError(
-                'bad_camera_size', f'CameraInfo has no size: {self.width}x{self.height}'
-            )
         x, y, width, height = self._window()
         binning_x, binning_y = max(self.binning_x, 1), max(self.binning_y, 1)
         if binning_x > width or binning_y > height:
@@ -72,6 +131,7 @@ class Calibration:
             binning_y=0,
             roi=(0, 0, 0, 0),
             do_rectify=False,
+            cropped=self.cropped or (width, height) != (self.width, self.height),
         )
 
     def strided(self, n: int) -> Calibration:
@@ -125,6 +185,12 @@ class Calibration:
     def without_distortion(self) -> Calibration:
         """Return the same camera with an ideal lens, whatever its model."""
         return replace(self, distortion_model='', d=())
+
+    def _check_size(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise CameraError(
+                'bad_camera_size', f'CameraInfo has no size: {self.width}x{self.height}'
+            )
 
     def _check_finite(self) -> None:
         for name in ('k', 'd', 'r', 'p'):

@@ -86,19 +86,14 @@ class Camera:
             rectified: the images are rectified: P's left 3x3 and no distortion, instead of K and D.
 
         Raises:
-            CameraError: as `Calibration.of_image` and the constructor, or `camera_not_calibrated`.
+            CameraError: as `Calibration.check`, `Calibration.of_image` and the constructor.
         """
+        calibration.check(rectified=rectified)
         image = calibration.of_image()
-        m = image.p if rectified else image.k
-        if not any(m):
-            raise CameraError(
-                'camera_not_calibrated',
-                f'{"P" if rectified else "K"} is all zero: the camera is not calibrated',
-            )
+        intrinsics = image.intrinsics(rectified=rectified)
         if rectified:
-            return cls(image.width, image.height, m[0], m[5], m[2], m[6])
-        model = image.distortion_model
-        return cls(image.width, image.height, m[0], m[4], m[2], m[5], model, image.d)
+            return cls(image.width, image.height, *intrinsics)
+        return cls(image.width, image.height, *intrinsics, image.distortion_model, image.d)
 
     def check_image_size(self, width: int, height: int) -> None:
         """Refuse an image of another size than the camera's; it is never stretched.

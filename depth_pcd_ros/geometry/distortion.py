@@ -8,6 +8,7 @@ would land in the image. Both directions answer NaN there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -41,30 +42,39 @@ class Lens(Protocol):
 def lens(model: str, d: tuple[float, ...]) -> Lens | None:
     """Make the lens of a CameraInfo's distortion_model and d; None where it does not distort.
 
-    An empty d is no distortion in any model. All zeros are none in the polynomial models; in the
-    equidistant model they are the ideal fisheye lens, as in cv2.fisheye.
+    Zeros at the end of d mean nothing: drivers send more numbers than the model has. An empty d is
+    no distortion in any model. All zeros are none in the polynomial models; in the equidistant
+    model they are the ideal fisheye lens, as in cv2.fisheye.
 
     Raises:
         CameraError: `unknown_distortion_model`, `bad_distortion` (an impossible number of
             coefficients, or coefficients too large to compute with).
     """
-    if model in UNDISTORTED:
-        if any(d):
-            raise CameraError(
-                'unknown_distortion_model', f'distortion_model is {model!r} but D is {list(d)}'
-            )
+    name = re.sub('[^a-z0-9]+', '_', model.strip().lower())
+    name = ALIASES.get(name, name)
+    if name in IDEAL and not any(d):
         return None
-    if model not in LENSES:
+    if name in IDEAL:
         raise CameraError(
             'unknown_distortion_model',
-            f'distortion_model {model!r} is unknown; {", ".join(LENSES)} and empty are supported',
+            f'distortion_model is {model!r} but D is {list(d)}; {IGNORE}',
         )
-    make, lengths = LENSES[model]
-    if len(d) not in (0, *lengths):
+    if name not in LENSES:
+        hint = " (OpenCV's fisheye model is called equidistant)" if name == 'fisheye' else ''
+        raise CameraError(
+            'unknown_distortion_model',
+            f'distortion_model {model!r} is unknown; {", ".join(LENSES)} and empty are supported'
+            f'{hint}; {IGNORE}',
+        )
+    make, lengths = LENSES[name]
+    count = max((n for n in lengths if n <= len(d)), default=0)
+    if any(d[count:]) or (d and not count and make is EquidistantLens):
         raise CameraError(
             'bad_distortion',
-            f'D has {len(d)} coefficients, {model} takes {" or ".join(map(str, lengths))}',
+            f'D has {len(d)} coefficients, {model} takes {" or ".join(map(str, lengths))}: '
+            f'{list(d)}; {IGNORE}',
         )
+    d = d[:count]
     if not d or (make is PolynomialLens and not any(d)):
         return None
     with np.errstate(all='ignore'):
@@ -221,14 +231,32 @@ class EquidistantLens:
             return x * scale, y * scale
 
 
-# The names of sensor_msgs/distortion_models.hpp and their possible numbers of coefficients. Other
-# names in use, such as fisheye, stand for different models in different drivers: not guessed.
+# The names of sensor_msgs/distortion_models.hpp and their possible numbers of coefficients, in any
+# spelling of them. Other names, such as fisheye, stand for different models in different drivers.
 LENSES: dict[str, tuple[Callable[[tuple[float, ...]], Lens], tuple[int, ...]]] = {
     'plumb_bob': (PolynomialLens, (4, 5)),
-    'rational_polynomial': (PolynomialLens, (5, 8, 12, 14)),
+    'rational_polynomial': (PolynomialLens, (4, 5, 8, 12, 14)),
     'equidistant': (EquidistantLens, (4,)),
 }
-UNDISTORTED = ('', 'none')
+# Kalibr's and EuRoC's names of the first, Kalibr's and librealsense's of the last.
+ALIASES = {
+    'radtan': 'plumb_bob',
+    'radial_tangential': 'plumb_bob',
+    'equi': 'equidistant',
+    'kannala_brandt4': 'equidistant',
+}
+# Models that are ideal lenses where all their coefficients are zero; what those would mean is not
+# known here. Sources: librealsense's rs2_distortion, Isaac Sim's projection type.
+IDEAL = (
+    '',
+    'none',
+    'pinhole',
+    'perspective',
+    'brown_conrady',
+    'modified_brown_conrady',
+    'inverse_brown_conrady',
+)
+IGNORE = 'distortion: ignore takes the lens for an ideal one'
 
 
 def _close(a: Array, b: Array) -> npt.NDArray[np.bool_]:

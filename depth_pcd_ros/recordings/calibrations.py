@@ -18,16 +18,21 @@ class RecordedCalibrations:
 
     It is one with the picture's stamp, also where it was recorded a little later than the picture,
     else the newest that fits. Pictures before the first CameraInfo take that.
+
+    Args:
+        reader: the recording.
+        topic: that of the CameraInfo.
+        named: a person has named the topic, so that its frame_id does not matter.
     """
 
-    def __init__(self, reader: AnyReader, topic: str) -> None:
+    def __init__(self, reader: AnyReader, topic: str, *, named: bool = False) -> None:
         connections = [c for c in reader.connections if c.topic == topic]
         self._to_come: deque[tuple[int, Any, Calibration]] = deque()
         for connection, time_ns, raw in reader.messages(connections):
             msg: Any = reader.deserialize(raw, connection.msgtype)
             self._to_come.append((time_ns, msg.header, calibration_from_msg(msg)))
         self._own = {stamp_ns(header): (header, c) for _, header, c in self._to_come}
-        self._known = CameraInfos()
+        self._known = CameraInfos(any_frame=named)
 
     def find(self, time_ns: int, header: Any, width: int, height: int) -> Calibration:
         """The calibration of a picture; see `CameraInfos.find` for the errors."""

@@ -26,7 +26,7 @@ def of_recording(path: Path, topics: Topics, source: str, count: int) -> Iterato
     with open_recording(path) as reader:
         image_topic = find_image_topic(reader, topics.image)
         info_topic = find_camera_info_topic(reader, image_topic, topics.camera_info)
-        calibrations = RecordedCalibrations(reader, info_topic)
+        calibrations = RecordedCalibrations(reader, info_topic, named=bool(topics.camera_info))
         scale = RecordedScale(reader, source, topics.scale)
         connections = [c for c in reader.connections if c.topic == image_topic]
         step = max(1, round(sum(c.msgcount for c in connections) / count))

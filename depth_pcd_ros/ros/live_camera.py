@@ -20,7 +20,7 @@ from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import diagnostics, qos
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic, is_remapped
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
@@ -64,7 +64,9 @@ class LiveCamera:
         self._statistics = statistics
         self._since = time.monotonic()
         self._keep_all = settings.frames == 'all'
-        self._camera_infos = CameraInfos(KEPT if self._keep_all else RECENT)
+        self._camera_infos = CameraInfos(
+            KEPT if self._keep_all else RECENT, any_frame=is_remapped(node, 'camera_info')
+        )
         self._lane = worker.queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
         self._scale: ScaleState | None = None  # of the last frame
         self._scale_source = ScaleSource(node, settings)

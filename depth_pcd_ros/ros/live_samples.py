@@ -17,7 +17,7 @@ from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.ros.scale_source import ScaleSource
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic, is_remapped
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import RECENT, CameraInfos
@@ -58,7 +58,7 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
 def _spin(
     node: Any, executor: Any, settings: Settings, count: int, patience: float
 ) -> Iterator[Picture]:
-    infos = CameraInfos(RECENT)
+    infos = CameraInfos(RECENT, any_frame=is_remapped(node, 'camera_info'))
     newest: collections.deque[Any] = collections.deque(maxlen=1)
 
     def take_info(msg: Any) -> None:

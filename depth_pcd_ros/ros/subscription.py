@@ -181,6 +181,11 @@ def image_topic(node: Node, transport: str) -> tuple[type[Any], str]:
     return CompressedImage, node.resolve_topic_name('image') + '/compressed'
 
 
+def is_remapped(node: Node, topic: str) -> bool:
+    """Whether a person has named another topic for this one."""
+    return node.resolve_topic_name(topic) != node.resolve_topic_name(topic, only_expand=True)
+
+
 def _suited(policy: str, publishers: Collection[Any]) -> Any:
     """What to ask for, so that all publishers are received and nothing they offer is missed."""
     strict, lax = POLICIES[policy]

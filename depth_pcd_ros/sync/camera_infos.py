@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the calibration of an image among the CameraInfo messages received."""
+"""Find the calibration of an image among the CameraInfo messages received."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ PATIENCE = 0.05  # [s]
 class _Entry(NamedTuple):
     frame_id: str
     calibration: Calibration
-    image_size: tuple[int, int] | None  # None: unusable, to be told of when it is used
+    image_size: tuple[int, int] | None  # None: unusable, which raises when it is used
 
 
 class CameraInfos:
     """The last calibrations; safe to use from several threads.
 
+    The frame_id of a CameraInfo has to be that of the image. A slash before it does not count, and
+    an empty one contradicts nothing.
+
     Args:
         kept: how many are found by the stamp of an image.
+        any_frame: take whatever frame_id they have, as on a topic that the user has named: then the
+            size alone decides.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, *, any_frame: bool = False) -> None:
         self._kept = kept
+        self._any_frame = any_frame
         self._recent: collections.deque[_Entry] = collections.deque(maxlen=RECENT)
         self._by_stamp: dict[tuple[int, str], _Entry] = {}  # and frame_id; the oldest one first
         self._changed = threading.Condition()
@@ -47,6 +53,7 @@ class CameraInfos:
         Returns:
             Whether it differs from the last one of the same frame and image size: a zoom lens.
         """
+        frame_id = self._frame(frame_id)
         try:
             image = calibration.of_image()
             size = (image.width, image.height)
@@ -80,23 +87,24 @@ class CameraInfos:
         Raises:
             FrameError: none fits; the message compares the image with the newest one.
         """
-        image = (stamp_ns, frame_id)
+        image = (stamp_ns, self._frame(frame_id))
         fits = ((width, height), None)
         with self._changed:
-            if self._last_image in self._by_stamp:
-                self._changed.wait_for(lambda: image in self._by_stamp, PATIENCE)
+            if self._last_image is not None and self._own(self._last_image) is not None:
+                self._changed.wait_for(lambda: self._own(image) is not None, PATIENCE)
             self._last_image = image
-            own = self._by_stamp.get(image)
+            own = self._own(image)
             newest_first = list(reversed(self._recent))
         if own is not None and own.image_size in fits:
             return own.calibration
         if not newest_first:
             raise FrameError('no_camera_info', 'no CameraInfo yet')
-        of_frame = [entry for entry in newest_first if entry.frame_id == frame_id]
+        of_frame = [entry for entry in newest_first if entry.frame_id in ('', image[1])]
         if not of_frame:
             raise FrameError(
                 'frame_id_mismatch',
-                f'image in frame {frame_id!r} but CameraInfo in frame {newest_first[0].frame_id!r}',
+                f'image in frame {frame_id!r} but CameraInfo in frame '
+                f'{newest_first[0].frame_id!r}: if it is this camera all the same, name its topic',
             )
         fitting = next((entry for entry in of_frame if entry.image_size in fits), None)
         if fitting is None:
@@ -106,3 +114,10 @@ class CameraInfos:
                 f'image {width}x{height} but CameraInfo {found_width}x{found_height}',
             )
         return fitting.calibration
+
+    def _frame(self, frame_id: str) -> str:
+        return '' if self._any_frame else frame_id.removeprefix('/')
+
+    def _own(self, image: tuple[int, str]) -> _Entry | None:
+        """Return the entry of this stamp and frame_id, or of this stamp and no frame_id."""
+        return self._by_stamp.get(image) or self._by_stamp.get((image[0], ''))

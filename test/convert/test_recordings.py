@@ -258,6 +258,15 @@ def test_truncated_ros1(tmp_path, capsys):
     assert 'rosbag reindex' in capsys.readouterr().err
 
 
+def test_a_named_topic_of_another_frame(tmp_path, capsys):
+    """The CameraInfo of another frame is taken only where its topic was named."""
+    messages = [('/cam/image_raw', image(0)), ('/cam/camera_info', info(0, frame_id='body'))]
+    record(tmp_path / 'in', messages)
+    assert convert(tmp_path) == 1
+    assert "'body': if it is this camera all the same, name its topic" in capsys.readouterr().err
+    assert convert(tmp_path, '--camera-info-topic', '/cam/camera_info', '--force') == 0
+
+
 def test_without_calibration(tmp_path, capsys):
     """A recording without CameraInfo: how the intrinsics can be given is told."""
     record(tmp_path / 'in', [('/image', image(0))])

@@ -154,6 +154,23 @@ def test_rectified_output_is_what_its_camera_info_says(run_node, peer, constant_
         np.testing.assert_allclose(points[valid], expected[valid], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize('named', [False, True])
+def test_a_camera_info_of_another_frame(run_node, peer, constant_params, named):
+    """It is taken only from a topic that the user has named."""
+    topic = '/cam/info' if named else '/camera_info'
+    node = run_node(constant_params, *(('-r', f'camera_info:={topic}') if named else ()))
+    clouds = peer.subscribe('/points', PointCloud2)
+    info = camera_info('ideal')
+    info.header.frame_id = 'body'
+    peer.publisher(topic, CameraInfo).publish(info)
+    peer.show(make_image(WIDTH, HEIGHT, stamp=(1, 0)))
+    if named:
+        assert wait_until(lambda: clouds), node.log
+        assert clouds[0].header.frame_id == FRAME_ID
+    else:
+        node.wait_for('frame dropped, frame_id_mismatch')
+
+
 @pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp'])
 def test_compressed_images(run_node, peer, constant_params, extension):
     """A compressed camera: the colours are those of the decoded picture, a torn one is told."""

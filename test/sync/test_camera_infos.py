@@ -86,6 +86,32 @@ def test_what_does_not_fit_is_told():
         infos.find(1, 'lens', 64, 48)
 
 
+@pytest.mark.parametrize(
+    ('frame', 'image_frame'),
+    [('', 'camera'), ('/camera', 'camera'), ('camera', '/camera'), ('/camera', '/camera')],
+)
+def test_a_frame_that_contradicts_nothing(frame, image_frame):
+    """An empty one, and a slash before it: by stamp and by size."""
+    infos = CameraInfos()
+    infos.add(1, frame, calibration(10.0))
+    infos.add(2, frame, calibration(20.0))
+    assert infos.find(1, image_frame, 64, 48).k[0] == 10.0
+    assert infos.find(7, image_frame, 64, 48).k[0] == 20.0
+    assert not infos.add(3, frame, calibration(20.0))
+    assert infos.add(4, frame, calibration(30.0))
+
+
+def test_any_frame():
+    """On a topic that the user has named the size decides, and the stamp before it."""
+    infos = CameraInfos(any_frame=True)
+    infos.add(1, 'lens', calibration(10.0))
+    infos.add(2, 'lens', calibration(20.0))
+    assert find(infos, 1)[0] == 10.0
+    assert find(infos, 7)[0] == 20.0
+    with pytest.raises(FrameError, match='image 65x48 but CameraInfo 64x48'):
+        find(infos, 7, width=65)
+
+
 def test_an_unusable_one_is_handed_on():
     """It counts as fitting, so that the pipeline tells what is wrong with it."""
     infos = CameraInfos()
