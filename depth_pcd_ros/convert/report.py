@@ -9,7 +9,7 @@ from collections import Counter
 from tqdm import tqdm
 
 from depth_pcd_ros.convert.steps import Failure
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DepthPcdError, FrameError
 
 
 class Report:
@@ -47,7 +47,7 @@ class Report:
         error = failure.error
         cause = error.cause if isinstance(error, FrameError) else type(error).__name__
         self._failures[failure.label, cause] += 1
-        known = isinstance(error, (FrameError, ValueError, OSError))
+        known = isinstance(error, (DepthPcdError, OSError))
         reason = ' '.join(str(error).split())
         if self._failures[failure.label, cause] == 1:
             self.say(f'{failure.label}: {reason if known else f"{cause}: {reason}"}')
