@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -22,26 +23,25 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.ros.message_types import TYPES
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings
+from test.support.fake_engine import FakeEngine
 
 WIDTH, HEIGHT = 640, 480
 QOS = QoSProfile(depth=1)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class NoNetwork:
+class NoNetwork(FakeEngine):
     """Stands for a network: a wavy depth map with a step, at once."""
 
-    device, precision, focal_train = 'none', 'fp32', None
-    max_depth, input_size = 20.0, 518
-
-    def __init__(self, settings: Settings) -> None:
-        self.model = settings.model
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(model=settings.model)
         self._out: dict[tuple[int, int], np.ndarray] = {}
 
-    def infer(self, rgb: np.ndarray) -> np.ndarray:
+    def infer(self, rgb: np.ndarray, camera: Camera) -> np.ndarray:
         """The same memory each time, (H, W) float32; only the first time costs anything."""
         height, width = rgb.shape[:2]
         if (height, width) not in self._out:
@@ -50,15 +50,9 @@ class NoNetwork:
             self._out[height, width] = depth.astype(np.float32)
         return self._out[height, width]
 
-    def infer_batch(self, pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def infer_batch(self, pictures: Sequence[np.ndarray], cameras: Any) -> list[np.ndarray]:
         """As `infer`, each in memory of its own."""
-        return [self.infer(picture).copy() for picture in pictures]
-
-    def device_memory(self) -> None:
-        """There is none."""
-
-    def close(self) -> None:
-        """Nothing to free."""
+        return [self.infer(*one).copy() for one in zip(pictures, cameras, strict=True)]
 
 
 def stamp_now(header: Header) -> None:

@@ -31,7 +31,7 @@ from depth_pcd_ros.engine import create
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.photos import read_photo
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = 'depth_anything_v2_metric_hypersim_vits.pth'
@@ -60,7 +60,7 @@ def make_model(path: Path) -> None:
     """Write an official checkpoint with random weights."""
     import torch
 
-    from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
+    from depth_pcd_ros.networks.modules.depth_anything_v2 import DepthAnythingV2
 
     torch.save(DepthAnythingV2('vits', 20.0).state_dict(), path)
 
@@ -105,16 +105,16 @@ def run_official(photos: Path, out: Path, model: Path, folder: Path, shim: Path)
 
 def stages(photos: Path, model: Path, size: int, out: Path) -> dict[str, float]:
     """Median time of each stage of convert for one photo, one after another [ms]."""
-    engine = create(Settings(str(model), input_size=size))
+    engine = create(EngineSettings(str(model), input_size=size))
     times: dict[str, list[float]] = {'read': [], 'network': [], 'points and write': []}
     for path in sorted(photos.iterdir()):
         marks = [time.perf_counter()]
         rgb, _ = read_photo(path)
         marks.append(time.perf_counter())
-        depth = engine.infer(rgb)
-        marks.append(time.perf_counter())
-        height, width = depth.shape
+        height, width = rgb.shape[:2]
         camera = Camera(width, height, FOCAL, FOCAL, width / 2, height / 2)
+        depth = engine.infer(rgb, camera)
+        marks.append(time.perf_counter())
         write_ply(out / f'{path.stem}.ply', pack_points(depth, camera.ray_maps, rgb))
         marks.append(time.perf_counter())
         for name, seconds in zip(times, np.diff(marks), strict=True):

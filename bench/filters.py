@@ -11,7 +11,7 @@ import numpy as np
 from std_msgs.msg import Header
 
 from bench.measure import Row, medians
-from bench.scene import SIZES, FakeEngine, Scene, make_scene
+from bench.scene import SIZES, Scene, make_scene
 from depth_pcd_ros.cloud.filters import flying
 from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Picture
@@ -21,6 +21,7 @@ from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import Settings
+from test.support.fake_engine import FakeEngine
 
 BENT = {'distortion_model': 'plumb_bob', 'd': (-0.2, 0.05, 0.001, -0.001, 0.0)}
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -25,16 +25,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.measure import Row, medians
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine, EngineError
-from depth_pcd_ros.engine.base import BaseEngine
-from depth_pcd_ros.engine.preprocess import MEAN, STD, network_size
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.networks import depth_anything_v2
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.networks import checkpoints
+from depth_pcd_ros.networks.family import Family
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings, Settings
 from test.support import golden
 
 HEIGHT, WIDTH = 480, 640
+CAMERA = Camera(WIDTH, HEIGHT, 500.0, 500.0, 319.5, 239.5)
 SIZES = (252, 518)  # short side at the network [px]
 CPU = (('openvino', 'bf16'), ('openvino', 'fp32'), ('cpu', 'bf16'), ('cpu', 'fp32'))
 CUDA = (('cuda', 'fp16'), ('cuda', 'bf16'), ('cuda', 'fp32'))
@@ -70,20 +71,21 @@ def _times(
     rounds: int,
 ) -> list[Row]:
     """Rows for one size: host picture in, host depth out."""
-    size = network_size(HEIGHT, WIDTH, side)
+    network = checkpoints.of_settings(EngineSettings(model, input_size=side))
+    size = network.network_size(HEIGHT, WIDTH)
     on_gpu = torch.cuda.is_available()
-    official = Official(model, side, 'cuda' if on_gpu else 'cpu')
+    official = Official(network, 'cuda' if on_gpu else 'cpu')
     expected = official(rgb)
-    engines: dict[tuple[str, str], BaseEngine] = {}
+    engines: dict[tuple[str, str], Engine] = {}
     for device, precision in wanted:
         try:
             made = engine.create(
-                Settings(model, input_size=side, device=device, precision=precision)
+                EngineSettings(model, input_size=side, device=device, precision=precision)
             )
         except EngineError as err:
             print(f'network: {device} in {precision} is left out: {err}', file=sys.stderr)
             continue
-        difference = np.mean(np.abs(made.infer(rgb) - expected) / expected)
+        difference = np.mean(np.abs(made.infer(rgb, CAMERA) - expected) / expected)
         if difference > AGREEMENT[precision]:  # before anything is timed
             raise RuntimeError(f'{device} in {precision} is off by {difference:.2%} on average')
         engines[device, precision] = made
@@ -93,7 +95,7 @@ def _times(
     for (device, precision), made in engines.items():
         kind = 'cuda' if device == 'cuda' else 'cpu'
         products[kind, precision] = Product(kind, precision)
-        runs[f'{device} {precision}'] = Timed(lambda made=made: made.infer(rgb))
+        runs[f'{device} {precision}'] = Timed(lambda made=made: made.infer(rgb, CAMERA))
         if (device, precision, side) in CLOUDS:
             runs[f'cloud {device} {precision}'] = Timed(clouds_of(made, rgb))
     for (kind, precision), product in products.items():
@@ -175,15 +177,15 @@ class Timed:
 class Official:
     """The official script's way: its pre- and post-processing, the network in eager torch, fp32."""
 
-    def __init__(self, model: str, side: int, device: str) -> None:
-        self._network = depth_anything_v2.load(model).to(device)
-        self._side, self._device = side, device
+    def __init__(self, network: Family, device: str) -> None:
+        self._known, self._device = network, device
+        self._network = network.load().to(device)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Depth (H, W) m of a picture (H, W, 3) uint8."""
-        size = network_size(*rgb.shape[:2], self._side)
+        size = self._known.network_size(*rgb.shape[:2])
         resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
-        x = ((resized - MEAN) / STD).transpose(2, 0, 1)[None]
+        x = ((resized - self._known.mean) / self._known.std).transpose(2, 0, 1)[None]
         with torch.no_grad():
             tensor = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self._device)
             depth = self._network(tensor)[:, None]
@@ -221,13 +223,15 @@ import sys, time
 import json
 import numpy as np
 from depth_pcd_ros import engine
-from depth_pcd_ros.settings import Settings
-made = engine.create(Settings(sys.argv[2], device=sys.argv[3], precision=sys.argv[4]))
-made.infer(np.zeros((480, 640, 3), np.uint8))
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.settings import EngineSettings
+camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
+made = engine.create(EngineSettings(sys.argv[2], device=sys.argv[3], precision=sys.argv[4]))
+made.infer(np.zeros((480, 640, 3), np.uint8), camera)
 seconds = time.time() - float(sys.argv[1])
 busy = time.process_time()
 for _ in range(3):
-    made.infer(np.zeros((480, 640, 3), np.uint8))
+    made.infer(np.zeros((480, 640, 3), np.uint8), camera)
 status = dict(line.split(':', 1) for line in open('/proc/self/status'))
 megabytes = int(status['VmRSS'].split()[0]) * 1024 / 1e6
 print(json.dumps({'seconds': seconds, 'busy': busy, 'megabytes': megabytes}))

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the stages are measured on: a rendered room, its calibration, and a fake network's depth."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from depth_pcd_ros.engine.preprocess import Preprocessor, network_size
+from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.geometry.calibration import Calibration
 from scenes import EVALUATION_SEEDS
@@ -13,6 +14,7 @@ from scenes.edges import blurred
 from scenes.furniture import make_room
 from scenes.render import render
 from scenes.views import make_view
+from test.support.fake_engine import FakeFamily
 
 SIZES = ((640, 480), (1920, 1080))
 NETWORK_SIDE = 518  # [px]
@@ -41,31 +43,16 @@ def make_scene(width: int, height: int) -> Scene:
     return Scene(shown.rgb, depth, (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0))
 
 
-class FakeEngine:
-    """Stands for a network: hands over a depth map that was made before.
+class StoredNetwork(HostEngine):
+    """Does what an engine on the CPU does before and after a network, which hands over a depth."""
 
-    With `around` it does what an engine does before and after the network.
-    """
+    def __init__(self, depth: np.ndarray) -> None:
+        network = FakeFamily(Path(), 20.0)
+        super().__init__('stored', network, 'cpu', 'fp32')
+        self._small = upsample(depth, network.network_size(*depth.shape))[None, None]
 
-    model, device, precision, focal_train = 'fake', 'cpu', 'fp32', None
-    max_depth, input_size = 20.0, NETWORK_SIDE
+    def _infer(self, x: np.ndarray) -> np.ndarray:
+        return self._small
 
-    def __init__(self, depth: np.ndarray, around: bool = False) -> None:
-        height, width = depth.shape
-        self._size = network_size(height, width, NETWORK_SIDE)
-        self._depth = depth
-        self._small = upsample(depth, self._size)
-        self._preprocess = Preprocessor()
-        self._around = around
-        self._out = np.empty_like(depth)
-
-    def infer(self, rgb: np.ndarray) -> np.ndarray:
-        """The depth map, in memory that the caller may change."""
-        if self._around:
-            self._preprocess(rgb, self._size)
-            return upsample(self._small, self._depth.shape, self._out)
-        np.copyto(self._out, self._depth)
-        return self._out
-
-    def close(self) -> None:
-        """Nothing to free."""
+    def _free(self) -> None:
+        """Nothing."""

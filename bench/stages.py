@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,21 +25,22 @@ from std_msgs.msg import Header
 from torch.nn import functional as F
 
 from bench.measure import Row, medians
-from bench.scene import NETWORK_SIDE, SIZES, FakeEngine, Scene, make_scene
+from bench.scene import NETWORK_SIDE, SIZES, Scene, StoredNetwork, make_scene
 from depth_pcd_ros.cloud import filters
 from depth_pcd_ros.cloud.unproject import pack_points
-from depth_pcd_ros.engine.preprocess import MEAN, STD, Preprocessor, network_size
 from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import rgb_from_msg
 from depth_pcd_ros.messages.encode import cloud_message, depth_image_message, image_message
+from depth_pcd_ros.networks.family import Family
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.show.colorize import colorize
 from scenes.isolation import isolate
+from test.support.fake_engine import FakeFamily
 
 # By stage: at 640x480, and at 1920x1080, what is required and aimed at; [ms] where nothing is
 # measured beside it, else the ratio.
@@ -61,7 +63,9 @@ def measure(repetitions: int) -> list[Row]:
 def official_preprocess(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The official code's steps (util/transform.py), in its types."""
     resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(((resized - MEAN) / STD).transpose(2, 0, 1)[None], np.float32)
+    return np.ascontiguousarray(
+        ((resized - Family.mean) / Family.std).transpose(2, 0, 1)[None], np.float32
+    )
 
 
 def official_points(depth: np.ndarray, rgb: np.ndarray, focal: float) -> np.ndarray:
@@ -118,8 +122,10 @@ class Stages:
         height, width = depth.shape
         calibration = scene.calibration()
         camera = Camera.from_calibration(calibration)
-        size = network_size(height, width, NETWORK_SIDE)
-        preprocessor, small, memory = Preprocessor(), upsample(depth, size), Buffer()
+        network = FakeFamily(Path(), 20.0, NETWORK_SIDE)
+        size = network.network_size(height, width)
+        entering = np.empty((3, *size), np.float32)
+        small, memory = upsample(depth, size), Buffer()
         header = Header()
         bgr = np.ascontiguousarray(self.rgb[..., ::-1])
         arriving = image_message(TYPES, bgr, 'bgr8', header)
@@ -127,7 +133,7 @@ class Stages:
         points = memory.array((height, width, 4), np.float32)
         image_memory, color_memory, cloud_memory = Buffer(), Buffer(), Buffer()
         tensor = torch.from_numpy(small)[None, None]
-        pipeline = Pipeline(FakeEngine(depth, around=True), Settings())
+        pipeline = Pipeline(StoredNetwork(depth), Settings())
 
         def edges() -> None:
             filters.drop(kept, filters.flying(kept, camera, 88.0))
@@ -146,7 +152,7 @@ class Stages:
         self.runs: dict[str, tuple[Callable[[], Any], int, dict[str, Callable[[], Any] | None]]] = {
             'convert bgr8': (lambda: rgb_from_msg(arriving), self.rgb.nbytes, {}),
             'preprocess': (
-                lambda: preprocessor(self.rgb, size),
+                lambda: network.enter(self.rgb, entering),
                 12 * size[0] * size[1],
                 {'official': lambda: official_preprocess(self.rgb, size)},
             ),

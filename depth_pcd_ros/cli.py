@@ -13,7 +13,7 @@ from pathlib import Path
 from depth_pcd_ros import __version__
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
-from depth_pcd_ros.networks.checkpoints import MODELS, CheckpointError, resolve
+from depth_pcd_ros.networks.models import MODELS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
+
     try:
         checkpoint = resolve(args.model)
     except CheckpointError as err:

@@ -106,7 +106,7 @@ class Pipeline:
         view = self._view_of(picture.calibration, settings)
         rgb = view.rgb(picture.rgb)
         start = time.perf_counter()
-        depth = self.engine.infer(rgb)
+        depth = self.engine.infer(rgb, view.camera)
         return Estimate(picture, view, rgb, depth, settings, time.perf_counter() - start)
 
     def process_batch(self, pictures: Sequence[Picture]) -> list[Frame]:
@@ -119,7 +119,7 @@ class Pipeline:
         views = [self._view_of(picture.calibration, settings) for picture in pictures]
         seen = [view.rgb(picture.rgb) for view, picture in zip(views, pictures, strict=True)]
         start = time.perf_counter()
-        depths = self.engine.infer_batch(seen)
+        depths = self.engine.infer_batch(seen, [view.camera for view in views])
         network_time = (time.perf_counter() - start) / len(views)
         return [
             self.finish(Estimate(picture, view, rgb, depth, settings, network_time))
@@ -131,17 +131,17 @@ class Pipeline:
         picture, view, rgb, depth, settings, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
-        scale = settings.depth_scale * self._focal_correction(camera)
-        if scale != 1.0:
-            depth *= np.float32(scale)
-        max_range = farthest = settings.max_range or self.engine.max_depth * scale
+        if settings.depth_scale != 1.0:
+            depth *= np.float32(settings.depth_scale)
+        end = self.engine.farthest(camera) * settings.depth_scale
+        max_range = farthest = settings.max_range or end
         true_scale = self._true_scale.correct(
             depth,
             camera,
             header=picture.header,
             evidence=picture.evidence,
             settings=settings,
-            max_depth=self.engine.max_depth * scale,
+            max_depth=end,
         )
         if true_scale is not None and not settings.max_range:
             farthest = true_scale.apply(farthest)  # nothing that the network gives is cut
@@ -189,14 +189,6 @@ class Pipeline:
 
     def _view_of(self, calibration: Calibration, settings: Settings) -> _View:
         return self._view(calibration, settings.rectified, settings.distortion, settings.stride)
-
-    def _focal_correction(self, camera: Camera) -> float:
-        """Ratio of the focal length at the network to that of its training data, or 1."""
-        if not self.settings.focal_correction or self.engine.focal_train is None:
-            return 1.0
-        short_side = min(camera.width, camera.height)
-        focal_net = camera.fy * self.engine.input_size / short_side
-        return float(focal_net / self.engine.focal_train)
 
 
 def _view(calibration: Calibration, rectified: bool, distortion: str, stride: int) -> _View:

@@ -14,7 +14,7 @@ from typing import Any
 
 from depth_pcd_ros.option import Option, SettingsError, check, option
 
-__all__ = ['OPTIONS', 'Option', 'Settings', 'SettingsError']
+__all__ = ['OPTIONS', 'EngineSettings', 'Option', 'Settings', 'SettingsError']
 
 NORM_TOLERANCE = 1e-2  # of the length of a quaternion
 
@@ -261,6 +261,24 @@ class Settings:
             for name, value in changes.items()
         }
         return dataclasses.replace(self, **values)
+
+    @property
+    def engine(self) -> EngineSettings:
+        """Those of them that make an engine."""
+        names = (field.name for field in dataclasses.fields(EngineSettings))
+        return EngineSettings(**{name: getattr(self, name) for name in names})
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSettings:
+    """What an engine is made from; each as in `Settings`."""
+
+    model: str = Settings.model
+    max_depth: float = Settings.max_depth
+    input_size: int = Settings.input_size
+    device: str = Settings.device
+    precision: str = Settings.precision
+    focal_correction: bool = Settings.focal_correction
 
 
 OPTIONS: dict[str, Option] = {

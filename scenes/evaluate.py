@@ -15,29 +15,37 @@ from tqdm import tqdm
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.evaluate.metrics import Metrics, compare, mean
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.settings import EngineSettings
 from scenes import EVALUATION_SEEDS
-from scenes.pool import picture
+from scenes.furniture import make_room
+from scenes.pool import HEIGHT, WIDTH
+from scenes.render import render
+from scenes.views import make_view
 
 
 def on_rooms(network: engine.Engine, count: int) -> Metrics:
     """Metrics on the first rooms of the evaluation seeds, at 640x480."""
     results = []
     for seed in tqdm(EVALUATION_SEEDS[:count], desc='rooms', unit='room', mininterval=1):
-        shown = picture(seed)
-        results.append(compare(network.infer(shown.rgb), shown.depth))
+        room = make_room(seed)
+        view = make_view(room, seed, WIDTH, HEIGHT)
+        shown = render(room, view)
+        camera = Camera(WIDTH, HEIGHT, *view.intrinsics())
+        results.append(compare(network.infer(shown.rgb, camera), shown.depth))
     return mean(results)
 
 
 def on_frame(network: engine.Engine, folder: Path) -> Metrics:
-    """Metrics on an RGB-D frame: rgb.png, depth.png and intrinsics.json with `depth_scale`."""
+    """Metrics on an RGB-D frame: rgb.png, depth.png and intrinsics.json of its camera."""
     rgb = cv2.imread(str(folder / 'rgb.png'), cv2.IMREAD_COLOR)
     depth = cv2.imread(str(folder / 'depth.png'), cv2.IMREAD_UNCHANGED)
     if rgb is None or depth is None:
         raise FileNotFoundError(f'{folder}: rgb.png and depth.png are needed')
-    scale = json.loads((folder / 'intrinsics.json').read_text())['depth_scale']
+    known = json.loads((folder / 'intrinsics.json').read_text())
+    camera = Camera(*rgb.shape[1::-1], *(known[name] for name in ('fx', 'fy', 'cx', 'cy')))
     rgb = np.ascontiguousarray(rgb[..., ::-1])
-    return compare(network.infer(rgb), depth / scale)
+    return compare(network.infer(rgb, camera), depth / known['depth_scale'])
 
 
 def on_motorcycle(network: engine.Engine) -> Metrics:
@@ -47,7 +55,8 @@ def on_motorcycle(network: engine.Engine) -> Metrics:
     rgb, _, disparity = stereo_motorcycle()
     known = np.isfinite(disparity) & (disparity > 0)
     truth = np.where(known, 994.978 * 0.193001 / (np.where(known, disparity, 1) + 31.086), 0)
-    return compare(network.infer(rgb), truth)
+    camera = Camera(*rgb.shape[1::-1], 994.978, 994.978, 311.193, 254.877)
+    return compare(network.infer(rgb, camera), truth)
 
 
 def row(name: str, metrics: Metrics) -> str:
@@ -68,7 +77,7 @@ def main() -> None:
         help='folders of real RGB-D frames, reported too, as is the motorcycle of scikit-image',
     )
     args = parser.parse_args()
-    network = engine.create(Settings(args.model, device=args.device))
+    network = engine.create(EngineSettings(args.model, device=args.device))
     lines = [row(f'{args.rooms} rooms', on_rooms(network, args.rooms))]
     if args.rgbd:
         folders = sorted(path.parent for path in args.rgbd.glob('*/intrinsics.json'))

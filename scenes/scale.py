@@ -18,7 +18,7 @@ from tqdm import tqdm
 from depth_pcd_ros import engine
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.stage import ScaleStage
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings, Settings
 from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
 from scenes import EVALUATION_SEEDS
 from scenes.edges import blurred
@@ -198,7 +198,7 @@ def on_drives(count: int, network: engine.Engine | None) -> list[Run]:
             factors = noise.step(1 / RATE)
             truth, depths = render_depth(room, view), {}
             if network and i % MODEL_EVERY == 0:
-                depths[network.model] = network.infer(render(room, view).rgb)
+                depths[network.model] = network.infer(render(room, view).rgb, camera)
             for kind in KINDS:
                 factor = constant
                 if kind.drifts:
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument('--drives', type=int, default=20)
     parser.add_argument('--model', default='demo', help='"" for none')
     args = parser.parse_args()
-    network = engine.create(Settings(args.model)) if args.model else None
+    network = engine.create(EngineSettings(args.model)) if args.model else None
     runs = on_drives(args.drives, network)
     names = list(dict.fromkeys(run.key[0] for run in runs))
     print('median error [%] after 1 s: mean over drives (worst drive), largest change in a frame')

@@ -3,7 +3,8 @@
 
 Reproducible from its seed, and resumed from its last checkpoint when started again with the same
 folder. Each validation that is the best so far exports the averaged weights (EMA) for
-`depth_pcd_ros.networks.demo.load`. A CPU that is shared does better with OMP_WAIT_POLICY=PASSIVE.
+`depth_pcd_ros.networks.modules.demo.load`. A CPU that is shared does better with
+OMP_WAIT_POLICY=PASSIVE.
 """
 
 import argparse
@@ -23,12 +24,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from depth_pcd_ros.evaluate.metrics import Metrics, compare, mean
-from depth_pcd_ros.networks.demo import INPUT_SIZE, NAME, DemoNetwork
+from depth_pcd_ros.networks.demo import NETWORK, Demo
+from depth_pcd_ros.networks.modules.demo import DemoNetwork
 from scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from scenes.pool import HEIGHT, WIDTH, Pool
 
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet
-STD = np.array([0.229, 0.224, 0.225], np.float32)
+MEAN, STD = np.array(Demo.mean, np.float32), np.array(Demo.std, np.float32)
+INPUT_SIZE = Demo.own_input_size
 HELD_OUT = 100  # pictures to validate on
 Pictures = Sequence[tuple[np.ndarray, np.ndarray]]  # of (H, W, 3) uint8 and (H, W) m
 NET_WIDTH, NET_HEIGHT = INPUT_SIZE * WIDTH // HEIGHT, INPUT_SIZE
@@ -126,7 +128,7 @@ def export(network: nn.Module, path: Path, step: int, figures: Metrics) -> None:
         for key, value in network.state_dict().items()
     }
     about = {
-        'network': NAME,
+        'network': NETWORK,
         'step': str(step),
         'validation_abs_rel': f'{figures.abs_rel:.4f}',
         'licence': 'Apache-2.0',

@@ -19,6 +19,7 @@ from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
+from test.support.fake_engine import FakeEngine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / 'docs' / 'navigation.md').read_text()
@@ -85,20 +86,6 @@ def _within_heights(points, source):
     """What ObservationBuffer keeps: a comparison with NaN is false."""
     z = points[:, 2]
     return points[(z >= source['min_obstacle_height']) & (z <= source['max_obstacle_height'])]
-
-
-class FakeEngine:
-    """Stands for a network that is right."""
-
-    model, device, precision = 'fake', 'cpu', 'fp32'
-    max_depth, input_size, focal_train = 20.0, 518, None
-
-    def __init__(self, depth):
-        self.depth = depth
-
-    def infer(self, rgb):
-        """Return the depth of the scene."""
-        return self.depth.copy()
 
 
 def odom_from_optical(height, pitch=10.0):

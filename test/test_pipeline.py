@@ -11,6 +11,7 @@ from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
+from test.support.fake_engine import FakeEngine
 
 WIDTH, HEIGHT = 12, 8
 FX, FY, CX, CY = 600.0, 500.0, 5.0, 3.5
@@ -23,25 +24,6 @@ BENT = dataclasses.replace(
 )
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 PICTURE = Picture(RGB, CALIBRATION)
-
-
-class FakeEngine:
-    """Stands for a network: gives the depth it was made with, whatever the picture."""
-
-    model, device, precision = 'fake', 'cpu', 'fp32'
-    max_depth, input_size = 20.0, 518
-    focal_train = 400.0
-
-    def __init__(self, depth):
-        self.depth = np.broadcast_to(np.asarray(depth, np.float32), (HEIGHT, WIDTH))
-
-    def infer(self, rgb):
-        """Return the depth."""
-        assert rgb.shape == (HEIGHT, WIDTH, 3)
-        return self.depth.copy()
-
-    def close(self):
-        """Nothing to free."""
 
 
 def pipeline(depth=2.0, **settings):
@@ -73,12 +55,6 @@ def test_without_a_maximum_nothing_of_the_model_is_cut():
     for scale in (0.5, 1.0, 3.0):
         out = pipeline(20.0, depth_scale=scale).process(PICTURE).depth
         assert np.isfinite(out).all()
-
-
-def test_focal_correction_by_hand():
-    """f_net = 500 x 518 / 8 = 32375 px; by 400 px of the training data that is 80.9375."""
-    out = pipeline(0.1, focal_correction=True).process(PICTURE).depth
-    np.testing.assert_allclose(out, 8.09375, rtol=1e-6)
 
 
 def test_stride():

@@ -17,6 +17,7 @@ from scenes.render import View, distance_to_surface, render, render_depth
 from scenes.rooms import BOX, CYLINDER, SPHERE, Room
 from scenes.textures import PLAIN, TILES, material
 from scenes.views import floor_share, make_view, rotation
+from test.support.fake_engine import FakeEngine
 
 WHITE = np.full(3, 0.8)
 
@@ -276,13 +277,10 @@ def test_drive_is_smooth_and_touches_nothing():
         assert distance_to_surface(room, view, np.zeros(3)) > 0.3
 
 
-class _TwoMetres:
-    """Stands for an engine, so that the expected figures are known: everything is 2 m away."""
-
-    def infer(self, rgb: np.ndarray) -> np.ndarray:
-        """Depth of a picture whose first pixel is red."""
-        np.testing.assert_array_equal(rgb[0, 0], [255, 0, 0])
-        return np.full(rgb.shape[:2], 2, np.float32)
+def _two_metres(rgb: np.ndarray) -> float:
+    """The depth of a picture whose first pixel is red."""
+    np.testing.assert_array_equal(rgb[0, 0], [255, 0, 0])
+    return 2.0
 
 
 def test_evaluation_reads_a_real_frame(tmp_path):
@@ -293,9 +291,11 @@ def test_evaluation_reads_a_real_frame(tmp_path):
     depth[:, :3] = 0
     cv2.imwrite(str(tmp_path / 'rgb.png'), rgb)
     cv2.imwrite(str(tmp_path / 'depth.png'), depth)
-    (tmp_path / 'intrinsics.json').write_text('{"fx": 5, "depth_scale": 5000.0}')
-    found = evaluate.on_frame(_TwoMetres(), tmp_path)
+    (tmp_path / 'intrinsics.json').write_text(
+        '{"fx": 5, "fy": 5, "cx": 3, "cy": 2, "depth_scale": 5000}'
+    )
+    found = evaluate.on_frame(FakeEngine(_two_metres), tmp_path)
     assert (found.abs_rel, found.delta1, found.rmse) == (1.0, 0.0, 1.0)
     (tmp_path / 'rgb.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'rgb\.png and depth\.png are needed'):
-        evaluate.on_frame(_TwoMetres(), tmp_path)
+        evaluate.on_frame(FakeEngine(_two_metres), tmp_path)

@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
         _check(args)
         measure = _by_distance(args) if args.distance is not None else _by_source(settings)
-        engine = create(settings)
+        engine = create(settings.engine)
     except (SettingsError, UsageError, CheckpointError, EngineError) as err:
         return _fail(err, 2)
     try:

@@ -21,7 +21,7 @@ from depth_pcd_ros.convert.jobs import (
     picture_size,
 )
 from depth_pcd_ros.convert.manifest import Manifest
-from depth_pcd_ros.convert.options import BATCH_ON_GPU, SETTINGS
+from depth_pcd_ros.convert.options import SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
         )
         jobs = [_job(source, request) for source in sources]
         _check_existing(jobs, sources, manifest, args)
-        engine = create(settings)
+        engine = create(settings.engine)
         _make_folder(args.out)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
         if _is_interrupt(err):
@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
         print(f'depth-pcd convert: {err}', file=sys.stderr)
         return 2
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
-    batch = args.batch or (BATCH_ON_GPU if engine.device.startswith('cuda') else 1)
+    batch = args.batch or engine.batch
     with closing(engine):
         run(jobs, Pipeline(engine, settings), report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0

@@ -19,8 +19,6 @@ FORMATS = {
     'las': 'LAS, valid points only (needs the Python package laspy)',
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
-# Enough to keep a large GPU busy with the small network; ones that do not fit go one by one.
-BATCH_ON_GPU = 4
 # Those of the node that make sense here; the rest is about topics.
 SETTINGS = tuple(name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart'))
 
@@ -54,8 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_batch,
         default=0,
         metavar='N',
-        help='pictures of one size that the network runs on at once (default: 0, which is '
-        f'{BATCH_ON_GPU} on CUDA and 1 elsewhere)',
+        help='pictures of one size that the network runs on at once (default: 0, as many as the '
+        'device gains from: 4 on CUDA, 1 elsewhere)',
     )
 
     camera = parser.add_argument_group('intrinsics, one of these ways')

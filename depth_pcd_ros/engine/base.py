@@ -1,65 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engines have in common: checks before and after what each does in its own way."""
+"""What every engine is: a network on a device, from pictures and their cameras to metres."""
 
 from __future__ import annotations
 
 import abc
+import threading
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.engine.checks import check_finite, check_pictures
-from depth_pcd_ros.engine.preprocess import network_size
+from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.networks.family import Family
+
+Pictures = Sequence[npt.NDArray[np.uint8]]
+Floats = npt.NDArray[np.float32]
 
 
-class BaseEngine(Engine):
-    """A network on a device."""
+class EngineError(DepthPcdError):
+    """An engine cannot be made as asked; the message says what is possible."""
 
-    _closed = False
 
-    def infer(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Estimate the depth of a picture; see `Engine.infer`.
+class Engine(abc.ABC):
+    """A network on a device. Any thread may call it; pictures enter the network one after another.
+
+    Attributes:
+        model: name or path of the model, as asked for.
+        network: what is known of it.
+        device: where it runs: `cpu`, `cuda:0`, `openvino:CPU`, ...
+        precision: `fp32`, `fp16` or `bf16`.
+        max_depth: depth at which the output ends [m]; inf: nowhere. See `farthest`.
+        input_size: side of the picture at the network [px], as its family reads it.
+        batch: how many pictures at once the device gains from.
+    """
+
+    batch: ClassVar[int] = 1
+
+    def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
+        self.model = model
+        self.network = network
+        self.device = device
+        self.precision = precision
+        self.max_depth = network.max_depth
+        self.input_size = network.input_size
+        self._lock = threading.Lock()  # held while the network runs and while it is freed
+        self._closed = False
+
+    def infer(self, rgb: npt.NDArray[np.uint8], camera: Camera) -> Floats:
+        """Estimate the depth of a picture.
+
+        Args:
+            rgb: (H, W, 3) uint8, RGB, any strides.
+            camera: of exactly this picture.
+
+        Returns:
+            (H, W) float32, contiguous, depth along z [m], NaN where the network knows that there is
+            none (sky); the caller's own.
 
         Raises:
+            ValueError: `rgb` has another shape or type.
+            CameraError: the camera has another size.
             FrameError: `aspect_ratio` for a picture more than 20 times as long as wide,
                 `network_not_finite` where the network gives NaN, `out_of_memory` where the device
                 has no room; what is held in reserve is given back then.
+            RuntimeError: the engine is closed.
         """
-        return self.infer_batch([rgb])[0]
+        return self.infer_batch([rgb], [camera])[0]
 
-    def infer_batch(
-        self, pictures: Sequence[npt.NDArray[np.uint8]]
-    ) -> list[npt.NDArray[np.float32]]:
-        """Estimate the depth of pictures of one size; see `Engine.infer_batch` and `infer`."""
-        if self._closed:
-            raise RuntimeError('the engine is closed')
+    def infer_batch(self, pictures: Pictures, cameras: Sequence[Camera]) -> list[Floats]:
+        """Estimate the depth of pictures of one size at once; otherwise as `infer`.
+
+        Args:
+            pictures: each (H, W, 3) uint8, RGB, any strides.
+            cameras: of each.
+
+        Returns:
+            For each picture what `infer` gives, to 1e-4 of the depth in fp32.
+
+        Raises:
+            ValueError: as `infer`, or the sizes differ.
+            FrameError: as `infer`, for one of them, or there is no room for so many at once; one
+                by one, the others may succeed.
+        """
         if not pictures:
             return []
         height, width = check_pictures(pictures)
-        depth = self._depth(pictures, network_size(height, width, self.input_size))
-        check_finite(depth, self.precision)
-        return list(depth)
+        for camera in cameras:
+            camera.check_image_size(width, height)
+        size = self.network.network_size(height, width)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError('the engine is closed')
+            maps = self._run(pictures, size)
+        check_finite(maps, self.precision)
+        return [
+            self.network.metres(of_picture, camera)
+            for of_picture, camera in zip(maps, cameras, strict=True)
+        ]
+
+    def farthest(self, camera: Camera) -> float:
+        """Return the depth at which the output ends for pictures of this camera [m], or inf."""
+        return self.network.farthest(camera)
 
     def device_memory(self) -> int | None:
-        """See `Engine.device_memory`."""
+        """Return what this process holds of the device's own memory [bytes]; None on a CPU."""
         return None
 
     def close(self) -> None:
-        """Free the memory of the network."""
-        if not self._closed:
-            self._closed = True
-            self._free()
+        """Free the memory once no picture is in the network. May be called again.
+
+        The engine cannot be used any more.
+        """
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._free()
 
     @abc.abstractmethod
-    def _depth(
-        self, pictures: Sequence[npt.NDArray[np.uint8]], size: tuple[int, int]
-    ) -> npt.NDArray[np.float32]:
-        """Run the network on pictures of one size, (H, W, 3) each, scaled to `size` for it.
+    def _run(self, pictures: Pictures, size: tuple[int, int]) -> Floats:
+        """Run the network on pictures of one size, (H, W, 3) each, that enter it at `size`.
 
         Returns:
-            (N, H, W) m, in memory of its own.
+            (N, C, H, W) float32: what it gives, resized to the pictures, in memory of its own.
         """
 
     @abc.abstractmethod

@@ -22,31 +22,23 @@ import zlib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from depth_pcd_ros import __version__
-from depth_pcd_ros.engine import EngineError, export
-from depth_pcd_ros.networks.checkpoints import Checkpoint, CheckpointError, sha256
+from depth_pcd_ros.engine import export
+from depth_pcd_ros.engine.base import EngineError
+from depth_pcd_ros.networks.checkpoints import sha256
+from depth_pcd_ros.networks.family import CheckpointError, Family
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 FOLDER_VARIABLE = 'DEPTH_PCD_ROS_CACHE'
 MAX_ENTRIES = 8  # the ones used last stay
-# The rooms whose code turns a checkpoint into a network.
-SOURCES = ('networks', 'engine')
+# The code that turns a checkpoint into a converted network.
+SOURCES = ('networks', 'engine/export.py', 'engine/openvino')
 
 log = logging.getLogger(__name__)
-
-
-class Network(NamedTuple):
-    """A converted network.
-
-    Attributes:
-        path: the file for OpenVINO's read_model, with its weights beside it.
-        max_depth, input_size: see `depth_pcd_ros.engine.Engine`.
-    """
-
-    path: Path
-    max_depth: float
-    input_size: int
 
 
 class _DamagedError(OSError):
@@ -65,24 +57,26 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
-def converted(checkpoint: Checkpoint, weights: str) -> Iterator[Network]:
-    """Have a converted network while its files are read; it is made if it is not there.
+def converted(network: Family, weights: str) -> Iterator[Path]:
+    """Yield the file of the converted network, converting it first if it is not cached.
+
+    It is OpenVINO's XML, with the weights beside it, and may be read until the context ends.
 
     Where the folder cannot be written to, the network is converted each time, which is told.
 
     Args:
-        checkpoint: of which network.
+        network: which one.
         weights: `fp32` or `fp16`, how they are stored.
 
     Raises:
         CheckpointError: the checkpoint is not what it should be.
         EngineError: there is no torch to convert it, or no room anywhere.
     """
-    entry = folder() / _key(checkpoint, weights)
+    entry = folder() / _key(network, weights)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(folder()))
-            network = _found(entry) or _made(checkpoint, weights, entry)
+            path = _found(entry) or _made(network, weights, entry)
             _prune(folder(), keep=entry)
         except OSError as err:
             log.warning(
@@ -92,29 +86,44 @@ def converted(checkpoint: Checkpoint, weights: str) -> Iterator[Network]:
             )
             temporary = Path(stack.enter_context(_somewhere()))
             try:
-                network = _made(checkpoint, weights, temporary / entry.name)
+                path = _made(network, weights, temporary / entry.name)
             except OSError as again:
                 raise EngineError(
                     f'there is no room for the converted network, neither in {folder()} nor in '
                     f'{temporary} ({again.strerror or again}); {FOLDER_VARIABLE} names another '
                     'folder, and the device cpu needs none'
                 ) from again
-        yield network
+        yield path
 
 
-def _key(checkpoint: Checkpoint, weights: str) -> str:
+def _key(network: Family, weights: str) -> str:
     sources = hashlib.sha256()
-    for room in SOURCES:
-        files = importlib.resources.files('depth_pcd_ros') / room
-        for file in sorted(files.iterdir(), key=lambda file: file.name):
-            if file.name.endswith('.py'):
-                sources.update(file.read_bytes())
+    package = importlib.resources.files('depth_pcd_ros')
+    for source in SOURCES:
+        for code in _code(package.joinpath(source)):
+            sources.update(code)
     parts = [
-        *(sha256(checkpoint.path), checkpoint.kind, checkpoint.max_depth, weights),
+        *(sha256(network.path), network.name, network.max_depth, weights),
         *(__version__, sources.hexdigest(), metadata.version('openvino')),
     ]
-    name = checkpoint.path.stem[:80]  # for a person who looks into the folder
+    name = network.path.stem[:80]  # for a person who looks into the folder
     return f'{name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}'
+
+
+def _code(place: Traversable) -> Iterator[bytes]:
+    """Yield the content of a module, or of all modules below a folder.
+
+    Raises:
+        EngineError: it is not there; the installation is damaged.
+    """
+    if place.is_file():
+        yield place.read_bytes()
+    elif place.is_dir():
+        for inside in sorted(place.iterdir(), key=lambda inside: inside.name):
+            if inside.is_dir() or inside.name.endswith('.py'):
+                yield from _code(inside)
+    else:
+        raise EngineError(f'{place} is missing: the installation is damaged, install it again')
 
 
 @contextlib.contextmanager
@@ -148,7 +157,7 @@ def _somewhere() -> Iterator[str]:
         yield name
 
 
-def _found(entry: Path) -> Network | None:
+def _found(entry: Path) -> Path | None:
     if not entry.exists():
         return None
     try:
@@ -159,24 +168,24 @@ def _found(entry: Path) -> Network | None:
         return None
 
 
-def _made(checkpoint: Checkpoint, weights: str, entry: Path) -> Network:
+def _made(network: Family, weights: str, entry: Path) -> Path:
     """Convert a checkpoint in another process and put the result at `entry`.
 
     Raises:
         OSError: it cannot be written.
     """
-    log.info('converting %s for OpenVINO, once ...', checkpoint.path)
-    before = sha256(checkpoint.path)
+    log.info('converting %s for OpenVINO, once ...', network.path)
+    before = sha256(network.path)
     for left in entry.parent.glob('*.part'):  # by a process that was ended
         shutil.rmtree(left)
     half = entry.with_name(f'{entry.name}.part')
     half.mkdir()
     try:
-        known = _export(checkpoint, weights, half)
-        if sha256(checkpoint.path) != before:
-            raise CheckpointError(f'{checkpoint.path} was replaced while it was read; start again')
+        _export(network, weights, half)
+        if sha256(network.path) != before:
+            raise CheckpointError(f'{network.path} was replaced while it was read; start again')
         sums = {path.name: _checksum(path) for path in half.iterdir()}
-        (half / 'entry.json').write_text(json.dumps({**known, 'files': sums}))
+        (half / 'entry.json').write_text(json.dumps({'files': sums}))
         half.rename(entry)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
@@ -184,8 +193,8 @@ def _made(checkpoint: Checkpoint, weights: str, entry: Path) -> Network:
     return _read(entry)
 
 
-def _export(checkpoint: Checkpoint, weights: str, target: Path) -> dict[str, float]:
-    arguments = (checkpoint.path, checkpoint.kind, checkpoint.max_depth, target, weights)
+def _export(network: Family, weights: str, target: Path) -> None:
+    arguments = (network.path, network.name, network.max_depth, target, weights)
     process = subprocess.Popen(
         [sys.executable, '-m', export.__name__, *map(str, arguments)],
         stdin=subprocess.PIPE,  # nothing is written: the program ends when this one does
@@ -203,27 +212,24 @@ def _export(checkpoint: Checkpoint, weights: str, target: Path) -> dict[str, flo
         raise OSError(0, said.splitlines()[-1])
     if process.returncode == export.NO_TORCH:
         raise EngineError(
-            f'converting {checkpoint.path} for OpenVINO needs torch, once ({said}); install torch, '
+            f'converting {network.path} for OpenVINO needs torch, once ({said}); install torch, '
             f'or copy {folder()} from a machine where it was converted'
         )
     if process.returncode:
         raise EngineError(
-            f'{checkpoint.path} could not be converted for OpenVINO: the converter ended with '
+            f'{network.path} could not be converted for OpenVINO: the converter ended with '
             f'{process.returncode}, see above; the device cpu does without'
         )
-    known: dict[str, float] = json.loads(said)
-    return known
 
 
-def _read(entry: Path) -> Network:
-    """Check an entry and note that it was used.
+def _read(entry: Path) -> Path:
+    """Check an entry, note that it was used, and return the file to read.
 
     Raises:
         _DamagedError: a file is missing or is not as it was written.
     """
     try:
         known = json.loads((entry / 'entry.json').read_text())
-        network = Network(entry / 'network.xml', known['max_depth'], known['input_size'])
         for name, checksum in known['files'].items():
             if _checksum(entry / name) != checksum:
                 raise _DamagedError(f'{name} is damaged')
@@ -231,7 +237,7 @@ def _read(entry: Path) -> Network:
         raise _DamagedError(f'it is damaged ({type(err).__name__}: {err})') from err
     with contextlib.suppress(OSError):  # a folder of others
         os.utime(entry)
-    return network
+    return entry / export.FILENAME
 
 
 def _checksum(path: Path) -> int:

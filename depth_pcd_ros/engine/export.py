@@ -1,62 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program of its own: converts a checkpoint for OpenVINO, so that torch never enters the node.
 
-    python -m depth_pcd_ros.engine.export CHECKPOINT KIND MAX_DEPTH FOLDER fp16|fp32
+    python -m depth_pcd_ros.engine.export CHECKPOINT FAMILY MAX_DEPTH FOLDER fp16|fp32
 
-writes network.xml and network.bin to FOLDER and prints what else an engine must know as JSON. It
-ends early when its standard input does, as it does when the process that started it is gone.
+writes network.xml and network.bin to FOLDER. It ends early when its standard input does, as it does
+when the process that started it is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
 import warnings
 from pathlib import Path
 
-from depth_pcd_ros.networks.checkpoints import Checkpoint, CheckpointError
+from depth_pcd_ros.networks.families import FAMILIES
+from depth_pcd_ros.networks.family import CheckpointError
 
+FILENAME = 'network.xml'  # with network.bin beside it
 # Exit codes: what was wrong. The message is on standard output.
 BAD_CHECKPOINT, NO_TORCH, NO_ROOM = 3, 4, 5
 
 
 def main() -> int:
     """Convert, print, return the exit code."""
-    path, kind, max_depth, folder, weights = sys.argv[1:]
+    path, family, max_depth, folder, weights = sys.argv[1:]
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        from depth_pcd_ros.networks import families
+        import torch
     except ImportError as err:
         print(err)
         return NO_TORCH
-    checkpoint = Checkpoint(path, Path(path), kind, float(max_depth), None, '')
+    known = FAMILIES[family](Path(path), float(max_depth))
     try:
-        network = families.load(checkpoint)
+        network = known.load()
     except CheckpointError as err:
         print(err)
         return BAD_CHECKPOINT
-
-    import torch
 
     from depth_pcd_ros.engine.openvino.runtime import openvino
 
     ov = openvino()
     # What depends on the size of the picture stays open: the engine fixes it, without torch.
-    side = 8 * 14
+    side = 8 * known.patch
     with torch.inference_mode(), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter('ignore')  # of the tracer, about sizes
         model = ov.convert_model(
-            network, example_input=torch.zeros(1, 3, side, side + 28), input=[-1, 3, -1, -1]
+            network,
+            example_input=torch.zeros(1, 3, side, side + 2 * known.patch),
+            input=[-1, 3, -1, -1],
         )
     try:
-        ov.save_model(model, Path(folder) / 'network.xml', compress_to_fp16=weights == 'fp16')
+        ov.save_model(model, Path(folder) / FILENAME, compress_to_fp16=weights == 'fp16')
     except (RuntimeError, OSError) as err:
         print(err)
         return NO_ROOM
-    print(json.dumps({'max_depth': network.max_depth, 'input_size': network.input_size}))
     return 0
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth networks, one module a family, and where their weights come from."""
+"""The depth networks: one module a family, the networks in torch, and where their weights are."""

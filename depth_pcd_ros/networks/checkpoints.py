@@ -5,66 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import os
 import re
 import sys
 from pathlib import Path
 
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.networks.families import FAMILIES, family_of
+from depth_pcd_ros.networks.family import CheckpointError, Family
+from depth_pcd_ros.networks.models import DEMO, HUB_FILES, MODELS
+from depth_pcd_ros.settings import EngineSettings
 
-
-class CheckpointError(DepthPcdError):
-    """A checkpoint cannot be had or is not what it should be; the message says what is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DataSet:
-    """What a metric network inherits from its training data.
-
-    Attributes:
-        max_depth: depth at which the network's output ends [m].
-        focal_train: focal length of the pictures as they entered the network, at the short side
-            518 [px].
-    """
-
-    max_depth: float
-    focal_train: float
-
-
-# By the word that official file names carry. Hypersim: 1024x768 at a focal length of 886.81 px
-# (github.com/apple/ml-hypersim). Virtual KITTI 2: 1242x375 at 725.0087 px (its intrinsic.txt).
-# Depth ranges: the README of DepthAnything/Depth-Anything-V2, metric_depth/.
-DATA_SETS = {
-    'metric_hypersim': DataSet(max_depth=20.0, focal_train=886.81 * 518 / 768),
-    'metric_vkitti': DataSet(max_depth=80.0, focal_train=725.0087 * 518 / 375),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class HubFile:
-    """Where the hub has an official checkpoint, and on what terms."""
-
-    repo: str
-    filename: str
-    licence: str
-
-
-def _hub_file(data_set: str, size: str) -> HubFile:
-    return HubFile(
-        repo=f'depth-anything/Depth-Anything-V2-Metric-{data_set}-{size.capitalize()}',
-        filename=f'depth_anything_v2_metric_{data_set.lower()}_vit{size[0]}.pth',
-        licence='Apache-2.0' if size == 'small' else 'CC-BY-NC-4.0',
-    )
-
-
-HUB_FILES = {
-    f'{place}-{size}': _hub_file(data_set, size)
-    for place, data_set in (('indoor', 'Hypersim'), ('outdoor', 'VKITTI'))
-    for size in ('small', 'base', 'large')
-}
-DEMO = 'demo'
-MODELS = (*HUB_FILES, DEMO)
+__all__ = ['Checkpoint', 'CheckpointError', 'of_settings', 'resolve', 'sha256']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,17 +25,15 @@ class Checkpoint:
     Attributes:
         name: as the user asked for it: a name of `MODELS` or a path.
         path: the file. Not resolved any further: the name of the file tells its data set.
-        kind: `depth_anything` or `demo`, the network that the weights belong to.
-        max_depth: depth at which the output ends [m]; 0: the network of the file knows.
-        focal_train: see `DataSet`; None where unknown.
+        family: the name in `FAMILIES` of the network that the weights belong to.
+        max_depth: depth at which the output ends [m].
         licence: SPDX name, '' where unknown.
     """
 
     name: str
     path: Path
-    kind: str
+    family: str
     max_depth: float
-    focal_train: float | None
     licence: str
 
     @property
@@ -94,6 +43,19 @@ class Checkpoint:
             return 'The licence of this file is not known here.'
         terms = ', which forbids commercial use' if '-NC-' in self.licence else ''
         return f'The weights are licensed under {self.licence}{terms}.'
+
+
+def of_settings(settings: EngineSettings) -> Family:
+    """Return what is known of the network that an engine is to run, with its file at hand.
+
+    Raises:
+        CheckpointError: see `resolve`.
+        SettingsError: see `Family`.
+    """
+    found = resolve(settings.model, settings.max_depth)
+    return FAMILIES[found.family](
+        found.path, found.max_depth, settings.input_size, settings.focal_correction
+    )
 
 
 def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
@@ -108,51 +70,22 @@ def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
             data set while `max_depth` is 0, or a `max_depth` that the model cannot take.
     """
     if model == DEMO:
-        if max_depth:
-            raise CheckpointError(
-                f'max_depth is {max_depth:g} m, expected 0: the range of {DEMO} is fixed'
-            )
-        return Checkpoint(DEMO, _bundled('demo.safetensors'), DEMO, 0.0, None, 'Apache-2.0')
-    path = _from_hub(model) if model in HUB_FILES else _local(model)
-    data_set = data_set_of(path)
-    official = next((file for file in HUB_FILES.values() if file.filename == path.name), None)
+        path, family, licence = _bundled('demo.safetensors'), FAMILIES[DEMO], 'Apache-2.0'
+    elif model in HUB_FILES:
+        path, file = _from_hub(model), HUB_FILES[model]
+        family, licence = FAMILIES[file.family], file.licence
+    else:
+        path = _local(model)
+        family = family_of(path)
+        known = {(file.family, file.filename): file.licence for file in HUB_FILES.values()}
+        licence = known.get((family.name, path.name), '')
     return Checkpoint(
         name=model,
         path=path,
-        kind='depth_anything',
-        max_depth=metric_max_depth(path, max_depth),
-        focal_train=data_set.focal_train if data_set else None,
-        licence=official.licence if official else '',
+        family=family.name,
+        max_depth=family.max_depth_of(path, max_depth),
+        licence=licence,
     )
-
-
-def data_set_of(path: Path) -> DataSet | None:
-    """Return the data set that the name of a checkpoint tells, or None."""
-    return next((known for word, known in DATA_SETS.items() if word in path.name), None)
-
-
-def metric_max_depth(path: Path, max_depth: float = 0.0) -> float:
-    """Return the depth at which a checkpoint's output ends [m].
-
-    The keys of a metric and of a relative-depth checkpoint are the same, so the name of the file
-    or the caller has to tell.
-
-    Raises:
-        CheckpointError: neither tells, or `max_depth` is not a depth.
-    """
-    if not math.isfinite(max_depth) or max_depth < 0:
-        raise CheckpointError(f'max_depth is {max_depth} m, expected 0 or a positive depth')
-    if max_depth:
-        return max_depth
-    data_set = data_set_of(path)
-    if data_set is None:
-        raise CheckpointError(
-            f'{path.name} does not tell whether it gives metric depth: its name has none of '
-            f'{", ".join(DATA_SETS)}, and relative-depth checkpoints (depth_anything_v2_vits.pth '
-            'and the like) have the same keys. Use a metric checkpoint, or, if this is one, set '
-            'max_depth to the depth in metres that it was trained with'
-        )
-    return data_set.max_depth
 
 
 def _local(model: str) -> Path:

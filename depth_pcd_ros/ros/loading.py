@@ -10,15 +10,17 @@ import numpy as np
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.live.worker import NetworkThread
 from depth_pcd_ros.settings import Settings
 
 WARM_UP_SHAPE = (480, 640, 3)
+WARM_UP_CAMERA = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
 PERIOD = 0.1  # [s]
 
 
 def load_engine(settings: Settings, meanwhile: Callable[[], None]) -> Engine:
-    """Load the model that the settings ask for and run it once.
+    """Load the model that the settings ask for and run it once: else the first frame would wait.
 
     Args:
         settings: model, device and so on.
@@ -31,9 +33,9 @@ def load_engine(settings: Settings, meanwhile: Callable[[], None]) -> Engine:
 
     def load() -> None:
         try:
-            result = engine.create(settings)
+            result = engine.create(settings.engine)
             try:
-                result.infer(np.zeros(WARM_UP_SHAPE, np.uint8))  # else the first frame would wait
+                result.infer(np.zeros(WARM_UP_SHAPE, np.uint8), WARM_UP_CAMERA)
             except BaseException:
                 result.close()  # its memory is wanted for the next try
                 raise

@@ -13,7 +13,8 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.recordings.store import TYPES
 
 from ..support.converting import HEIGHT, WIDTH
-from ..support.ramp import RAMP, FakeEngine, lidar
+from ..support.fake_engine import FakeEngine
+from ..support.ramp import RAMP, lidar
 from ..support.recordings import K, cameras, header, record
 
 

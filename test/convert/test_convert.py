@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command depth-pcd convert as a user runs it, on photos and videos."""
 
-import json
 import os
 import re
 import resource
-import runpy
 import struct
 import subprocess
 import sys
@@ -15,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from depth_pcd_ros.cli import main
@@ -25,6 +22,7 @@ from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.files.ply import read_ply
 from depth_pcd_ros.settings import OPTIONS, Settings
 
+from ..support import golden
 from ..support.converting import (
     CAMERA,
     DEMO,
@@ -44,17 +42,13 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize('device', ['cpu', 'auto'])
 def test_golden(tmp_path, device):
     """With the golden checkpoint, each vertex is the official depth unprojected by hand."""
-    golden = np.load(GOLDEN / 'dav2_vits_golden.npz')
-    rgb, expected = golden['rgb_0'], golden['depth_0']
-    recipe = runpy.run_path(str(GOLDEN / 'recipe.py'))['deterministic_state_dict']
-    keys = json.loads((GOLDEN / 'dav2_vits_keys.json').read_text())
-    weights = recipe({key: tuple(shape) for key, shape in keys.items()}, int(golden['seed']))
-    model = tmp_path / 'depth_anything_v2_metric_hypersim_vits.pth'
-    torch.save({key: torch.from_numpy(value) for key, value in weights.items()}, model)
+    recorded = golden.load('vits')
+    rgb, expected = recorded['rgb_0'], recorded['depth_0']
+    model = golden.official_file(tmp_path, golden.INDOOR, 0)
     Image.fromarray(rgb).save(tmp_path / 'photo.png')
 
     args = ['convert', str(tmp_path / 'photo.png'), '-o', str(tmp_path / 'out'), *CAMERA]
-    args += ['--model', str(model), '--input-size', str(golden['input_size_0'])]
+    args += ['--model', model, '--input-size', str(recorded['input_size_0'])]
     args += ['--device', device, '--precision', 'fp32']
     args += ['--edge-filter', '0', '--min-depth', '0', '--write', 'ply,npy']
     assert main(args) == 0

@@ -19,7 +19,7 @@ from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings, Settings
 
 from ..support.converting import DEMO, HEIGHT, WIDTH, convert, listed
 from ..support.converting import smooth as picture
@@ -40,7 +40,7 @@ from ..support.recordings import (
 def expected_frames(count, calibrations=None, **changes):
     """Frames and points that the pipeline makes of the pictures."""
     pipeline = Pipeline(
-        create(Settings('demo', input_size=42, device='cpu')), Settings().replace(changes)
+        create(EngineSettings('demo', input_size=42, device='cpu')), Settings().replace(changes)
     )
     for i in range(count):
         calibration = calibration_from_msg(calibrations[i] if calibrations else info(i))

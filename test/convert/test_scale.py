@@ -10,7 +10,8 @@ from depth_pcd_ros.convert import command
 from depth_pcd_ros.recordings.store import TYPES
 
 from ..support.converting import CAMERA, HEIGHT, WIDTH, convert, smooth, video
-from ..support.ramp import RAMP, FakeEngine, lidar
+from ..support.fake_engine import FakeEngine
+from ..support.ramp import RAMP, lidar
 from ..support.recordings import K, cameras, header, read, record
 
 # base_from_lidar and base_from_camera: the lidar is 0.2 m above the camera, which looks along x

@@ -14,13 +14,16 @@ import pytest
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError, cache
-from depth_pcd_ros.networks.checkpoints import Checkpoint, CheckpointError, resolve
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.networks.checkpoints import of_settings
+from depth_pcd_ros.networks.families import FAMILIES
+from depth_pcd_ros.networks.family import CheckpointError
+from depth_pcd_ros.settings import EngineSettings
+from test.support.fake_engine import seen
 
 pytest.importorskip('openvino', reason='OpenVINO is not installed')
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-DEMO = resolve('demo')
+DEMO = of_settings(EngineSettings('demo'))
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +53,8 @@ def entries(cached):
 
 def infer():
     """Depth of the demo network in OpenVINO."""
-    return engine.create(Settings('demo', device='openvino', precision='fp32')).infer(RGB)
+    made = engine.create(EngineSettings('demo', device='openvino', precision='fp32'))
+    return made.infer(*seen(RGB))
 
 
 def test_the_second_start_converts_nothing(cached, monkeypatch):
@@ -84,10 +88,10 @@ def test_a_key_is_all_that_an_entry_depends_on(tmp_path, monkeypatch):
     moved.write_bytes(b'1')
     other.write_bytes(b'2')
 
-    def key(path=one, kind='depth_anything', max_depth=20.0, weights='fp32'):
-        return cache._key(Checkpoint('x', path, kind, max_depth, None, ''), weights)
+    def key(path=one, family='depth_anything_v2', max_depth=12.0, weights='fp32'):
+        return cache._key(FAMILIES[family](path, max_depth), weights)
 
-    keys = [key(), key(other), key(kind='demo'), key(max_depth=80.0), key(weights='fp16')]
+    keys = [key(), key(other), key(family='demo'), key(max_depth=80.0), key(weights='fp16')]
     for name, value in (('__version__', '9.9.9'), ('SOURCES', ('geometry',))):
         with monkeypatch.context() as patch:
             patch.setattr(cache, name, value)
@@ -116,12 +120,10 @@ def test_a_damaged_entry_is_made_anew(cached, caplog, monkeypatch, filled, name,
     def copy(_checkpoint, _weights, target):
         for file in ('network.xml', 'network.bin'):
             shutil.copy(entries(filled)[0] / file, target)
-        return {'max_depth': 12.0, 'input_size': 168}
 
     monkeypatch.setattr(cache, '_export', copy)
-    with cache.converted(DEMO, 'fp32') as network:
-        assert network.path.is_file()
-        assert (network.max_depth, network.input_size) == (12.0, 168)
+    with cache.converted(DEMO, 'fp32') as made:
+        assert made.is_file()
     assert f'{entry}' in caplog.text
     assert 'made anew' in caplog.text
     assert path.read_bytes() == content or name == 'entry.json'
@@ -187,7 +189,7 @@ def test_a_bad_checkpoint_is_the_checkpoints_error(tmp_path, monkeypatch):
     path = tmp_path / 'broken_metric_hypersim.pth'
     path.write_bytes(b'PK\3\4 not a checkpoint')
     with pytest.raises(CheckpointError, match=f'{path} cannot be read as a checkpoint'):
-        engine.create(Settings(str(path), device='openvino'))
+        engine.create(EngineSettings(str(path), device='openvino'))
     assert entries(tmp_path / 'cache') == []
 
 
@@ -198,12 +200,31 @@ def test_a_checkpoint_replaced_while_it_is_read_is_refused(tmp_path, monkeypatch
 
     def replaced(*_):
         path.write_bytes(b'2')
-        return {}
 
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / 'cache'))
     monkeypatch.setattr(cache, '_export', replaced)
     with pytest.raises(CheckpointError, match='was replaced while it was read'):
-        engine.create(Settings(str(path), device='openvino'))
+        engine.create(EngineSettings(str(path), device='openvino'))
+
+
+def test_the_key_covers_all_code_of_the_networks(tmp_path, monkeypatch):
+    """Whatever module of theirs changes, below which folder: another key; one missing is told."""
+    package = tmp_path / 'depth_pcd_ros'
+    shutil.copytree(Path(cache.__file__).parents[1], package)
+    monkeypatch.setattr('importlib.resources.files', lambda _: package)
+    keys = {cache._key(DEMO, 'fp32')}
+    modules = [
+        *(package / 'networks').rglob('*.py'),
+        package / 'engine/export.py',
+        package / 'engine/openvino/engine.py',
+    ]
+    for module in modules:
+        module.write_text(f'{module.read_text()}\n')
+        keys.add(cache._key(DEMO, 'fp32'))
+    assert len(keys) == len(modules) + 1
+    shutil.rmtree(package / 'networks')
+    with pytest.raises(EngineError, match=r'networks is missing: the installation is damaged'):
+        cache._key(DEMO, 'fp32')
 
 
 def test_the_entries_used_last_stay(cached, monkeypatch):
@@ -220,9 +241,10 @@ def test_the_entries_used_last_stay(cached, monkeypatch):
 CONVERT = """
 import sys
 from depth_pcd_ros.engine.cache import converted
-from depth_pcd_ros.networks.checkpoints import resolve
-with converted(resolve('demo'), 'fp32') as network:
-    print(network.path.is_file())
+from depth_pcd_ros.networks.checkpoints import of_settings
+from depth_pcd_ros.settings import EngineSettings
+with converted(of_settings(EngineSettings('demo')), 'fp32') as path:
+    print(path.is_file())
 """
 
 

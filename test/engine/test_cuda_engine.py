@@ -2,6 +2,7 @@
 """The way of a picture through a GPU: what of it is plain torch, on the CPU; the rest on a GPU."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ import torch
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError, cuda_engine
-from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS, CudaEngine, Graph
+from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS, Graph
 from depth_pcd_ros.engine.device_path import DevicePath
-from depth_pcd_ros.engine.preprocess import Preprocessor, network_size
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
+from test.support.fake_engine import FakeFamily, all_seen, seen
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
@@ -35,19 +36,19 @@ class EagerGraph:
 
     full = False  # whether the device is
 
-    def __init__(self, path, shape, size, _device):
+    def __init__(self, path, shape, size, result, _device):
         if EagerGraph.full:
             try:
                 raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
             finally:
                 raise RuntimeError('the capture has failed')
-        self.path, self.shape, self.size = path, shape, size
+        self.path, self.shape, self.size, self.result = path, shape, size, result
         self.was_reset = False
 
     def __call__(self, pictures):
-        """(N, H, W) m of pictures of the shape."""
+        """(N, C, H, W) of pictures of the shape."""
         taps = self.path.taps(self.shape[1:3], self.size)
-        return self.path(torch.from_numpy(np.stack(pictures)), taps).numpy()
+        return self.path(torch.from_numpy(np.stack(pictures)), taps, self.result).numpy()
 
     def reset(self):
         """As asked for."""
@@ -58,11 +59,11 @@ class EagerGraph:
 def eager(monkeypatch):
     """Make CUDA engines that run on the CPU."""
     monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
-    monkeypatch.setattr(CudaEngine, '_checked', lambda *_: 'cpu')
+    monkeypatch.setattr(cuda_engine, '_checked', lambda _: 'cpu')
 
     def make(model='demo', input_size=0, precision='fp32'):
         return engine.create(
-            Settings(model, input_size=input_size, device='cuda', precision=precision)
+            EngineSettings(model, input_size=input_size, device='cuda', precision=precision)
         )
 
     return make
@@ -73,7 +74,7 @@ def test_the_device_path_gives_official_depth(indoor, eager, case):
     """The whole of it in fp32, on recorded pictures at 252."""
     recorded = golden.load('vits')
     side = int(recorded[f'input_size_{case}'])
-    depth = eager(indoor, side).infer(recorded[f'rgb_{case}'])
+    depth = eager(indoor, side).infer(*seen(recorded[f'rgb_{case}']))
     np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
 
 
@@ -92,19 +93,22 @@ def test_the_device_resizes_as_the_cpu_does(shape):
             return x[:, 0]
 
     rgb = RNG.integers(0, 256, (*shape, 3), np.uint8)
-    size = network_size(*shape, 252)
+    family = FakeFamily(Path(), 20.0, 252)
+    size = family.network_size(*shape)
     with torch.inference_mode():
-        path = DevicePath(Recorder())
-        depth = path(torch.from_numpy(rgb)[None], path.taps(shape, size))
-    assert depth.shape == (1, *shape)
-    np.testing.assert_allclose(entered[0].numpy(), Preprocessor()(rgb, size), rtol=0, atol=1e-5)
+        path = DevicePath(family, Recorder())
+        depth = path(torch.from_numpy(rgb)[None], path.taps(shape, size), shape)
+    assert depth.shape == (1, 1, *shape)
+    expected = np.empty((3, *size), np.float32)
+    family.enter(rgb, expected)
+    np.testing.assert_allclose(entered[0][0].numpy(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])
 def test_half_precision_agrees_on_the_mean(eager, precision):
     """Within 1 % of fp32."""
-    expected = eager().infer(RGB)
-    depth = eager(precision=precision).infer(RGB)
+    expected = eager().infer(*seen(RGB))
+    depth = eager(precision=precision).infer(*seen(RGB))
     assert depth.dtype == np.float32
     assert np.mean(np.abs(depth - expected) / expected) < 0.01
 
@@ -113,18 +117,18 @@ def test_a_batch_is_as_its_pictures_one_by_one(eager):
     """Three pictures at once, one of them a rotated view."""
     made = eager()
     pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
-    for rgb, depth in zip(pictures, made.infer_batch(pictures), strict=True):
-        np.testing.assert_allclose(depth, made.infer(rgb), rtol=1e-4)
+    for rgb, depth in zip(pictures, made.infer_batch(*all_seen(pictures)), strict=True):
+        np.testing.assert_allclose(depth, made.infer(*seen(rgb)), rtol=1e-4)
 
 
 def test_graphs_are_bounded_told_and_freed(eager, caplog):
     """Each new size is logged; the one used longest ago is freed; closing frees all."""
     caplog.set_level(logging.INFO)
     made = eager(input_size=28)
-    made.infer(RGB)
-    first = made._graphs[1, 30, 40, 3]
+    made.infer(*seen(RGB))
+    first = made._graphs[1, 30, 40, 3, 30, 40]
     for width in (50, 60, 40, 70):
-        made.infer(np.zeros((30, width, 3), np.uint8))
+        made.infer(*seen(np.zeros((30, width, 3), np.uint8)))
     assert [shape[2] for shape in made._graphs] == [60, 40, 70]
     assert len(made._graphs) == MAX_GRAPHS
     assert sum('captured the network for pictures of' in m for m in caplog.messages) == 4
@@ -133,13 +137,13 @@ def test_graphs_are_bounded_told_and_freed(eager, caplog):
     made.close()
     assert all(graph.was_reset for graph in graphs)
     with pytest.raises(RuntimeError, match='closed'):
-        made.infer(RGB)
+        made.infer(*seen(RGB))
 
 
 def test_what_a_graph_reads_is_kept(eager):
     """A recorded run must have a hold on the constants of its size, which the network lets go."""
     made = eager()
-    made.infer(RGB)
+    made.infer(*seen(RGB))
     assert [tuple(constant.shape) for constant in made._path.network.constants()] == [
         (1, 2, 168, 224)
     ]
@@ -148,15 +152,15 @@ def test_what_a_graph_reads_is_kept(eager):
 def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monkeypatch):
     """A full GPU (here a fake) costs one frame; what the other sizes held is given back."""
     made = eager(input_size=28)
-    expected = made.infer(RGB)
-    other = made._graphs[1, 30, 40, 3]
+    expected = made.infer(*seen(RGB))
+    other = made._graphs[1, 30, 40, 3, 30, 40]
     monkeypatch.setattr(EagerGraph, 'full', True)
     with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
-        made.infer(RGB[:20])
+        made.infer(*seen(RGB[:20]))
     assert caught.value.cause == 'out_of_memory'
     assert other.was_reset
     monkeypatch.setattr(EagerGraph, 'full', False)
-    np.testing.assert_array_equal(made.infer(RGB), expected)
+    np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
 
 
 def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
@@ -168,7 +172,7 @@ def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
 
     monkeypatch.setattr(EagerGraph, '__call__', gone)
     with pytest.raises(RuntimeError, match='unspecified launch failure'):
-        made.infer(RGB)
+        made.infer(*seen(RGB))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,7 @@ def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
 def test_a_device_that_is_not_there_is_refused(device, told):
     """Before any checkpoint is looked for."""
     with pytest.raises(EngineError, match=told):
-        engine.create(Settings('no such model', device=device))
+        engine.create(EngineSettings('no such model', device=device))
 
 
 @needs_cuda
@@ -189,22 +193,22 @@ def test_a_device_that_is_not_there_is_refused(device, told):
 def test_cuda_agrees_with_the_official_depth(indoor, precision, mean_error):
     """On a GPU, where auto is fp16; the first run and its repetition."""
     recorded = golden.load('vits')
-    made = engine.create(Settings(indoor, input_size=252, device='cuda', precision=precision))
+    made = engine.create(EngineSettings(indoor, input_size=252, device='cuda', precision=precision))
     assert made.device == 'cuda:0'
     expected = recorded['depth_0']
     for _ in range(2):
-        depth = made.infer(recorded['rgb_0'])
+        depth = made.infer(*seen(recorded['rgb_0']))
         assert np.mean(np.abs(depth - expected) / expected) < mean_error
 
 
 @needs_cuda
 def test_sizes_do_not_leak_on_a_gpu():
     """The memory after many sizes is that after the first few."""
-    made = engine.create(Settings('demo', device='cuda'))
+    made = engine.create(EngineSettings('demo', device='cuda'))
 
     def run(widths):
         for width in widths:
-            made.infer(np.zeros((480, width, 3), np.uint8))
+            made.infer(*seen(np.zeros((480, width, 3), np.uint8)))
         return made.device_memory()
 
     first = run(range(640, 640 + 28 * MAX_GRAPHS, 28))
@@ -215,8 +219,8 @@ def test_sizes_do_not_leak_on_a_gpu():
 @needs_cuda
 def test_depth_belongs_to_the_caller_on_a_gpu():
     """The next picture does not overwrite it."""
-    made = engine.create(Settings('demo', device='cuda'))
-    first = made.infer(RGB)
+    made = engine.create(EngineSettings('demo', device='cuda'))
+    first = made.infer(*seen(RGB))
     kept = first.copy()
-    made.infer(255 - RGB)
+    made.infer(*seen(255 - RGB))
     np.testing.assert_array_equal(first, kept)

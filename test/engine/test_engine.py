@@ -10,11 +10,12 @@ import torch
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError
-from depth_pcd_ros.engine.preprocess import network_size
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
+from depth_pcd_ros.settings import EngineSettings, SettingsError
 from test.support import golden
+from test.support.fake_engine import all_seen, seen
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
@@ -35,7 +36,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small(files):
     """An engine whose pictures are small at the network."""
-    return engine.create(Settings(files[0], input_size=56, device='cpu'))
+    return engine.create(EngineSettings(files[0], input_size=56, device='cpu'))
 
 
 @pytest.mark.parametrize('case', range(3))
@@ -44,9 +45,10 @@ def test_indoor_checkpoint_gives_official_depth(files, case):
     recorded = golden.load('vits')
     rgb, expected = recorded[f'rgb_{case}'], recorded[f'depth_{case}']
     input_size = int(recorded[f'input_size_{case}'])
-    assert network_size(*rgb.shape[:2], input_size) == tuple(recorded[f'net_hw_{case}'])
-    made = engine.create(Settings(files[0], input_size=input_size, device='cpu'))
-    depth = made.infer(rgb)
+    made = engine.create(EngineSettings(files[0], input_size=input_size, device='cpu'))
+    size = made.network.network_size(*rgb.shape[:2])
+    assert size == tuple(recorded[f'net_hw_{case}'])
+    depth = made.infer(*seen(rgb))
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, expected, rtol=0, atol=1e-3)
 
@@ -57,9 +59,9 @@ def test_outdoor_checkpoint_gives_official_depth(files, case):
     recorded = golden.load('more')
     assert (str(recorded[f'encoder_{case}']), int(recorded[f'seed_{case}'])) == ('vits', 5)
     made = engine.create(
-        Settings(files[1], input_size=int(recorded[f'input_size_{case}']), device='cpu')
+        EngineSettings(files[1], input_size=int(recorded[f'input_size_{case}']), device='cpu')
     )
-    depth = made.infer(recorded[f'rgb_{case}'])
+    depth = made.infer(*seen(recorded[f'rgb_{case}']))
     np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
 
 
@@ -67,28 +69,28 @@ def test_outdoor_checkpoint_gives_official_depth(files, case):
 def test_half_precision_agrees_on_the_mean(files, precision):
     """Within 1 % of the official depth on average."""
     recorded = golden.load('more')
-    made = engine.create(Settings(files[1], input_size=140, device='cpu', precision=precision))
-    depth, expected = made.infer(recorded['rgb_2']), recorded['depth_2']
+    made = engine.create(
+        EngineSettings(files[1], input_size=140, device='cpu', precision=precision)
+    )
+    depth, expected = made.infer(*seen(recorded['rgb_2'])), recorded['depth_2']
     assert depth.dtype == np.float32
     assert np.mean(np.abs(depth - expected) / expected) < 0.01
 
 
 def test_an_engine_tells_what_it_is(files):
     """The attributes that the pipeline and the reports read."""
-    made = engine.create(Settings(files[1], device='cpu'))
+    made = engine.create(EngineSettings(files[1], device='cpu'))
     assert (made.model, made.device, made.precision) == (files[1], 'cpu', 'fp32')
     assert (made.max_depth, made.input_size) == (80.0, 518)
-    assert made.focal_train == pytest.approx(1001.4787, abs=1e-3)
-    assert engine.create(Settings(files[1], max_depth=35.5, device='cpu')).max_depth == 35.5
+    assert engine.create(EngineSettings(files[1], max_depth=35.5, device='cpu')).max_depth == 35.5
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
 def test_the_demo_model_is_an_engine_like_any_other(precision):
     """The bundled network by its name, with a size and a range of its own."""
-    made = engine.create(Settings('demo', device='cpu', precision=precision))
+    made = engine.create(EngineSettings('demo', device='cpu', precision=precision))
     assert made.input_size % 14 == 0
-    assert made.focal_train is None
-    depth = made.infer(RGB)
+    depth = made.infer(*seen(RGB))
     assert depth.shape == (30, 40)
     assert depth.dtype == np.float32
     assert (depth > 0).all()
@@ -100,53 +102,55 @@ def test_any_view_of_a_picture_will_do(small):
     padded = np.zeros((30, 50, 3), np.uint8)
     padded[:, :40] = RGB
     for view in (padded[:, :40], RGB[..., ::-1], RGB.transpose(1, 0, 2), RGB[::-2, ::3]):
-        np.testing.assert_array_equal(small.infer(view), small.infer(view.copy(order='C')))
+        np.testing.assert_array_equal(
+            small.infer(*seen(view)), small.infer(*seen(view.copy(order='C')))
+        )
     frozen = RGB.copy()
     frozen.flags.writeable = False
-    np.testing.assert_array_equal(small.infer(frozen), small.infer(RGB))
+    np.testing.assert_array_equal(small.infer(*seen(frozen)), small.infer(*seen(RGB)))
 
 
 def test_depth_belongs_to_the_caller(small):
     """The next picture does not overwrite it, and it may be written to."""
-    first = small.infer(RGB)
+    first = small.infer(*seen(RGB))
     kept = first.copy()
-    small.infer(255 - RGB)
+    small.infer(*seen(255 - RGB))
     np.testing.assert_array_equal(first, kept)
     first[:] = 0
-    np.testing.assert_array_equal(small.infer(RGB), kept)
+    np.testing.assert_array_equal(small.infer(*seen(RGB)), kept)
 
 
 @pytest.mark.parametrize('model', ['demo', 'official'])
 def test_a_batch_is_as_its_pictures_one_by_one(small, model):
     """Three different pictures, one of them a rotated view, to 1e-4 of the depth."""
-    made = small if model == 'official' else engine.create(Settings('demo', device='cpu'))
+    made = small if model == 'official' else engine.create(EngineSettings('demo', device='cpu'))
     pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
-    together = made.infer_batch(pictures)
+    together = made.infer_batch(*all_seen(pictures))
     assert len(together) == 3
     for rgb, depth in zip(pictures, together, strict=True):
         assert depth.dtype == np.float32
-        np.testing.assert_allclose(depth, made.infer(rgb), rtol=1e-4)
+        np.testing.assert_allclose(depth, made.infer(*seen(rgb)), rtol=1e-4)
     assert np.abs(together[0] - together[1]).max() > 1e-3  # else any order would pass
 
 
 def test_no_pictures_no_depth(small):
     """An empty batch is a batch."""
-    assert small.infer_batch([]) == []
+    assert small.infer_batch(*all_seen([])) == []
 
 
 def test_a_batch_has_one_size(small):
     """Both sizes are named."""
     with pytest.raises(ValueError, match=r'\(30, 40, 3\), \(40, 30, 3\)'):
-        small.infer_batch([RGB, RGB.transpose(1, 0, 2)])
+        small.infer_batch(*all_seen([RGB, RGB.transpose(1, 0, 2)]))
 
 
 def test_another_thread_may_infer(small):
     """The node infers in a worker thread: no gradients there either."""
     results = []
-    worker = threading.Thread(target=lambda: results.append(small.infer(RGB)))
+    worker = threading.Thread(target=lambda: results.append(small.infer(*seen(RGB))))
     worker.start()
     worker.join()
-    np.testing.assert_array_equal(results[0], small.infer(RGB))
+    np.testing.assert_array_equal(results[0], small.infer(*seen(RGB)))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_another_thread_may_infer(small):
 def test_what_is_not_a_picture_is_refused(small, rgb):
     """Shape and type are named."""
     with pytest.raises(ValueError, match=r'expected \(H, W, 3\) uint8') as caught:
-        small.infer(rgb)
+        small.infer(*seen(rgb))
     assert str(rgb.shape) in str(caught.value)
     assert str(rgb.dtype) in str(caught.value)
 
@@ -172,9 +176,9 @@ def test_what_is_not_a_picture_is_refused(small, rgb):
 def test_a_sliver_is_refused_before_it_stalls_the_node(small):
     """20:1 is the limit."""
     with pytest.raises(FrameError, match='41x2 px') as caught:
-        small.infer(np.zeros((2, 41, 3), np.uint8))
+        small.infer(*seen(np.zeros((2, 41, 3), np.uint8)))
     assert caught.value.cause == 'aspect_ratio'
-    assert small.infer(np.zeros((40, 2, 3), np.uint8)).shape == (40, 2)
+    assert small.infer(*seen(np.zeros((40, 2, 3), np.uint8))).shape == (40, 2)
 
 
 def test_depth_that_is_not_finite_is_refused(tmp_path, files):
@@ -183,10 +187,10 @@ def test_depth_that_is_not_finite_is_refused(tmp_path, files):
     state['depth_head.scratch.output_conv1.bias'][3] = torch.nan
     path = tmp_path / 'nan_metric_hypersim.pth'
     torch.save(state, path)
-    made = engine.create(Settings(str(path), input_size=56, device='cpu'))
+    made = engine.create(EngineSettings(str(path), input_size=56, device='cpu'))
     path.unlink()
     with pytest.raises(FrameError, match='NaN at fp32') as caught:
-        made.infer(RGB)
+        made.infer(*seen(RGB))
     assert caught.value.cause == 'network_not_finite'
 
 
@@ -197,11 +201,11 @@ def test_only_a_gpu_has_memory_of_its_own(small):
 
 def test_a_closed_engine_says_so(files):
     """Closing twice is fine, inferring is not."""
-    made = engine.create(Settings(files[0], device='cpu'))
+    made = engine.create(EngineSettings(files[0], device='cpu'))
     made.close()
     made.close()
     with pytest.raises(RuntimeError, match='closed'):
-        made.infer(RGB)
+        made.infer(*seen(RGB))
 
 
 @pytest.mark.parametrize(
@@ -216,13 +220,13 @@ def test_a_closed_engine_says_so(files):
 def test_an_impossible_engine_is_refused(arguments, reason):
     """What was asked for and what there is, before any checkpoint is looked for."""
     with pytest.raises(EngineError, match=reason):
-        engine.create(Settings('no such model', **arguments))
+        engine.create(EngineSettings('no such model', **arguments))
 
 
 def test_no_checkpoint_no_engine():
     """The reason is the checkpoint's own."""
     with pytest.raises(checkpoints.CheckpointError, match='unknown model'):
-        engine.create(Settings('no such model', device='cpu'))
+        engine.create(EngineSettings('no such model', device='cpu'))
 
 
 @pytest.mark.parametrize(
@@ -247,11 +251,12 @@ def test_no_checkpoint_no_engine():
 )
 def test_network_size_is_the_official_one(height, width, input_size, expected):
     """The sizes of cameras, and those that fall between two."""
-    assert network_size(height, width, input_size) == expected
+    network = DepthAnythingV2(Path(golden.INDOOR), input_size=input_size)
+    assert network.network_size(height, width) == expected
 
 
-@pytest.mark.parametrize('input_size', [0, -14, 519])
+@pytest.mark.parametrize('input_size', [-14, 519])
 def test_network_size_needs_whole_patches(input_size):
     """The official rule has no meaning for others here."""
-    with pytest.raises(EngineError, match=f'input_size is {input_size} px'):
-        network_size(480, 640, input_size)
+    with pytest.raises(SettingsError, match=f'input_size is {input_size} px'):
+        DepthAnythingV2(Path(golden.INDOOR), input_size=input_size)

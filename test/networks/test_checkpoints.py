@@ -6,7 +6,6 @@ server, with the headers that the cache is built from); the real hub is out of r
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import hashlib
 import http.server
@@ -27,6 +26,8 @@ import pytest
 
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.networks.checkpoints import CheckpointError
+from depth_pcd_ros.networks.depth_anything_v2 import data_set_of
+from depth_pcd_ros.networks.models import HUB_FILES, MODELS
 
 REPO = 'depth-anything/Depth-Anything-V2-Metric-Hypersim-Small'
 FILENAME = 'depth_anything_v2_metric_hypersim_vits.pth'
@@ -150,9 +151,9 @@ def test_every_name_has_its_official_file_and_licence():
         'outdoor-base': (name + 'VKITTI-Base', file + 'vkitti_vitb.pth', nc),
         'outdoor-large': (name + 'VKITTI-Large', file + 'vkitti_vitl.pth', nc),
     }
-    found = {name: dataclasses.astuple(file) for name, file in checkpoints.HUB_FILES.items()}
+    found = {name: (file.repo, file.filename, file.licence) for name, file in HUB_FILES.items()}
     assert found == expected
-    assert list(checkpoints.MODELS) == [*expected, 'demo']
+    assert list(MODELS) == [*expected, 'demo']
 
 
 def test_downloads_once_and_then_needs_no_network(tmp_path, hub):
@@ -164,7 +165,7 @@ def test_downloads_once_and_then_needs_no_network(tmp_path, hub):
     assert Path(checkpoint['path']).read_bytes() == WEIGHTS
     assert Path(checkpoint['path']).is_relative_to(tmp_path / 'hf')
     assert checkpoint['name'] == 'indoor-small'
-    assert checkpoint['kind'] == 'depth_anything'
+    assert checkpoint['family'] == 'depth_anything_v2'
     assert checkpoint['max_depth'] == 20
     assert checkpoint['licence'] == 'Apache-2.0'
     assert hub.requests.count('GET /content') == 1
@@ -294,9 +295,9 @@ def test_the_name_of_a_local_file_tells_its_data_set(
     path = tmp_path / filename
     path.touch()
     found = checkpoints.resolve(str(path))
-    assert (found.name, found.path, found.kind) == (str(path), path, 'depth_anything')
+    assert (found.name, found.path, found.family) == (str(path), path, 'depth_anything_v2')
     assert found.max_depth == max_depth
-    assert found.focal_train == pytest.approx(focal_train, abs=1e-3)
+    assert data_set_of(path).focal_train == pytest.approx(focal_train, abs=1e-3)
     assert found.licence == licence
     assert checkpoints.resolve(str(path), max_depth=35.5).max_depth == 35.5
 
@@ -316,7 +317,7 @@ def test_a_relative_depth_name_needs_max_depth(tmp_path):
         checkpoints.resolve(str(path))
     found = checkpoints.resolve(str(path), max_depth=12)
     assert found.max_depth == 12
-    assert found.focal_train is None
+    assert data_set_of(path) is None
 
 
 def test_the_directory_does_not_tell_the_data_set(tmp_path):
@@ -371,10 +372,7 @@ def test_the_demo_takes_no_other_range():
 def test_the_bundled_model_is_found(tmp_path, package, models):
     """In a source tree and in an installation; missing, it is said where it was looked for."""
     package, models = tmp_path / package, tmp_path / models
-    (package / 'networks').mkdir(parents=True)
-    for folder in (package, package / 'networks'):
-        (folder / '__init__.py').touch()
-    shutil.copy(checkpoints.__file__, package / 'networks')
+    shutil.copytree(Path(checkpoints.__file__).parents[1], package)
     env = {'PYTHONPATH': str(package.parent)}
 
     run = client(tmp_path, '', 'demo', env=env)
@@ -387,9 +385,8 @@ def test_the_bundled_model_is_found(tmp_path, package, models):
     assert json.loads(run.stdout) == {
         'name': 'demo',
         'path': str(models / 'demo.safetensors'),
-        'kind': 'demo',
-        'max_depth': 0.0,
-        'focal_train': None,
+        'family': 'demo',
+        'max_depth': 12.0,
         'licence': 'Apache-2.0',
     }
 
@@ -404,5 +401,16 @@ def test_the_bundled_model_is_found(tmp_path, package, models):
 )
 def test_the_licence_in_a_sentence(licence, words):
     """It warns of the non-commercial ones."""
-    found = checkpoints.Checkpoint('m', Path('m.pth'), 'depth_anything', 20.0, None, licence)
+    found = checkpoints.Checkpoint('m', Path('m.pth'), 'depth_anything_v2', 20.0, licence)
     assert words in found.licence_note
+
+
+def test_a_path_is_told_by_its_keys(tmp_path):
+    """The bundled file under another name is the demo network; what nobody knows is the first."""
+    bundled = checkpoints.resolve('demo').path
+    other = shutil.copy(bundled, tmp_path / 'mine.safetensors')
+    assert checkpoints.resolve(str(other)).family == 'demo'
+    for content in (b'', b'\xff' * 100, b'\x02\0\0\0\0\0\0\0[]', b'\4\0\0\0\0\0\0\0null'):
+        (tmp_path / 'x_metric_vkitti.safetensors').write_bytes(content)
+        found = checkpoints.resolve(str(tmp_path / 'x_metric_vkitti.safetensors'))
+        assert found.family == 'depth_anything_v2'

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 import scenes
 from depth_pcd_ros.evaluate import metrics
-from depth_pcd_ros.networks import demo
-from depth_pcd_ros.networks.checkpoints import CheckpointError
-from depth_pcd_ros.networks.demo import NAME, DemoNetwork
+from depth_pcd_ros.networks.demo import MAX_DEPTH, NETWORK
+from depth_pcd_ros.networks.family import CheckpointError
+from depth_pcd_ros.networks.modules import demo
+from depth_pcd_ros.networks.modules.demo import DemoNetwork
 from scenes import train
 from scenes.pool import picture
 
@@ -33,7 +34,7 @@ def test_depth_has_the_pictures_size_and_range(network, size):
     assert depth.shape == (2, *size)
     assert depth.dtype == torch.float32
     assert depth.min() >= 0.3
-    assert depth.max() <= network.max_depth * (1 + 1e-6)
+    assert depth.max() <= MAX_DEPTH * (1 + 1e-6)
 
 
 def test_pictures_of_a_batch_do_not_mix(network):
@@ -58,7 +59,7 @@ def test_bundled_checkpoint_is_small_and_says_what_it_is():
     """At most 12 MB, its metadata names network and licence."""
     assert BUNDLED.stat().st_size <= 12e6
     with safe_open(BUNDLED, 'pt') as file:
-        assert file.metadata()['network'] == NAME
+        assert file.metadata()['network'] == NETWORK
         assert file.metadata()['licence'] == 'Apache-2.0'
 
 
@@ -83,7 +84,7 @@ def test_weights_are_stored_in_half_precision(network):
 
 
 def _saved(path: Path, tensors: dict[str, torch.Tensor], **metadata: str) -> Path:
-    save_file(tensors, path, metadata={'network': NAME, **metadata})
+    save_file(tensors, path, metadata={'network': NETWORK, **metadata})
     return path
 
 

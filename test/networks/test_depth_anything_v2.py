@@ -4,12 +4,9 @@
 `test_engine.py` compares the smallest size through the engine, from file to metres.
 """
 
-import json
 import os
 import re
-import runpy
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,26 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from depth_pcd_ros.engine.preprocess import Preprocessor
-from depth_pcd_ros.networks import depth_anything_v2
-from depth_pcd_ros.networks.checkpoints import CheckpointError
-from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
+from depth_pcd_ros.networks.family import CheckpointError, Family
+from depth_pcd_ros.networks.modules import depth_anything_v2
+from depth_pcd_ros.networks.modules.depth_anything_v2 import DepthAnythingV2
+from depth_pcd_ros.networks.preprocess import resize_normalised
+from test.support import golden
 
-GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 NAME = 'depth_anything_v2_metric_hypersim_vits.pth'
-
-
-def official_shapes(encoder):
-    """The official keys and shapes of an encoder size."""
-    keys = json.loads((GOLDEN / f'dav2_{encoder}_keys.json').read_text())
-    return {key: tuple(shape) for key, shape in keys.items()}
-
-
-def made_up_weights(encoder, seed):
-    """Weights of the golden recipe as tensors."""
-    recipe = runpy.run_path(str(GOLDEN / 'recipe.py'))['deterministic_state_dict']
-    weights = recipe(official_shapes(encoder), seed)
-    return {key: torch.from_numpy(value) for key, value in weights.items()}
 
 
 def built(encoder, max_depth, weights):
@@ -50,7 +34,7 @@ def built(encoder, max_depth, weights):
 @pytest.fixture(scope='module')
 def weights():
     """Made-up weights of a ViT-S."""
-    return made_up_weights('vits', 3)
+    return golden.weights('dav2_vits', 3)
 
 
 @pytest.fixture(scope='module')
@@ -62,7 +46,7 @@ def network(weights):
 @pytest.fixture
 def state():
     """A state dict of a ViT-S that takes a few kilobytes on disk: all its values are one zero."""
-    return {key: torch.zeros(()).expand(shape) for key, shape in official_shapes('vits').items()}
+    return {key: torch.zeros(()).expand(shape) for key, shape in golden.shapes('dav2_vits').items()}
 
 
 @pytest.mark.parametrize('encoder', ['vits', 'vitb', 'vitl'])
@@ -71,20 +55,22 @@ def test_keys_and_shapes_are_official(encoder):
     with torch.device('meta'):
         network = DepthAnythingV2(encoder, 20.0)
     found = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    assert found == official_shapes(encoder)
+    assert found == golden.shapes(f'dav2_{encoder}')
 
 
 @pytest.mark.parametrize('case', [3, 4])
 def test_larger_sizes_give_official_depth(case):
     """ViT-B and ViT-L, which differ from ViT-S in every number of their configuration."""
-    golden = np.load(GOLDEN / 'dav2_more_golden.npz')
+    recorded = golden.load('more')
     encoder, seed, max_depth, rgb, net_hw, expected = (
-        golden[f'{name}_{case}']
+        recorded[f'{name}_{case}']
         for name in ('encoder', 'seed', 'max_depth', 'rgb', 'net_hw', 'depth')
     )
-    network = built(str(encoder), float(max_depth), made_up_weights(str(encoder), int(seed)))
+    network = built(str(encoder), float(max_depth), golden.weights(f'dav2_{encoder}', int(seed)))
+    x = np.empty((3, *net_hw), np.float32)
+    resize_normalised(rgb, Family.mean, Family.std, x)
     with torch.inference_mode():
-        depth = network(torch.from_numpy(Preprocessor()(rgb, tuple(net_hw))))
+        depth = network(torch.from_numpy(x)[None])
     assert depth.shape == (1, *net_hw)
     depth = F.interpolate(depth[None], rgb.shape[:2], mode='bilinear', align_corners=True)
     np.testing.assert_allclose(depth[0, 0].numpy(), expected, rtol=0, atol=1e-3)
@@ -130,7 +116,6 @@ def test_loads_what_was_saved(tmp_path, weights):
     for path in tmp_path.iterdir():
         network = depth_anything_v2.load(path)
         assert network.max_depth == (80 if 'vkitti' in path.name else 20)
-        assert network.input_size == 518
         assert not network.training
         for key, value in network.state_dict().items():
             expected = weights[key].half().float() if 'half' in path.name else weights[key]

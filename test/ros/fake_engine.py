@@ -15,11 +15,12 @@ from depth_pcd_ros import engine
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import live_camera, loading, node
+from test.support import fake_engine as support
 
 MEETING = threading.Barrier(2, timeout=5.0)
 
 
-class FakeEngine:
+class FakeEngine(support.FakeEngine):
     """An engine whose behaviour is its model's name, `WORD:NUMBER`.
 
     slow: a frame takes so many seconds. ramp: its depth goes from 2 m on the left to 3 m on the
@@ -30,10 +31,8 @@ class FakeEngine:
     the driver, without memory, with the thread, or never.
     """
 
-    device, precision, max_depth, input_size, focal_train = 'fake', 'fp32', 4.0, 28, None
-
     def __init__(self, model):
-        self.model = model
+        super().__init__(self.see, max_depth=4.0, model=model)
         self.word, _, number = model.partition(':')
         self.number = float(number or 0)
         self.frames = 0
@@ -42,10 +41,10 @@ class FakeEngine:
         if self.word == 'unloadable':
             raise OSError(28, 'No space left on device')
 
-    def infer(self, rgb):
-        """Depth of 2 m, (H, W) float32, after what `model` asks for."""
+    def see(self, rgb):
+        """Depth of 2 m, after what `model` asks for."""
         if rgb.shape[:2] == loading.WARM_UP_SHAPE[:2]:
-            return np.full(rgb.shape[:2], 2.0, np.float32)
+            return 2.0
         self.frames += 1
         if self.word == 'slow':
             time.sleep(self.number)
@@ -53,11 +52,10 @@ class FakeEngine:
             if self.frames > 1:
                 MEETING.wait()
         elif self.word == 'ramp':
-            ramp = np.linspace(2.0, 3.0, rgb.shape[1], dtype=np.float32)
-            return np.repeat(ramp[None], rgb.shape[0], axis=0)
+            return np.linspace(2.0, 3.0, rgb.shape[1])
         elif self.number <= self.frames < 10:
             self.fail()
-        return np.full(rgb.shape[:2], 2.0, np.float32)
+        return 2.0
 
     def fail(self):
         """Fail as asked."""
@@ -74,7 +72,7 @@ class FakeEngine:
         """As if it were on a GPU: 3 MiB."""
         return 3 * 2**20
 
-    def close(self):
+    def _free(self):
         """Nothing to free, or what torch says of a device that is gone."""
         if self.word == 'raises':
             raise RuntimeError('CUDA error: unspecified launch failure')

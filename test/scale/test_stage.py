@@ -13,6 +13,7 @@ from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
+from test.support.fake_engine import FakeEngine
 
 WIDTH, HEIGHT = 160, 120
 CAMERA = Camera(WIDTH, HEIGHT, 120.0, 120.0, 79.5, 59.5)
@@ -157,31 +158,21 @@ def test_another_sequence_is_a_new_beginning():
 
 def test_in_the_pipeline():
     """It comes after depth_scale and before the range filter, which cuts nothing of the model."""
-
-    class FakeEngine:
-        """Stands for a network."""
-
-        max_depth, input_size, focal_train = 3.0, 518, None
-
-        def infer(self, rgb):
-            """The surface, up to max_depth."""
-            return surface()
-
-        def infer_batch(self, rgbs):
-            """The same for each."""
-            return [surface() for _ in rgbs]
-
     settings = Settings().replace({'scale_source': 'points', 'depth_scale': 2.0})
     calibration = Calibration(WIDTH, HEIGHT, (120.0, 0, 79.5, 0, 120.0, 59.5, 0, 0, 1.0))
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     given = evidence(xyz=optical_points(2.4))
-    frame = Pipeline(FakeEngine(), settings).process(Picture(rgb, calibration, **given))
+    frame = Pipeline(FakeEngine(surface(), max_depth=3.0), settings).process(
+        Picture(rgb, calibration, **given)
+    )
     assert frame.scale.scale == pytest.approx(1.2, rel=1e-3)
     np.testing.assert_allclose(frame.depth, 2.4 * surface(), rtol=1e-3)  # and none is NaN
     several = [Picture(rgb, calibration, **one) for one in (given, evidence(1.1))]
-    first, second = Pipeline(FakeEngine(), settings).process_batch(several)
+    first, second = Pipeline(FakeEngine(surface(), max_depth=3.0), settings).process_batch(several)
     np.testing.assert_array_equal(first.depth, frame.depth)
     np.testing.assert_array_equal(second.depth, frame.depth)
     assert second.scale.cause == 'silent'
-    without = Pipeline(FakeEngine(), Settings()).process(Picture(rgb, calibration))
+    without = Pipeline(FakeEngine(surface(), max_depth=3.0), Settings()).process(
+        Picture(rgb, calibration)
+    )
     assert without.scale is None

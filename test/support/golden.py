@@ -15,11 +15,22 @@ OUTDOOR = 'depth_anything_v2_metric_vkitti_vits.pth'
 
 def official_file(folder: Path, name: str, seed: int) -> str:
     """Write a ViT-S checkpoint of the golden recipe as the official ones are written."""
-    recipe = runpy.run_path(str(FOLDER / 'recipe.py'))['deterministic_state_dict']
-    weights = recipe(json.loads((FOLDER / 'dav2_vits_keys.json').read_text()), seed)
     path = folder / name
-    torch.save({key: torch.from_numpy(value) for key, value in weights.items()}, path)
+    torch.save(weights('dav2_vits', seed), path)
     return str(path)
+
+
+def shapes(network: str) -> dict[str, tuple[int, ...]]:
+    """The official keys and shapes of a network: `dav2_vits`, `dav2_vitb`, ..."""
+    keys = json.loads((FOLDER / f'{network}_keys.json').read_text())
+    return {key: tuple(shape) for key, shape in keys.items()}
+
+
+def weights(network: str, seed: int) -> dict[str, torch.Tensor]:
+    """Weights of the recipe for a network, as tensors."""
+    recipe = runpy.run_path(str(FOLDER / 'recipe.py'))['deterministic_state_dict']
+    made = recipe(shapes(network), seed)
+    return {key: torch.from_numpy(value) for key, value in made.items()}
 
 
 def load(name: str) -> dict[str, np.ndarray]:

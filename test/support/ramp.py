@@ -14,27 +14,6 @@ from .recordings import header, info
 RAMP = np.linspace(2.0, 3.0, WIDTH)
 
 
-class FakeEngine:
-    """Stands for a network: a ramp from left to right, or a floor with a wall behind it."""
-
-    model, device, precision, focal_train = 'fake', 'cpu', 'fp32', None
-    max_depth, input_size = 20.0, 518
-
-    def __init__(self, depth):
-        self._depth = depth
-
-    def infer(self, rgb):
-        """The depth of every picture."""
-        return self._depth.astype(np.float32)
-
-    def infer_batch(self, rgbs):
-        """The same for each."""
-        return [self.infer(rgb) for rgb in rgbs]
-
-    def close(self):
-        """Nothing to free."""
-
-
 def true_points(factor):
     """Points on the ramp times a factor, by the lens's own rays, (N, 3)."""
     rays = Camera.from_calibration(calibration_from_msg(info(0))).rays[4:-4:4, 4:-4:4]

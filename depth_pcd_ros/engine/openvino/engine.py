@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from depth_pcd_ros.engine import EngineError, cache
-from depth_pcd_ros.engine.base import BaseEngine
+from depth_pcd_ros.engine import cache
+from depth_pcd_ros.engine.base import EngineError, Floats
+from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.engine.openvino.runtime import openvino, reason
-from depth_pcd_ros.engine.preprocess import Preprocessor
-from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import EngineSettings
 
 # A compiled network holds about 100 MB for ViT-S. A camera has one size, or a few.
 MAX_SIZES = 3
@@ -30,58 +28,35 @@ HINTS = {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}
 log = logging.getLogger(__name__)
 
 
-class OpenVinoEngine(BaseEngine):
-    """Runs a network frame by frame. See `depth_pcd_ros.engine.Engine` and `create`."""
+class OpenVinoEngine(HostEngine):
+    """Runs a network in OpenVINO; see `depth_pcd_ros.engine.create`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self._core = openvino().Core()
         self._target = _target(settings.device, self._core.available_devices)
-        self.model = settings.model
-        self.device = f'openvino:{self._target}'
-        self.precision = self._precision(settings.precision)
-
-        checkpoint = checkpoints.resolve(settings.model, settings.max_depth)
-        self.focal_train = checkpoint.focal_train
-        weights = 'fp32' if self.precision == 'fp32' else 'fp16'
-        with cache.converted(checkpoint, weights) as network:
-            self._network = self._core.read_model(network.path)
-        self.max_depth = network.max_depth
-        self.input_size = settings.input_size or network.input_size
-        self._preprocess = Preprocessor()
+        precision = _precision(self._core, self._target, settings.precision)
+        network = checkpoints.of_settings(settings)
+        super().__init__(settings.model, network, f'openvino:{self._target}', precision)
+        with cache.converted(network, 'fp32' if precision == 'fp32' else 'fp16') as path:
+            self._network = self._core.read_model(path)
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
 
-    def _precision(self, precision: str) -> str:
-        can = self._core.get_property(self._target, 'OPTIMIZATION_CAPABILITIES')
-        able = [name for name, capability in CAPABILITIES.items() if capability in can]
-        if precision == 'auto':
-            # bf16 first: the processors that have it are far faster with it than with fp32
-            wishes = ('bf16', 'fp32') if self._target == 'CPU' else ('fp16', 'fp32')
-            return next(wish for wish in wishes if wish in able)
-        if precision not in able:
-            name = self._core.get_property(self._target, 'FULL_DEVICE_NAME')
-            raise EngineError(
-                f'precision is {precision!r}, but {name} ({self.device}) has {", ".join(able)}'
-            )
-        return precision
-
     def _free(self) -> None:
-        self._preprocess.close()
         self._requests.clear()
         del self._network, self._core
 
-    def _depth(
-        self, pictures: Sequence[npt.NDArray[np.uint8]], size: tuple[int, int]
-    ) -> npt.NDArray[np.float32]:
+    def _infer(self, x: Floats) -> Floats:
         # One by one: a picture keeps all cores busy.
-        out = np.empty((len(pictures), *pictures[0].shape[:2]), np.float32)
-        request = self._request(size)
-        for rgb, depth in zip(pictures, out, strict=True):
+        request = self._request((x.shape[2], x.shape[3]))
+        maps = []
+        for picture in x[:, None]:
             try:
-                request.infer([self._preprocess(rgb, size)], share_inputs=True)
+                request.infer([picture], share_inputs=True)
             except RuntimeError as err:
                 raise FrameError('network_failed', f'{self.device}: {reason(err)}') from err
-            upsample(request.get_output_tensor().data[0], depth.shape, depth)
-        return out
+            small = request.get_output_tensor().data.reshape(-1, *x.shape[2:])
+            maps.append(small if len(x) == 1 else small.copy())  # the next one overwrites it
+        return maps[0][None] if len(x) == 1 else np.stack(maps)
 
     def _request(self, size: tuple[int, int]) -> Any:
         """Return the network compiled for pictures of `size`, as something that can be run."""
@@ -104,6 +79,26 @@ class OpenVinoEngine(BaseEngine):
             *(size[1], size[0], self.device, time.perf_counter() - start),
         )
         return self._requests[size]
+
+
+def _precision(core: Any, target: str, precision: str) -> str:
+    """Return the precision asked for, or the best one of a device.
+
+    Raises:
+        EngineError: the device does not have it.
+    """
+    can = core.get_property(target, 'OPTIMIZATION_CAPABILITIES')
+    able = [name for name, capability in CAPABILITIES.items() if capability in can]
+    if precision == 'auto':
+        # bf16 first: the processors that have it are far faster with it than with fp32
+        wishes = ('bf16', 'fp32') if target == 'CPU' else ('fp16', 'fp32')
+        return next(wish for wish in wishes if wish in able)
+    if precision not in able:
+        name = core.get_property(target, 'FULL_DEVICE_NAME')
+        raise EngineError(
+            f'precision is {precision!r}, but {name} (openvino:{target}) has {", ".join(able)}'
+        )
+    return precision
 
 
 def _target(device: str, available: Sequence[str]) -> str:

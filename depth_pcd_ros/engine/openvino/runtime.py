@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from depth_pcd_ros.engine import EngineError
+from depth_pcd_ros.engine.base import EngineError
 
 
 def openvino() -> Any:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from depth_pcd_ros.networks.checkpoints import CheckpointError
+from depth_pcd_ros.networks.family import CheckpointError
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of models that a user may type, and on what terms each comes. No torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class HubFile(NamedTuple):
+    """Where the hub has an official checkpoint, of which family it is, and on what terms."""
+
+    repo: str
+    filename: str
+    licence: str
+    family: str
+
+
+def _depth_anything_v2(data_set: str, size: str) -> HubFile:
+    return HubFile(
+        repo=f'depth-anything/Depth-Anything-V2-Metric-{data_set}-{size.capitalize()}',
+        filename=f'depth_anything_v2_metric_{data_set.lower()}_vit{size[0]}.pth',
+        licence='Apache-2.0' if size == 'small' else 'CC-BY-NC-4.0',
+        family='depth_anything_v2',
+    )
+
+
+HUB_FILES = {
+    f'{place}-{size}': _depth_anything_v2(data_set, size)
+    for place, data_set in (('indoor', 'Hypersim'), ('outdoor', 'VKITTI'))
+    for size in ('small', 'base', 'large')
+}
+DEMO = 'demo'
+MODELS = (*HUB_FILES, DEMO)

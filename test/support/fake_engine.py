@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine that stands for a network in tests and benchmarks whose subject is another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.networks.family import Family
+
+Depth = Callable[[np.ndarray], np.ndarray]
+
+
+class FakeFamily(Family):
+    """A network that enters pictures as Depth Anything V2 does, and cannot be loaded."""
+
+    name = 'fake'
+    own_input_size = 518
+
+    @classmethod
+    def max_depth_of(cls, path, max_depth):
+        """As given."""
+        return max_depth
+
+    def load(self):
+        """There is none."""
+        raise NotImplementedError
+
+
+class FakeEngine(Engine):
+    """Gives the depth that it was made with.
+
+    Args:
+        depth: of every picture [m]: a number, (H, W), or what makes one of a picture (H, W, 3).
+        max_depth: depth at which it ends [m].
+        model: its name.
+        network: its family.
+    """
+
+    def __init__(
+        self,
+        depth: float | np.ndarray | Depth = 2.0,
+        max_depth: float = 20.0,
+        model: str = 'fake',
+        network: Family | None = None,
+    ) -> None:
+        super().__init__(model, network or FakeFamily(Path(), max_depth), 'fake', 'fp32')
+        self.depth = depth
+
+    def _run(self, pictures, size):
+        of = self.depth if callable(self.depth) else lambda _: self.depth
+        out = np.empty((len(pictures), 1, *pictures[0].shape[:2]), np.float32)
+        for rgb, maps in zip(pictures, out, strict=True):
+            maps[:] = of(rgb)
+        return out
+
+    def _free(self):
+        """Nothing."""
+
+
+def seen(rgb):
+    """A picture with a camera of its size, as `Engine.infer` takes them."""
+    height, width = (*rgb.shape, 1)[:2]
+    camera = Camera(width or 1, height or 1, 500.0, 500.0, width / 2, height / 2)
+    return rgb, camera
+
+
+def all_seen(pictures):
+    """Pictures with their cameras, as `Engine.infer_batch` takes them."""
+    return pictures, [seen(rgb)[1] for rgb in pictures]
