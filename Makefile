@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two commands: make demo, make test. Both set up what is missing, in a virtual environment here.
 
-ROS ?= kilted
-PYTHON ?= python3
+# VERSIONS=humble, jazzy: the libraries that the distribution comes with, and neither ROS nor torch
+VERSIONS ?=
+ROS ?= $(if $(VERSIONS),none,kilted)
+PYTHON ?= $(or $(PYTHON_$(VERSIONS)),python3)
+PYTHON_humble := python3.10
+PYTHON_jazzy := python3.12
 MODEL ?= demo
 # how many processes share the tests, a file each; those in test/ros, which mostly wait, come first
 WORKERS ?= 2
 # ROS=none: no ROS and no torch, an environment for each Python
 NONE := $(if $(filter none,$(ROS)),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
-VENV := .venv$(if $(filter-out kilted,$(ROS)),-$(ROS))$(NONE)
+VENV := .venv$(if $(VERSIONS),-versions-$(VERSIONS),$(if $(filter-out kilted,$(ROS)),-$(ROS))$(NONE))
 PY := $(VENV)/bin/python
-REQUIREMENTS := requirements/base.txt requirements/dev.txt \
-  $(if $(NONE),,requirements/torch.txt requirements/ros-$(ROS).txt)
+REQUIREMENTS := $(if $(VERSIONS),requirements/$(VERSIONS).txt, \
+  requirements/base.txt requirements/dev.txt \
+  $(if $(NONE),,requirements/torch.txt requirements/ros-$(ROS).txt))
 COLCON := $(VENV)/colcon
 # all that depends on being installed; the other tests have no need to run twice
 COLCON_TESTS ?= test/ros/test_installed.py test/ros/test_launch.py test/ros/test_rviz.py
@@ -30,7 +35,8 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 help:
 	@echo 'make demo          render a recording, run the node on it, write out/demo/ (MODEL=indoor-small ...)'
-	@echo 'make test          run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some)'
+	@echo 'make test          run all the tests (ROS=jazzy: the other distribution; TESTS=test/ros: some;'
+	@echo '                   VERSIONS=humble, jazzy: with the libraries that it comes with, without ROS)'
 	@echo 'make lint          ruff, mypy, codespell and, for the Dockerfile, hadolint'
 	@echo 'make format        let ruff format'
 	@echo 'make colcon        colcon build and colcon test in a workspace of their own, build/colcon'

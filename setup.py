@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -10,6 +12,11 @@ share = f'share/{package_name}'
 def files(folder: str) -> list[str]:
     return [str(path) for path in sorted(Path(folder).glob('*')) if path.is_file()]
 
+
+# What pip asks for. Before 70.1, setuptools has it from wheel, and says "invalid command" without.
+HAS_WHEEL = find_spec('setuptools.command.bdist_wheel') or find_spec('wheel')
+if not HAS_WHEEL and {'dist_info', 'editable_wheel', 'bdist_wheel'} & {*sys.argv}:
+    sys.exit('This setuptools needs the package wheel: pip install wheel')
 
 setup(
     name=package_name,

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled loops where they can be kept, and where they cannot."""
 
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from numba.core import caching
 
 from depth_pcd_ros.kernels import INT, kernel, readonly
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def total(values):
@@ -16,12 +23,30 @@ def total(values):
     return result
 
 
-def test_without_a_folder_to_keep_it_in(monkeypatch):
+def test_without_a_folder_to_keep_it_in(tmp_path):
     """It works all the same, and the warning says what that costs."""
-    monkeypatch.setattr(caching.CacheImpl, '_locator_classes', [])
-    with pytest.warns(RuntimeWarning, match='each start takes some seconds longer'):
-        compiled = kernel(readonly('uint8', 1), returns=INT)(total)
-    assert compiled(np.array([3, 4], np.uint8)) == 7
+    for name in ('__pycache__', 'cache'):  # no folders
+        (tmp_path / name).touch()
+    (tmp_path / 'sums.py').write_text(
+        f'import numpy as np\n'
+        f'from depth_pcd_ros.kernels import INT, kernel, readonly\n'
+        f'{inspect.getsource(total)}'
+        f"compiled = kernel(readonly('uint8', 1), returns=INT)(total)\n"
+        f'print(compiled(np.array([3, 4], np.uint8)))\n'
+    )
+    nowhere = str(tmp_path / 'cache')
+    caches = {'NUMBA_CACHE_DIR': '', 'XDG_CACHE_HOME': nowhere, 'HOME': nowhere}
+    done = subprocess.run(
+        (sys.executable, 'sums.py'),
+        cwd=tmp_path,
+        env=os.environ | caches | {'PYTHONPATH': str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout == '7\n'
+    assert 'each start takes some seconds longer' in done.stderr
 
 
 def test_it_is_compiled_before_it_is_called():

@@ -3,6 +3,9 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -102,8 +105,9 @@ def test_requirements_are_pinned(name):
 def test_the_set_up_has_what_the_package_needs():
     """Each requirement of setup.py is pinned in requirements/."""
     pinned = set()
-    for path in (ROOT / 'requirements').glob('*.txt'):
-        pinned |= names(line for line in path.read_text().splitlines() if line[0] != '#')
+    for name in ('base', 'torch', 'dev'):
+        lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+        pinned |= names(line for line in lines if line[0] != '#')
     assert names(SETUP['install_requires']) <= pinned
     assert names(SETUP['extras_require']['test']) <= pinned
 
@@ -118,3 +122,17 @@ def test_ros_messages_are_declared():
             )
         )
     assert found <= depends('depend', 'exec_depend')
+
+
+def test_an_old_setuptools_without_wheel(tmp_path):
+    """What pip install --no-build-isolation lacks is named."""
+    shutil.copy(ROOT / 'setup.py', tmp_path)
+    code = (
+        "import sys; sys.modules['wheel'] = sys.modules['setuptools.command.bdist_wheel'] = None; "
+        "sys.argv = ['setup.py', 'dist_info']; import runpy; runpy.run_path('setup.py')"
+    )
+    done = subprocess.run(
+        (sys.executable, '-c', code), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == 'This setuptools needs the package wheel: pip install wheel\n'

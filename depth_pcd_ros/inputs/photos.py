@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from depth_pcd_ros.inputs.orientation import upright, upright_size
 from depth_pcd_ros.messages.compressed import picture_kind, rgb_from_picture
@@ -18,6 +19,7 @@ from depth_pcd_ros.messages.encodings import ImageError, Rgb, to_rgb
 
 # Exif 2.32 (CIPA DC-008): tags and the directory that has the second.
 _ORIENTATION, _EXIF, _FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0xA405
+_WIDTH, _HEIGHT = 256, 257  # TIFF 6.0
 # How HEIF files of still pictures begin, after a length of 4 bytes. Source: ISO/IEC 23008-12.
 _HEIF = (b'ftypheic', b'ftypheix', b'ftypheim', b'ftypheis', b'ftypmif1')
 
@@ -48,11 +50,14 @@ def read_header(path: Path) -> PhotoHeader | None:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # that the EXIF is damaged
             with path.open('rb') as file, _opened(file) as photo:
-                exif, size = photo.getexif(), (int(photo.size[0]), int(photo.size[1]))
-                is_tiff = photo.format == 'TIFF'
-            orientation = 1 if is_tiff else int(exif.get(_ORIENTATION, 1))  # OpenCV turns a TIFF
+                exif, stored = photo.getexif(), photo.size
+                is_tiff = isinstance(photo, TiffImageFile)
+                if is_tiff:  # newer Pillows turn the size, older ones do not
+                    stored = photo.tag_v2[_WIDTH], photo.tag_v2[_HEIGHT]
+            orientation = int(exif.get(_ORIENTATION, 1))
+            size = upright_size((int(stored[0]), int(stored[1])), orientation)
             focal = float(exif.get_ifd(_EXIF).get(_FOCAL_LENGTH_35MM, 0) or 0)
-        return PhotoHeader(upright_size(size, orientation), orientation, focal)
+        return PhotoHeader(size, 1 if is_tiff else orientation, focal)  # OpenCV turns a TIFF
     except (ImageError, *_DAMAGED):
         return None
 

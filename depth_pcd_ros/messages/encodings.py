@@ -103,6 +103,8 @@ def to_rgb(pixels: npt.NDArray[Any], encoding: str) -> Rgb:
     Returns:
         (H, W, 3) uint8; `pixels` itself where nothing is to be done.
     """
+    if pixels.shape[:2] == (1, 1):  # OpenCV 4.5 takes no array of one pixel
+        return to_rgb(np.repeat(pixels, 2, axis=1), encoding)[:, :1]
     conversion = PACKED[encoding].conversion
     if conversion is not None:
         pixels = np.asarray(cv2.cvtColor(pixels, conversion))

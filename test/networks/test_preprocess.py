@@ -11,6 +11,8 @@ from depth_pcd_ros.networks.preprocess import resize_normalised
 
 def official(rgb, size):
     """The official code's steps (metric_depth/depth_anything_v2/util/transform.py): float64."""
+    if rgb.shape[:2] == (1, 1):  # OpenCV 4.5 takes no array of one pixel
+        rgb = np.repeat(rgb, 2, axis=1)
     resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
     normalised = (resized - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     return normalised.transpose(2, 0, 1)
