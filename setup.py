@@ -40,7 +40,7 @@ setup(
         'openvino>=2025.0; platform_machine in "x86_64 AMD64 aarch64 arm64"',
         'safetensors>=0.4',
         'huggingface_hub>=0.20',
-        'rosbags>=0.10',
+        'rosbags>=0.11',
         'pillow>=9.0',
         'tqdm',
         'PyYAML',

@@ -70,7 +70,7 @@ def _check(args: argparse.Namespace) -> None:
 def _samples(args: argparse.Namespace, settings: Settings) -> Iterator[Picture]:
     topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
     if args.recording is not None:
-        return of_recording(args.recording, topics, settings.scale_source, args.frames)
+        return of_recording(args.recording, topics, settings.scale_source, args.frames, _say)
     try:
         from depth_pcd_ros.ros.live_samples import live
     except ImportError as err:

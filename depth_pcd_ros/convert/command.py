@@ -53,6 +53,8 @@ def main(args: argparse.Namespace) -> int:
         args.out = absolute(args.out)
         sources = find(args.inputs, args.out, report.say)
         _check_scale_source(settings, sources)
+        if all(source.kind == 'unknown' for source in sources):
+            return _fail(sources, report)
         intrinsics = _checked(_intrinsics(args), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
@@ -82,6 +84,14 @@ def main(args: argparse.Namespace) -> int:
     with closing(engine):
         run(jobs, Pipeline(engine, settings), report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0
+
+
+def _fail(sources: list[Source], report: Report) -> int:
+    """Say what is wrong with inputs none of which is one, without loading a model."""
+    for source in sources:
+        for step in UnknownJob(source).steps(resume=False):
+            report.failure(step)
+    return 1
 
 
 def _is_interrupt(err: BaseException | None) -> bool:

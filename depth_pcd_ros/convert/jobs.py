@@ -19,7 +19,7 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
-from depth_pcd_ros.inputs.sources import PHOTOS, RECORDINGS, VIDEOS, Source
+from depth_pcd_ros.inputs.sources import PHOTOS, RAW_PHOTOS, RECORDINGS, VIDEOS, Source
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
@@ -183,10 +183,12 @@ class UnknownJob:
         """Nothing."""
         return []
 
-    def steps(self, resume: bool) -> Iterator[Step]:
+    def steps(self, resume: bool) -> Iterator[Failure]:
         """Say what is wrong."""
         kinds = ', '.join((*PHOTOS, *VIDEOS, *RECORDINGS))
         reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
+        if self._path.suffix.lower() in RAW_PHOTOS:
+            reason = 'it is a raw photo: develop it first, to JPEG or TIFF'
         try:
             if stat.S_ISDIR(self._path.stat().st_mode):
                 reason = 'the folder cannot be read'

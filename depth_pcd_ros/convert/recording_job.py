@@ -9,20 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
-
 from depth_pcd_ros import frame
 from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
+from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.inputs.intrinsics import COMMAND_LINE
 from depth_pcd_ros.inputs.photos import PhotoHeader
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
-from depth_pcd_ros.recordings.reader import RecordingError, open_recording
+from depth_pcd_ros.recordings.connection import Connection
+from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.recordings.writer import RecordingWriter
@@ -63,8 +62,11 @@ class RecordingJob:
         if done and self._files is None:
             yield Skipped(self.label, self.pictures())
             return
-        with open_recording(self._source.path) as reader:
+        with open_recording(self._source.path, self._say) as reader:
             image_topic = find_image_topic(reader, self._request.topics.image)
+            advice = rectified_advice(image_topic, self._request.settings.rectified)
+            if advice:
+                self._say(advice)
             calibrations = self._calibrations(reader, image_topic)
             self._scale = self._find_scale(reader)
             writer = self._writer = None if done else self._new_recording(reader)
@@ -77,9 +79,14 @@ class RecordingJob:
             if self._scale is not None:
                 yield Write(self.label, partial(self._scale.sum_up, self.label, self._request.say))
             if writer is not None:
-                yield Write(self.label, partial(self._finish, writer))
+                yield Write(self.label, partial(self._finish, writer), results=1)
+            for damage in reader.damage:
+                yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
 
-    def _new_recording(self, reader: AnyReader) -> RecordingWriter:
+    def _say(self, sentence: str) -> None:
+        self._request.say(f'{self.label}: {sentence}')
+
+    def _new_recording(self, reader: Recording) -> RecordingWriter:
         writer = RecordingWriter(self._target, self._request.settings)
         try:
             left_out = writer.copy_topics(reader) if self._request.copy else []
@@ -87,7 +94,7 @@ class RecordingJob:
             writer.abort()
             raise
         for topic in left_out:
-            self._request.say(f'{self.label}: {topic} is not copied: its type is not known')
+            self._say(f'{topic} is not copied: its type is not known')
         return writer
 
     def _finish(self, writer: RecordingWriter) -> None:
@@ -100,30 +107,30 @@ class RecordingJob:
         if self._writer is not None:
             self._writer.abort()
 
-    def _calibrations(self, reader: AnyReader, image_topic: str) -> RecordedCalibrations | None:
+    def _calibrations(self, reader: Recording, image_topic: str) -> RecordedCalibrations | None:
         if self._request.intrinsics.given:
-            self._request.say(f"{self.label}: the intrinsics given are used, not the recording's")
+            self._say("the intrinsics given are used, not the recording's")
             return None
         try:
             asked = self._request.topics.camera_info
             topic = find_camera_info_topic(reader, image_topic, asked)
         except RecordingError as err:
             raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
-        self._request.say(f'{self.label}: pictures of {image_topic}, intrinsics of {topic}')
+        self._say(f'pictures of {image_topic}, intrinsics of {topic}')
         return RecordedCalibrations(reader, topic, named=bool(asked))
 
-    def _find_scale(self, reader: AnyReader) -> RecordedScale | None:
+    def _find_scale(self, reader: Recording) -> RecordedScale | None:
         source = self._request.settings.scale_source
         if source == 'none':
             return None
         scale = RecordedScale(reader, source, self._request.topics.scale)
         if scale.topic:
-            self._request.say(f'{self.label}: scale from {scale.topic}')
+            self._say(f'scale from {scale.topic}')
         return scale
 
     def _picture(
         self,
-        reader: AnyReader,
+        reader: Recording,
         connection: Connection,
         time_ns: int,
         raw: bytes,
@@ -137,7 +144,7 @@ class RecordingJob:
                 calibration = self._request.intrinsics.fitted(PhotoHeader(size), self._request.say)
             else:
                 calibration = calibrations.find(time_ns, msg.header, *size)
-        except (FrameError, AnyReaderError) as err:
+        except (FrameError, RecordingError) as err:
             return Failure(self.label, err)
         name = self._name(msg.header)
         if self._scale is not None:  # it depends on the pictures before: none is left out
@@ -148,7 +155,8 @@ class RecordingJob:
             evidence = NO_EVIDENCE
         header = Header(stamp_ns(msg.header), msg.header.frame_id, self.label)
         picture = frame.Picture(rgb, calibration, header, evidence)
-        return Picture(self.label, picture, partial(self._save, time_ns, msg.header, name))
+        save = partial(self._save, time_ns, msg.header, name)
+        return Picture(self.label, picture, save, is_result=self._writer is None)
 
     def _name(self, header: Any) -> str:
         """The name of a picture's files: its stamp, and a number where others had that before."""

@@ -11,21 +11,26 @@ from tqdm import tqdm
 from depth_pcd_ros.convert.steps import Failure
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 
+CONVERTED, IN_PART, THERE, FAILED = 'converted', 'in part', 'there already', 'failed'
+
 
 class Report:
     """Tells a person what happens, each thing once, beside a progress bar on stderr."""
 
     def __init__(self) -> None:
-        self.done = 0
-        self.skipped = 0
+        self._results: dict[str, Counter[str]] = {}  # of each input
         self._failures: Counter[tuple[str, str]] = Counter()
         self._said: set[str] = set()
         self._bar: tqdm[None] | None = None
 
     @property
-    def failed(self) -> int:
-        """How many failures there were."""
-        return sum(self._failures.values())
+    def failed(self) -> bool:
+        """Whether anything failed."""
+        return bool(self._failures)
+
+    def count(self, label: str, result: str, number: int = 1) -> None:
+        """Count what came of an input: its `pictures`, `done` and `skipped`."""
+        self._results.setdefault(label, Counter())[result] += number
 
     def start(self, total: int) -> None:
         """Show the progress bar."""
@@ -47,6 +52,7 @@ class Report:
         error = failure.error
         cause = error.cause if isinstance(error, FrameError) else type(error).__name__
         self._failures[failure.label, cause] += 1
+        self.count(failure.label, 'failed')
         known = isinstance(error, (DepthPcdError, OSError))
         reason = ' '.join(str(error).split())
         if self._failures[failure.label, cause] == 1:
@@ -59,9 +65,18 @@ class Report:
         for (label, cause), count in self._failures.items():
             if count > 1:
                 self.say(f'{label}: {count} times {cause}')
-        parts = [f'{self.done} converted']
-        if self.skipped:
-            parts.append(f'{self.skipped} there already')
-        if self.failed:
-            parts.append(f'{self.failed} failed')
+        for label, results in self._results.items():
+            if _summary(results) == IN_PART:
+                total = results['pictures'] + results['skipped'] + results['failed']
+                self.say(f'{label}: {total - results["failed"]} of {total} pictures are converted')
+        summary = Counter(map(_summary, self._results.values()))
+        parts = [f'{summary[CONVERTED]} {CONVERTED}']
+        parts += [f'{summary[what]} {what}' for what in (IN_PART, THERE, FAILED) if summary[what]]
         self.say(', '.join(parts))
+
+
+def _summary(results: Counter[str]) -> str:
+    """What came of one input."""
+    if results['failed']:
+        return IN_PART if results['done'] or results['skipped'] else FAILED
+    return THERE if results['skipped'] and not results['done'] else CONVERTED

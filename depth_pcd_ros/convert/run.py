@@ -63,7 +63,8 @@ def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
             frame = next(frames, None) or pipeline.process(step.picture)
         except Exception as err:  # whatever one picture does, the next one is tried
             return Failure(step.label, err)
-        return Write(step.label, partial(save, step, frame), pictures=1)
+        results = int(step.is_result)
+        return Write(step.label, partial(save, step, frame), pictures=1, results=results)
 
     def save(step: Picture, frame: Frame) -> None:
         step.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
@@ -76,11 +77,12 @@ def _write(steps: list[Outcome], report: Report) -> None:
         if isinstance(step, Write):
             try:
                 step.run()
-                report.done += step.pictures
+                report.count(step.label, 'pictures', step.pictures)
+                report.count(step.label, 'done', step.results)
             except Exception as err:  # a full disk, say
                 report.failure(Failure(step.label, err))
         elif isinstance(step, Failure):
             report.failure(step)
         elif isinstance(step, Skipped):
-            report.skipped += step.pictures
+            report.count(step.label, 'skipped', step.pictures)
         report.advance(step.pictures)

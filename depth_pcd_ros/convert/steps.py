@@ -17,6 +17,7 @@ class Picture:
     label: str
     picture: frame.Picture
     save: Callable[[Frame, Points], None]
+    is_result: bool = True  # whether it counts by itself, not as a part of a recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Write:
     label: str
     run: Callable[[], None]
     pictures: int = 0  # how many are finished with it
+    results: int = 0  # how many things are there then that a person counts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,8 @@ from depth_pcd_ros.geometry.camera import Camera, Mask, mask
 
 # How far outside the outermost pixel centres a rectified pixel may look [px]: for rounding.
 BORDER_TOLERANCE = 0.01
+# image_rect, image_rect_color, image_rect/compressed, rect/image: as image_proc and drivers name it
+_NAMES = re.compile(r'[/_]rect(ified)?([/_]|$)')
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +64,13 @@ class Rectification:
         """Rectify an image, (H, W) or (H, W, C), bilinearly; black where there is no source."""
         rectified = cv2.remap(image, self.source_u, self.source_v, cv2.INTER_LINEAR)
         return np.asarray(rectified, np.uint8)
+
+
+def rectified_advice(topic: str, rectified: bool) -> str:
+    """Say what is probably wrong where images of such a topic are not taken as rectified."""
+    if rectified or not _NAMES.search(topic):
+        return ''
+    return (
+        f'images called {topic} are mostly rectified, but rectified is false: K and D are used, '
+        'not P'
+    )

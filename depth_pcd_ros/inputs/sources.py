@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.inputs.recording_files import is_recording_folder
 
 PHOTOS = (
     '.bmp', '.heic', '.heif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif',
@@ -21,6 +22,10 @@ PHOTOS = (
 )  # fmt: skip
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 RECORDINGS = ('.bag', '.db3', '.mcap')
+# One that was compressed as a whole, and one that was not closed.
+UNUSUAL = ('.db3.zstd', '.mcap.zstd', '.bag.active')
+# What cameras write of a photo that is not developed.
+RAW_PHOTOS = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
 
 
 class InputsError(DepthPcdError):
@@ -133,13 +138,15 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
 
 def _kind(path: Path) -> str:
     if os.path.isdir(path):
-        return 'recording' if os.path.isfile(path / 'metadata.yaml') else 'unknown'
+        return 'recording' if is_recording_folder(path) else 'unknown'
     return _kind_of_name(path) if os.path.isfile(path) else 'unknown'
 
 
 def _kind_of_name(path: Path) -> str:
     kinds = {'photo': PHOTOS, 'video': VIDEOS, 'recording': RECORDINGS}
     suffix = path.suffix.lower()
+    if path.name.lower().endswith(UNUSUAL):
+        return 'recording'
     return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), 'unknown')
 
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from rosbags.highlevel import AnyReader
-
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.messages.decode import calibration_from_msg, stamp_ns
+from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.sync.camera_infos import CameraInfos
 
 
@@ -20,16 +19,14 @@ class RecordedCalibrations:
     else the newest that fits. Pictures before the first CameraInfo take that.
 
     Args:
-        reader: the recording.
+        recording: the recording.
         topic: that of the CameraInfo.
         named: a person has named the topic, so that its frame_id does not matter.
     """
 
-    def __init__(self, reader: AnyReader, topic: str, *, named: bool = False) -> None:
-        connections = [c for c in reader.connections if c.topic == topic]
+    def __init__(self, recording: Recording, topic: str, *, named: bool = False) -> None:
         self._to_come: deque[tuple[int, Any, Calibration]] = deque()
-        for connection, time_ns, raw in reader.messages(connections):
-            msg: Any = reader.deserialize(raw, connection.msgtype)
+        for time_ns, msg in recording.decoded(topic):
             self._to_come.append((time_ns, msg.header, calibration_from_msg(msg)))
         self._own = {stamp_ns(header): (header, c) for _, header, c in self._to_come}
         self._known = CameraInfos(any_frame=named)

@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from rosbags.highlevel import AnyReader
-
 from depth_pcd_ros.geometry.transform import StaticTransforms
 from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.recordings.topics import find_scale_topic
 from depth_pcd_ros.scale.messages import READERS
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
 
-STATIC_TRANSFORMS = 'tf2_msgs/msg/TFMessage', '/tf_static'
+STATIC_TRANSFORMS = '/tf_static'
 
 
 class RecordedScale:
@@ -35,7 +34,7 @@ class RecordedScale:
         RecordingError: no such topic, none, or several.
     """
 
-    def __init__(self, reader: AnyReader, source: str, topic: str) -> None:
+    def __init__(self, reader: Recording, source: str, topic: str) -> None:
         self._readings = Readings()
         self._to_come: Iterator[Reading] = iter(())
         self._transforms = _static_transforms(reader)
@@ -78,19 +77,14 @@ class RecordedScale:
             )
 
 
-def _readings(reader: AnyReader, source: str, topic: str) -> Iterator[Reading]:
-    connections = [c for c in reader.connections if c.topic == topic]
-    for connection, _, raw in reader.messages(connections):
-        yield READERS[source](reader.deserialize(raw, connection.msgtype))
+def _readings(reader: Recording, source: str, topic: str) -> Iterator[Reading]:
+    for _, msg in reader.decoded(topic):
+        yield READERS[source](msg)
 
 
-def _static_transforms(reader: AnyReader) -> StaticTransforms:
+def _static_transforms(reader: Recording) -> StaticTransforms:
     transforms = StaticTransforms()
-    connections = [c for c in reader.connections if (c.msgtype, c.topic) == STATIC_TRANSFORMS]
-    if not connections:
-        return transforms
-    for connection, _, raw in reader.messages(connections):
-        msg: Any = reader.deserialize(raw, connection.msgtype)
+    for _, msg in reader.decoded(STATIC_TRANSFORMS):
         for one in msg.transforms:
             t, r = one.transform.translation, one.transform.rotation
             parent, child = _name(one.header.frame_id), _name(one.child_frame_id)

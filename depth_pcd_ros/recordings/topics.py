@@ -6,16 +6,18 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rosbags.highlevel import AnyReader
-
-from depth_pcd_ros.recordings.reader import RecordingError, open_recording
+from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.scale.messages import TOPICS as SCALE_TOPICS
 from depth_pcd_ros.scale.messages import TYPES as SCALE_TYPES
 
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+DEPTH_ENCODINGS = ('16UC1', '32FC1')
+PNG = b'\x89PNG\r\n\x1a\n'
+GREY_OF_16_BITS = b'\x10\x00'  # bit depth and colour type in a PNG's header
+OWN_RESULTS = ('points', 'depth/camera_info', 'depth/color')
 
 
 class Topics(NamedTuple):
@@ -26,7 +28,7 @@ class Topics(NamedTuple):
     scale: str = ''
 
 
-def find_image_topic(reader: AnyReader, asked: str = '') -> str:
+def find_image_topic(reader: Recording, asked: str = '') -> str:
     """The topic with the pictures: the one asked for, or the only one with colour or grey ones.
 
     A raw topic goes before the compressed one of the same camera, and topics without a message,
@@ -37,32 +39,34 @@ def find_image_topic(reader: AnyReader, asked: str = '') -> str:
     """
     kinds = {c.topic: c.msgtype for c in reader.connections if c.msgtype in (RAW, COMPRESSED)}
     if asked:
-        return _asked(asked, kinds, 'Image or CompressedImage')
+        return _asked(reader, asked, kinds, 'Image or CompressedImage')
+    kinds = {topic: kind for topic, kind in kinds.items() if not _is_own_result(reader, topic)}
     spoken = {c.topic for c in reader.connections if c.msgcount}
     pictures = [topic for topic in kinds if topic in spoken] or list(kinds)
     pictures = [topic for topic in pictures if not _is_depth(reader, topic)]
     found = [t for t in pictures if posixpath.dirname(t) not in pictures]
-    return _only(found, 'an Image or CompressedImage topic', '--image-topic')
+    return _only(reader, found, 'an Image or CompressedImage topic', '--image-topic')
 
 
-def find_camera_info_topic(reader: AnyReader, image_topic: str, asked: str = '') -> str:
+def find_camera_info_topic(reader: Recording, image_topic: str, asked: str = '') -> str:
     """The CameraInfo topic asked for, or camera_info beside the image topic, or the only one.
 
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    topics = {c.topic: c.msgtype for c in reader.connections if c.msgtype == CAMERA_INFO}
+    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO]
     if asked:
-        return _asked(asked, topics, 'CameraInfo')
+        return _asked(reader, asked, topics, 'CameraInfo')
     namespace = posixpath.dirname(image_topic)
     for above in (namespace, posixpath.dirname(namespace)):  # a compressed topic has one more name
         beside = posixpath.join(above, 'camera_info')
         if beside in topics:
             return beside
-    return _only(list(topics), 'a CameraInfo topic', '--camera-info-topic')
+    others = [topic for topic in topics if not _is_own_result(reader, topic)]
+    return _only(reader, others, 'a CameraInfo topic', '--camera-info-topic')
 
 
-def find_scale_topic(reader: AnyReader, source: str, asked: str = '') -> str:
+def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
     """The topic of a `scale_source`: the one asked for, or scale/... of the node, or the only one.
 
     Raises:
@@ -72,9 +76,12 @@ def find_scale_topic(reader: AnyReader, source: str, asked: str = '') -> str:
     topics = [c.topic for c in reader.connections if c.msgtype == kind]
     name = kind.rpartition('/')[2]
     if asked:
-        return _asked(asked, topics, name)
+        return _asked(reader, asked, topics, name)
     own = f'/{SCALE_TOPICS[source]}'
-    return own if own in topics else _only(sorted(set(topics)), f'a {name} topic', '--scale-topic')
+    if own in topics:
+        return own
+    others = {topic for topic in topics if not _is_own_result(reader, topic)}
+    return _only(reader, sorted(others), f'a {name} topic', '--scale-topic')
 
 
 def find_camera(path: Path) -> dict[str, str]:
@@ -98,28 +105,44 @@ def find_camera(path: Path) -> dict[str, str]:
     return {'image': base, 'camera_info': camera_info, 'image_transport': 'compressed'}
 
 
-def _is_depth(reader: AnyReader, topic: str) -> bool:
+def _is_depth(reader: Recording, topic: str) -> bool:
     """Whether the first picture of a topic is depth (REP 118) and no photo."""
-    connections = [c for c in reader.connections if c.topic == topic]
-    first = next(iter(reader.messages(connections)), None)
-    if first is None:
+    _, msg = next(reader.decoded(topic), (0, None))
+    if msg is None:
         return False
-    msg: Any = reader.deserialize(first[2], first[0].msgtype)
-    if hasattr(msg, 'format'):
-        return 'compressedDepth' in msg.format
-    return msg.encoding in ('16UC1', '32FC1')
+    if not hasattr(msg, 'format'):
+        return msg.encoding in DEPTH_ENCODINGS
+    encoding, _, codec = msg.format.partition(';')
+    if 'compressedDepth' in msg.format or encoding.strip() in DEPTH_ENCODINGS:
+        return True
+    # 16 bits of grey are depth where nothing says that they are brightness
+    return not codec and bytes(msg.data[:8]) == PNG and bytes(msg.data[24:26]) == GREY_OF_16_BITS
 
 
-def _asked(topic: str, known: Collection[str], kind: str) -> str:
+def _is_own_result(reader: Recording, topic: str) -> bool:
+    """Whether the node has published it, or `convert` has: what came of a camera is none."""
+    topics = {c.topic for c in reader.connections}
+    for result in OWN_RESULTS:
+        if topic.endswith(f'/{result}'):
+            beside = topic.removesuffix(result)
+            return result == 'depth/color' or f'{beside}depth/image' in topics
+    return False
+
+
+def _asked(reader: Recording, topic: str, known: Collection[str], kind: str) -> str:
+    if topic in reader.unreadable:
+        raise RecordingError(f'{topic} is {reader.unreadable[topic]}')
     if topic not in known:
         there = ', '.join(sorted(known)) or 'none'
         raise RecordingError(f'it has no {kind} topic {topic}; there is {there}')
     return topic
 
 
-def _only(topics: list[str], what: str, option: str) -> str:
+def _only(reader: Recording, topics: list[str], what: str, option: str) -> str:
     if not topics:
-        raise RecordingError(f'it lacks {what}')
+        others = [f'{topic} is {why}' for topic, why in reader.unreadable.items()]
+        reasons = '; '.join([*others, *reader.damage])
+        raise RecordingError(f'it lacks {what}' + (f' ({reasons})' if reasons else ''))
     if len(topics) > 1:
         raise RecordingError(f'choose {what} with {option}: {", ".join(sorted(topics))}')
     return topics[0]

@@ -9,12 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from depth_pcd_ros.frame import Frame, Points
-from depth_pcd_ros.recordings.reader import RecordingError
+from depth_pcd_ros.recordings.connection import Connection
+from depth_pcd_ros.recordings.reader import Recording, RecordingError
 from depth_pcd_ros.recordings.store import STORE, TYPES, header_of
 from depth_pcd_ros.results import Result, outputs
 from depth_pcd_ros.settings import Settings
@@ -46,7 +45,7 @@ class RecordingWriter:
         )
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
-        self._copied: dict[tuple[str, str], Connection] = {}
+        self._copied: dict[tuple[str, str], Any] = {}
         self._made = {
             f'/{topic}': (
                 output,
@@ -56,7 +55,7 @@ class RecordingWriter:
             if topic not in PICTURES
         }
 
-    def copy_topics(self, reader: AnyReader) -> list[str]:
+    def copy_topics(self, recording: Recording) -> list[str]:
         """Prepare to `copy` the messages of a recording.
 
         Returns:
@@ -65,31 +64,28 @@ class RecordingWriter:
         Raises:
             RecordingError: it is a ROS 1 recording, or has a topic of a name that is made here.
         """
-        if not reader.is2:
+        if not recording.is2:
             raise RecordingError(
                 'the messages of a ROS 1 recording are not copied: use rosbags-convert first'
             )
         left_out = []
-        for connection in reader.connections:
+        for connection in recording.connections:
             topic, kind = connection.topic, connection.msgtype
             if topic in self._made:
                 raise RecordingError(f'it has {topic} already: convert it without copying')
-            known = connection.msgdef.format != MessageDefinitionFormat.NONE
             if (topic, kind) in self._copied:
                 continue
-            if kind not in reader.typestore.types:
+            try:
+                definition, digest = recording.definition(connection)
+            except RecordingError:
                 left_out.append(topic)
                 continue
-            ext = connection.ext
             self._copied[topic, kind] = self._writer.add_connection(
                 topic,
                 kind,
-                typestore=reader.typestore,
-                msgdef=connection.msgdef.data if known else None,
-                rihs01=connection.digest or reader.typestore.hash_rihs01(kind),
-                offered_qos_profiles=(
-                    ext.offered_qos_profiles if isinstance(ext, ConnectionExtRosbag2) else []
-                ),
+                msgdef=definition,
+                rihs01=digest,
+                offered_qos_profiles=connection.qos,
             )
         return left_out
 
@@ -139,7 +135,7 @@ class RecordingWriter:
             self._writer.abort()
         shutil.rmtree(self._half, ignore_errors=True)
 
-    def _write(self, connection: Connection, time_ns: int, data: bytes | memoryview) -> None:
+    def _write(self, connection: Any, time_ns: int, data: bytes | memoryview) -> None:
         try:
             self._writer.write(connection, time_ns, data)
         except BaseException:

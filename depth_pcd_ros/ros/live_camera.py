@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import Job, Worker
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
@@ -26,8 +26,6 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
 from depth_pcd_ros.sync.readings import Header
 
-# image_rect, image_rect_color, image_rect/compressed, rect/image: as image_proc and drivers name it
-RECTIFIED = re.compile(r'[/_]rect(ified)?([/_]|$)')
 STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
 MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: all`
 
@@ -91,11 +89,9 @@ class LiveCamera:
         node.get_logger().info(
             f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
         )
-        if RECTIFIED.search(self._image.topic_name) and not settings.rectified:
-            node.get_logger().warning(
-                f'images called {self._image.topic_name} are mostly rectified, but rectified is '
-                'false: K and D are used, not P'
-            )
+        advice = rectified_advice(self._image.topic_name, settings.rectified)
+        if advice:
+            node.get_logger().warning(advice)
 
     def stop(self) -> None:
         """Receive nothing more, drop what waits, and wait a moment for the frame in work."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -13,18 +15,18 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
-from rosbags.typesys import Stores, get_typestore
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.recordings.connection import Connection
+from depth_pcd_ros.recordings.reader import Recording, RecordingError
 
 CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
 # Messages that may be on their way to a slow subscriber.
@@ -33,6 +35,7 @@ ACK_TIMEOUT = 10.0  # [s]
 # [s] without another topic gaining its first subscriber. Those have to find this publisher, and
 # whoever wants their results has to find them: a frame that comes earlier may be lost.
 SETTLED = 1.0
+PATIENCE = 2.0  # [s] before it is said who is waited for
 
 
 class ReplayError(DepthPcdError):
@@ -42,7 +45,8 @@ class ReplayError(DepthPcdError):
 class Replayer:
     """Publishes the messages of a recording, as they were serialized, on their topics.
 
-    Topics whose message package is not installed are left out, with a warning.
+    Topics that cannot be published here (their package is not installed, or ROS 2 does not allow
+    their name) are left out with a warning, and so are messages that cannot be read.
 
     Args:
         node: publishes; it need not be spinning.
@@ -56,20 +60,16 @@ class Replayer:
 
     def __init__(self, node: Node, recording: Path, topics: Collection[str] = ()) -> None:
         self._node = node
-        if not recording.exists():
-            raise ReplayError(f'there is no recording {recording}')
+        say = node.get_logger().warning
         try:
-            self._reader = AnyReader(
-                [recording], default_typestore=get_typestore(Stores.ROS2_HUMBLE)
-            )
-            self._reader.open()
-        except (AnyReaderError, OSError) as err:
-            raise ReplayError(f'{recording} cannot be read as a rosbag2 recording: {err}') from err
-        if not self._reader.is2:
+            self._recording = Recording(recording, lambda sentence: say(f'{recording}: {sentence}'))
+        except RecordingError as err:
+            raise ReplayError(f'{recording}: {err}') from err
+        if not self._recording.is2:
             raise ReplayError(
                 f'{recording} is a ROS 1 recording; convert it with rosbags-convert first'
             )
-        known = {connection.topic for connection in self._reader.connections}
+        known = {connection.topic for connection in self._recording.connections}
         missing = sorted(set(topics) - known)
         if missing:
             raise ReplayError(
@@ -77,12 +77,14 @@ class Replayer:
                 f'which has {", ".join(sorted(known))}'
             )
         self._publishers: dict[str, Publisher] = {}
-        for connection in self._reader.connections:
+        self._played: list[Connection] = []
+        self._left_out: dict[str, str] = dict(self._recording.unreadable)
+        for connection in self._recording.connections:
             if not topics or connection.topic in topics:
                 self._offer(connection)
         if not self._publishers:
-            types = sorted({connection.msgtype for connection in self._reader.connections})
-            raise ReplayError(f'nothing to publish: not installed are {", ".join(types)}')
+            reasons = '; '.join(f'{topic}: {why}' for topic, why in self._left_out.items())
+            raise ReplayError(f'{recording}: nothing to publish: {reasons or "it has no topic"}')
         self._clock: Publisher | None = None
 
     @property
@@ -109,7 +111,7 @@ class Replayer:
                 f'no subscriber can be waited for on {", ".join(unknown)}; '
                 f'published are {", ".join(sorted(self._publishers))}'
             )
-        start = changed = time.monotonic()
+        start = changed = said = time.monotonic()
         before = sorted(self._publishers)
         while True:
             lonely = sorted(
@@ -122,6 +124,12 @@ class Replayer:
             settled = some and now - changed >= SETTLED
             if settled or now - start >= timeout or not self._node.context.ok():
                 return lonely
+            if now - said >= PATIENCE:  # once: whoever subscribes may take his time
+                said = math.inf
+                waiting = sorted(set(needed) & set(lonely)) or lonely
+                self._node.get_logger().info(
+                    f'waiting for subscribers, {timeout:g} s at most, on {", ".join(waiting)}'
+                )
             time.sleep(0.05)
 
     def play(
@@ -143,12 +151,11 @@ class Replayer:
         """
         if clock and self._clock is None:
             self._clock = self._node.create_publisher(Clock, '/clock', 10)
-        connections = [c for c in self._reader.connections if c.topic in self._publishers]
-        total = sum(connection.msgcount for connection in connections)
+        total = sum(connection.msgcount for connection in self._played)
         count = 0
         start, first_ns = time.monotonic(), None
         with tqdm(total=total, unit='msg', desc='replay', mininterval=1.0) as progress:
-            for connection, stamp_ns, data in self._reader.messages(connections):
+            for connection, stamp_ns, data in self._recording.messages(self._played):
                 first_ns = stamp_ns if first_ns is None else first_ns
                 due = start + (stamp_ns - first_ns) * 1e-9 / rate
                 while True:
@@ -174,40 +181,57 @@ class Replayer:
 
     def close(self) -> None:
         """Close the recording."""
-        self._reader.close()
+        self._recording.close()
+
+    @property
+    def damage(self) -> list[str]:
+        """What was found to be damaged so far, and is left out."""
+        return self._recording.damage
 
     def _offer(self, connection: Connection) -> None:
-        if connection.topic in self._publishers:
-            return
-        msg_type = message_class(connection.msgtype)
-        if msg_type is None:
-            self._node.get_logger().warning(
-                f'{connection.topic} is left out: {connection.msgtype} is not installed'
-            )
-            return
-        recorded = getattr(connection.ext, 'offered_qos_profiles', [])
-        qos = QoSProfile(depth=DEPTH)  # reliable and volatile
-        if any(offered.reliability.name == 'BEST_EFFORT' for offered in recorded):
-            qos.reliability = ReliabilityPolicy.BEST_EFFORT
-        if recorded and all(offered.durability.name == 'TRANSIENT_LOCAL' for offered in recorded):
-            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL  # as of maps and /tf_static
-        self._publishers[connection.topic] = self._node.create_publisher(
-            msg_type, connection.topic, qos
-        )
+        topic = connection.topic
+        try:
+            if topic in self._publishers:
+                raise ReplayError(f'{connection.msgtype} is its second type')
+            validate_full_topic_name(topic)
+            msg_type = message_class(connection.msgtype)
+            self._publishers[topic] = self._node.create_publisher(msg_type, topic, _qos(connection))
+            self._played.append(connection)
+        except Exception as err:  # whatever one topic does, the others are published
+            # rclpy's second line repeats the name and points to what it does not like
+            self._left_out[topic] = (str(err) or repr(err)).splitlines()[0].rstrip(':')
+            self._node.get_logger().warning(f'{topic} is left out: {self._left_out[topic]}')
 
 
-def message_class(name: str) -> type[Any] | None:
-    """Import the class of a message type such as `sensor_msgs/msg/Image`, None if not there."""
-    package, _, message = name.split('/')
+def _qos(connection: Connection) -> QoSProfile:
+    qos = QoSProfile(depth=DEPTH)  # reliable and volatile
+    offered = connection.qos
+    if any(one.reliability.name == 'BEST_EFFORT' for one in offered):
+        qos.reliability = ReliabilityPolicy.BEST_EFFORT
+    if offered and all(one.durability.name == 'TRANSIENT_LOCAL' for one in offered):
+        qos.durability = DurabilityPolicy.TRANSIENT_LOCAL  # as of maps and /tf_static
+    return qos
+
+
+def message_class(name: str) -> type[Any]:
+    """Import the class of a message type such as `sensor_msgs/msg/Image`.
+
+    Raises:
+        ReplayError: it is not installed.
+    """
+    package, _, message = name.rpartition('/')
     try:
-        return getattr(importlib.import_module(f'{package}.msg'), message, None)
-    except ImportError:
-        return None
+        found: type[Any] = getattr(importlib.import_module(package.replace('/', '.')), message)
+    except (ImportError, AttributeError, ValueError) as err:
+        raise ReplayError(f'its type {name} is not installed') from err
+    return found
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run `depth-pcd replay`; return the exit code."""
-    rclpy.init()
+    """Run `depth-pcd replay`; return the exit code: 0 done, 1 failed, or 143 for SIGTERM."""
+    # not rclpy's handlers, which shut ROS down while something is being published
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('depth_pcd_replay')
     try:
         replayer = Replayer(node, args.recording, args.topics or ())
@@ -216,15 +240,15 @@ def main(args: argparse.Namespace) -> int:
             print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
         while True:
             replayer.play(rate=args.rate, clock=args.clock)
-            if not args.loop or not rclpy.ok():
+            if not args.loop:
                 break
         replayer.close()
+        for problem in replayer.damage:
+            print(f'depth-pcd replay: {args.recording}: {problem}', file=sys.stderr)
+        return 1 if replayer.damage else 0
     except ReplayError as err:
         print(f'depth-pcd replay: {err}', file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-    return 0

@@ -17,7 +17,7 @@ from depth_pcd_ros.engine import create
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.recordings.reader import RecordingError
+from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.settings import EngineSettings, Settings
 
@@ -231,7 +231,8 @@ def test_bad_pictures(tmp_path, capsys):
     assert told.count("encoding 'odd' is not one of") == 1
     assert '2 times unknown_encoding' in told
     assert told.count("image in frame 'other'") == 1
-    assert '3 converted, 3 failed' in told
+    assert f'{tmp_path / "in"}: 3 of 6 pictures are converted' in told
+    assert told.splitlines()[-1] == 'depth-pcd convert: 0 converted, 1 in part'
 
 
 @pytest.mark.parametrize('make', ['empty', 'text', 'half', 'none'])
@@ -248,7 +249,14 @@ def test_unusable(tmp_path, make, capsys):
     assert listed(tmp_path / 'out') == ['good']
     told = capsys.readouterr().err
     assert str(bad) in told
-    assert ('mcap recover' in told) == (make != 'none')
+    reasons = {
+        'empty': 'it is empty',
+        'text': 'it is no mcap',
+        'half': 'was not closed, or is cut off',
+    }
+    assert reasons.get(make, 'it lacks a CameraInfo topic') in told
+    assert 'mcap recover' not in told  # it finds no more than what is read here
+    assert told.splitlines()[-1] == 'depth-pcd convert: 1 converted, 1 failed'
 
 
 def test_truncated_ros1(tmp_path, capsys):
@@ -307,7 +315,7 @@ def chosen(tmp_path, topics, image_topic='', info_topic=''):
     """The topics chosen in a recording with one message on each of these."""
     kinds = {'image': image(0), 'depth': image(0, '32FC1'), 'info': info(0), 'small': compressed(0)}
     record(tmp_path / 'in', [(topic, kinds[kind]) for topic, kind in topics.items()])
-    with AnyReader([tmp_path / 'in']) as reader:
+    with open_recording(tmp_path / 'in') as reader:
         found = find_image_topic(reader, image_topic)
         return found, find_camera_info_topic(reader, found, info_topic)
 

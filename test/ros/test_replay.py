@@ -17,6 +17,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from ..support.recordings import ODD, cameras, overwrite, record, split, write_mcap
 from .conftest import ROOT, wait_until
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -83,7 +84,7 @@ def test_options(peer, tmp_path):
         assert process.poll() is None
     finally:
         process.send_signal(2)
-    assert process.wait(10) == 0
+    assert process.wait(10) == 130
     assert not headers
     seconds = [image.header.stamp.sec - 100 for image in images[: 2 * COUNT]]
     assert seconds == [*range(COUNT), *range(COUNT)]
@@ -95,7 +96,7 @@ def test_options(peer, tmp_path):
 
 @pytest.mark.parametrize(
     ('topics', 'told'),
-    [(['--topics', '/nope'], 'no topic /nope in'), (None, 'there is no recording')],
+    [(['--topics', '/nope'], 'no topic /nope in'), (None, 'bag: no such file')],
 )
 def test_what_is_not_there_is_named(tmp_path, topics, told):
     """A recording or topic that does not exist is an error that says so."""
@@ -137,4 +138,67 @@ def test_nothing_that_can_be_published(tmp_path):
         writer.add_connection('/tf_static', 'tf2_msgs/msg/TFMessage', typestore=spare)
     process = replay(tmp_path / 'bag')
     assert process.wait(30) == 1
-    assert 'not installed are tf2_msgs/msg/TFMessage' in process.stderr.read()
+    assert '/tf_static: its type tf2_msgs/msg/TFMessage is not installed' in process.stderr.read()
+
+
+def test_sigterm(tmp_path):
+    """It ends at once, with its exit code and without a traceback, and says whom it waits for."""
+    write_recording(tmp_path / 'bag', StoragePlugin.MCAP)
+    process = replay(tmp_path / 'bag', '--wait-for', '/image')
+    told = process.stderr.readline()
+    assert 'waiting for subscribers, 30 s at most, on /image' in told
+    process.terminate()
+    assert process.wait(10) == 143
+    assert 'Traceback' not in process.stderr.read()
+
+
+def test_odd_topics(peer, tmp_path):
+    """What cannot be published is left out, and said; the camera beside it is published."""
+    path = write_mcap(tmp_path / 'in.mcap', cameras(3), ODD)
+    images = peer.subscribe('/cam/image_raw', Image)
+    process = replay(path, '--rate', '5')
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 0, told
+    assert wait_until(lambda: len(images) == 3)
+    for topic, reason in (
+        ('/imu', 'it is foxglove.Imu in protobuf, expected cdr'),
+        ('/broken', 'its type odd_msgs/msg/Broken is not installed'),
+        ('/livox/192_168_1_3/imu', 'must not have a token that starts with a number'),
+        ('/a topic - of its own', 'must not contain characters other than'),
+    ):
+        assert any(f'{topic} is left out' in line and reason in line for line in told.splitlines())
+    assert 'Traceback' not in told
+
+
+@pytest.mark.parametrize('kind', ['chunk', 'db3', 'cut'])
+def test_damage(peer, tmp_path, kind):
+    """What can be read is published; what is damaged is said at the end, and it has failed."""
+    if kind == 'db3':
+        path = record(tmp_path / 'in', cameras(40), StoragePlugin.SQLITE3)
+        file = path / 'in.db3'
+        overwrite(file, file.stat().st_size // 2 // 4096 * 4096, 3 * 4096)
+    else:
+        path = write_mcap(tmp_path / 'in.mcap', cameras(40), chunk_size=20_000)
+        data = path.read_bytes()
+        if kind == 'cut':
+            path.write_bytes(data[: len(data) // 2])
+        else:
+            overwrite(path, len(data) // 2, 2000)
+    images = peer.subscribe('/cam/image_raw', Image)
+    process = replay(path, '--rate', '5')
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 1, told
+    assert {'chunk': 'is damaged', 'db3': 'malformed', 'cut': 'not closed'}[kind] in told
+    assert 'Traceback' not in told
+    assert wait_until(lambda: len(images) > 10)
+    assert len(images) < 40
+
+
+def test_parts(peer, tmp_path):
+    """A folder of split files without metadata.yaml."""
+    images = peer.subscribe('/cam/image_raw', Image)
+    process = replay(split(tmp_path / 'in', 2), '--rate', '5')
+    assert process.wait(30) == 0, process.stderr.read()
+    assert wait_until(lambda: len(images) == 6)
+    stamps = [image.header.stamp.nanosec for image in images]
+    assert stamps == sorted(stamps)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small recordings of a camera, written and read by rosbags."""
 
+import shutil
+
 import cv2
 import numpy as np
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -97,3 +101,72 @@ def cameras(count):
 def camera(i):
     """CameraInfo and Image of a camera."""
     return [('/cam/camera_info', info(i)), ('/cam/image_raw', image(i))]
+
+
+NUMBER = b'\x00\x01\x00\x00' + bytes(4)  # an int32 in CDR
+ODD = [
+    ('/imu', 'foxglove.Imu', 'protobuf', 'protobuf', b'\x0a\xff\xfe\x80odd', b'\x01\x02'),
+    ('/state', 'State', 'json', 'jsonschema', b'{"type": "object"}', b'{}'),
+    ('/nothing', '', 'cdr', '', b'', NUMBER),
+    ('/empty', 'odd_msgs/msg/Empty', 'cdr', 'ros2msg', b'', NUMBER),
+    ('/broken', 'odd_msgs/msg/Broken', 'cdr', 'ros2msg', b'\x00 this is ] no definition', NUMBER),
+    ('/livox/192_168_1_3/imu', 'odd_msgs/msg/Imu', 'cdr', 'ros2msg', b'int32 number', NUMBER),
+    ('/a topic - of its own', 'odd_msgs/msg/Imu', 'cdr', 'ros2msg', b'int32 number', NUMBER),
+]
+
+
+def definition(kind):
+    """The text of a type's definition."""
+    return STORE.generate_msgdef(kind, ros_version=2)[0].encode()
+
+
+def write_mcap(path, messages, others=(), definitions=None, profile='ros2', **options):
+    """An mcap of (topic, message) of a camera, and others.
+
+    Args:
+        path: the file.
+        messages: as `record` takes them.
+        others: (topic, type, encoding of messages, of the schema, schema, content).
+        definitions: those of types, where they are not the right ones.
+        profile: as the file has it.
+        options: of the writer of the package mcap.
+    """
+    with path.open('wb') as file:
+        writer = McapWriter(file, **{'compression': CompressionType.NONE, **options})
+        writer.start(profile=profile)
+        schemas, channels = {}, {}
+        for topic, kind, encoding, schema_encoding, schema, data in others:
+            schemas[kind] = writer.register_schema(kind, schema_encoding, schema)
+            channel = writer.register_channel(topic, encoding, schemas[kind])
+            writer.add_message(channel, START, data, START)
+        for topic, message in messages:
+            kind, stamp = message.__msgtype__, message.header.stamp
+            if topic not in channels:
+                text = (definitions or {}).get(kind, definition(kind))
+                schema = writer.register_schema(kind, 'ros2msg', text)
+                channels[topic] = writer.register_channel(topic, 'cdr', schema)
+            time_ns = stamp.sec * 10**9 + stamp.nanosec
+            writer.add_message(channels[topic], time_ns, cdr(message), time_ns)
+        writer.finish()
+    return path
+
+
+def overwrite(path, start, size):
+    """Damage a file."""
+    with path.open('r+b') as file:
+        file.seek(start)
+        file.write(b'\xa5' * size)
+
+
+def split(folder, count, ending='.mcap', numbers=range(3)):
+    """Parts of one recording, without metadata.yaml; the first has the CameraInfo."""
+    folder.mkdir()
+    for part, number in enumerate(numbers):
+        pictures = [('/cam/image_raw', image(i)) for i in range(part * count, part * count + count)]
+        latched = [('/cam/camera_info', info(0))] if not part else []
+        name = f'rec_{number}'
+        plugin = StoragePlugin.MCAP if ending == '.mcap' else StoragePlugin.SQLITE3
+        record(folder.parent / name, [*latched, *pictures], plugin)
+        shutil.move(folder.parent / name / (name + ending), folder / (name + ending))
+        shutil.rmtree(folder.parent / name)
+    return folder

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files are a recording, told by their names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+METADATA = 'metadata.yaml'
+ENDINGS = ('.mcap', '.db3')
+PACKED = '.zstd'  # a file that was compressed as a whole
+_PART = re.compile(r'(?P<name>.+)_(?P<number>\d+)(\.mcap|\.db3)(\.zstd)?')
+
+
+def is_recording_folder(folder: Path) -> bool:
+    """Whether a folder is one recording: it has metadata.yaml, or else only parts of one."""
+    if os.path.isfile(folder / METADATA):
+        return True
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith('.')]
+    except OSError:
+        return False
+    parts = [match for name in names if (match := _PART.fullmatch(name))]
+    return len(parts) == len(names) > 1 and len({part['name'] for part in parts}) == 1
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """The files of a recording that is a folder, name_2 before name_10."""
+
+    def order(path: Path) -> tuple[str, int]:
+        match = _PART.fullmatch(path.name)
+        return (match['name'], int(match['number'])) if match else (path.name, 0)
+
+    endings = (*ENDINGS, *(ending + PACKED for ending in ENDINGS))
+    return sorted((file for file in folder.iterdir() if file.name.endswith(endings)), key=order)

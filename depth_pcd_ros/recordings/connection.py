@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recording says of a topic, and what its files have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from typing import Any, Protocol
+
+from rosbags.rosbag2.metadata import parse_qos
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Connection:
+    """A topic of a recording.
+
+    Attributes:
+        topic: its name.
+        msgtype: the type of its messages, such as sensor_msgs/msg/Image.
+        msgcount: how many messages it has, as far as that is known.
+        serialization: `cdr` in ROS 2, `ros1`; and whatever else is put into an mcap.
+        definition: the text of the type's definition; empty where it is not recorded.
+        digest: the type's hash, RIHS01 in ROS 2; empty where it is not recorded.
+        qos: the quality of service that was offered, as rosbags has it.
+    """
+
+    topic: str
+    msgtype: str
+    msgcount: int = 0
+    serialization: str = 'cdr'
+    definition: str = ''
+    digest: str = ''
+    qos: tuple[Any, ...] = ()
+
+
+class Storage(Protocol):
+    """A file of a recording.
+
+    Attributes:
+        connections: its topics, by their id in the file.
+        damage: what was found to be damaged so far, for a person.
+    """
+
+    connections: dict[int, Connection]
+    damage: list[str]
+
+    def messages(self, ids: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield id, time [ns] and content of the messages of these topics, in order of time.
+
+        What cannot be read is left out and noted in `damage`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+def qos_of(text: str) -> tuple[Any, ...]:
+    """Read the quality of service as rosbag2 notes it; what is not understood is nothing."""
+    try:
+        return tuple(parse_qos(text))
+    except Exception:  # whatever somebody has edited
+        return ()
