@@ -134,7 +134,6 @@ class Pipeline:
         if settings.depth_scale != 1.0:
             depth *= np.float32(settings.depth_scale)
         end = self.engine.farthest(camera) * settings.depth_scale
-        max_range = farthest = settings.max_range or end
         true_scale = self._true_scale.correct(
             depth,
             camera,
@@ -143,14 +142,15 @@ class Pipeline:
             settings=settings,
             max_depth=end,
         )
-        if true_scale is not None and not settings.max_range:
-            farthest = true_scale.apply(farthest)  # nothing that the network gives is cut
 
-        if settings.edge_filter:
-            filters.drop(depth, filters.flying(depth, camera, settings.edge_filter))
+        if settings.edge_limit is not None:
+            filters.drop(depth, filters.flying(depth, camera, settings.edge_limit))
         n = settings.stride
         if n > 1:
             rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
+        max_range = farthest = settings.range_limit or end
+        if settings.range_limit is None and true_scale is not None:
+            farthest = true_scale.apply(end)  # nothing that the network gives is cut
         valid = filters.drop_outside(depth, settings.min_depth, farthest, view.visible)
         return Frame(
             rgb,
@@ -179,8 +179,8 @@ class Pipeline:
         memory = memory or self._memory
         depth, rays = frame.depth, frame.camera.ray_maps
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
-        if settings.voxel_size:
-            return self._voxels.means(depth, rays, rgb, settings.voxel_size, memory)
+        if settings.voxel is not None:
+            return self._voxels.means(depth, rays, rgb, settings.voxel, memory)
         if settings.organized:
             out = memory.array((*depth.shape, floats_per_point(rgb)), np.float32)
             return pack_points(depth, rays, rgb, out)

@@ -218,6 +218,33 @@ class Settings:
     )
     autostart: bool = option(True, 'configure and activate the lifecycle node by itself')
 
+    # Zero stands for none where ROS has no parameter without a value; here None does.
+
+    @property
+    def range_limit(self) -> float | None:
+        """`max_range` [m]; None: as far as the model's depth goes."""
+        return self.max_range or None
+
+    @property
+    def edge_limit(self) -> float | None:
+        """`edge_filter` [deg]; None: no filter."""
+        return self.edge_filter or None
+
+    @property
+    def voxel(self) -> float | None:
+        """`voxel_size` [m]; None: each pixel is a point."""
+        return self.voxel_size or None
+
+    @property
+    def optical_from_sensor(self) -> tuple[float, ...] | None:
+        """`scale_transform`; None: to be looked up."""
+        return self.scale_transform if any(self.scale_transform) else None
+
+    @property
+    def beam_direction(self) -> tuple[float, float, float] | None:
+        """`range_direction`; None: the x axis of the sensor."""
+        return self.range_direction if any(self.range_direction) else None
+
     def __post_init__(self) -> None:
         for name, known in OPTIONS.items():
             check(name, getattr(self, name), getattr(Settings, name), known)
@@ -225,7 +252,7 @@ class Settings:
             raise SettingsError(
                 f'input_size is {self.input_size} px, expected 0 or a multiple of 14'
             )
-        if self.max_range and self.max_range <= self.min_depth:
+        if self.range_limit is not None and self.range_limit <= self.min_depth:
             raise SettingsError(
                 f'max_range is {self.max_range:g} m, expected 0 or more than min_depth, '
                 f'{self.min_depth:g} m'
@@ -239,7 +266,7 @@ class Settings:
                 f'scale_bounds are {list(self.scale_bounds)}, expected the lower one first'
             )
         norm = math.hypot(*self.scale_transform[3:])
-        if any(self.scale_transform) and not abs(norm - 1.0) <= NORM_TOLERANCE:
+        if self.optical_from_sensor is not None and not abs(norm - 1.0) <= NORM_TOLERANCE:
             raise SettingsError(
                 f'scale_transform is {list(self.scale_transform)}, expected a quaternion of '
                 f'length 1 at its end, not {norm:g}'

@@ -58,7 +58,7 @@ class ScaleSource:
             )
         )
         node.get_logger().info(f'scale from {self.subscriptions[0].topic_name}')
-        if any(settings.scale_transform):
+        if settings.optical_from_sensor is not None:
             return
         if tf2_ros is None:
             node.get_logger().info(

@@ -129,17 +129,17 @@ def _beam(
     header: Header, evidence: Evidence, settings: Settings
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Origin and direction of the beam in the optical frame."""
-    if not any(settings.range_direction):
+    if settings.beam_direction is None:
         rotation, translation = transform.split(_optical_from_sensor(header, evidence, settings))
         return tuple(translation), tuple(rotation @ SENSOR_AXIS)
-    return settings.scale_transform[:3], settings.range_direction
+    return settings.scale_transform[:3], settings.beam_direction
 
 
 def _optical_from_sensor(
     header: Header, evidence: Evidence, settings: Settings
 ) -> tuple[float, ...]:
-    if any(settings.scale_transform):
-        return settings.scale_transform
+    if settings.optical_from_sensor is not None:
+        return settings.optical_from_sensor
     if evidence.optical_from_sensor is None:
         sensor = evidence.reading.frame_id if evidence.reading else ''
         raise ScaleError(
