@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import signal
@@ -20,7 +21,9 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
 
+from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
@@ -28,6 +31,7 @@ from depth_pcd_ros.live.worker import MAX_RESTARTS, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
+    lifecycle,
     loading,
     log_messages,
     parameters,
@@ -65,7 +69,9 @@ class DepthPcdNode(LifecycleNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('depth_pcd', **kwargs)
         self.ended = Future()
-        self.settings = parameters.declare_settings(self)
+        lifecycle.answer_forbidden_transitions(self)
+        parameters.declare_settings(self)
+        self.settings = parameters.current(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._statistics = Statistics()
         self._reported = 0.0  # monotonic [s]
@@ -152,6 +158,7 @@ class DepthPcdNode(LifecycleNode):
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         """Set each of them; what comes over the service does so, too."""
         results = super().set_parameters(parameter_list)
+        self._adopt_parameters()
         return [
             parameters.explained(result, [parameter])
             for result, parameter in zip(results, parameter_list, strict=True)
@@ -160,6 +167,7 @@ class DepthPcdNode(LifecycleNode):
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """Set all or none of them."""
         result = super().set_parameters_atomically(parameter_list)
+        self._adopt_parameters()
         return parameters.explained(result, parameter_list)
 
     def destroy_node(self) -> None:
@@ -202,18 +210,27 @@ class DepthPcdNode(LifecycleNode):
             self._each_second()
 
     def _on_set_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        """Say whether they may be set; another callback may still refuse them."""
         try:
-            self.settings = parameters.changed(self.settings, changes)
+            parameters.check(self, changes, only_live=self._configured is not None)
         except SettingsError as err:
             return SetParametersResult(successful=False, reason=str(err))
-        if self._configured is not None:
-            self._configured.pipeline.settings = self.settings
         return SetParametersResult(successful=True)
 
+    def _adopt_parameters(self) -> None:
+        """Take the settings from what the parameters are now."""
+        before, self.settings = self.settings, parameters.current(self)
+        for change in parameters.differences(before, self.settings):
+            self.get_logger().info(change)
+        if self._configured is not None:
+            self._configured.pipeline.settings = self.settings
+
     def _report_unknown(self, qos_overrides: bool) -> None:
-        for name in parameters.unknown_overrides(self):
+        for name, meant in parameters.mistyped(self):
             if name.startswith('qos_overrides.') == qos_overrides:
-                self.get_logger().error(f'unknown parameter {name!r} is set: a typing error?')
+                self.get_logger().error(
+                    f'unknown parameter {name!r} is set: a typing error? There is {meant!r}'
+                )
 
     def _each_second(self) -> None:
         """Adapt to the publishers, look after the worker and report."""
@@ -255,6 +272,7 @@ def main(args: Sequence[str] | None = None) -> int:
     # other programs want the cores too, they wait ten times longer than they work. (OpenVINO's
     # threads do not spin, whatever this says.)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    _parse(args)
     node = None
     try:
         rclpy.init(args=args)
@@ -284,6 +302,21 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(0)
     return 0
+
+
+def _parse(args: Sequence[str] | None) -> None:
+    """Answer --help and --version, and end; all else is for ROS."""
+    parser = argparse.ArgumentParser(
+        prog='depth_pcd_node',
+        description='A ROS 2 node that turns a camera into a metric depth camera: Image and '
+        'CameraInfo in, PointCloud2 and depth out.',
+        epilog='Topics and parameters are set after --ros-args: -r image:=/camera/image_raw, '
+        '-p model:=indoor-small, --params-file FILE. README.md and config/depth_pcd.yaml have '
+        'them all.',
+    )
+    parser.add_argument('--version', action='version', version=f'depth_pcd_ros {__version__}')
+    arguments = remove_ros_args(sys.argv if args is None else ['', *args])
+    parser.parse_known_args(arguments[1:])
 
 
 def _ignore_signals() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,35 +21,65 @@ from rclpy.parameter import Parameter
 from depth_pcd_ros.option import kind
 from depth_pcd_ros.settings import OPTIONS, Option, Settings, SettingsError
 
+SIMILAR = 0.86  # of two names, as difflib counts: one letter more or less, among six
 
-def declare_settings(node: Node) -> Settings:
-    """Declare every setting as a parameter of the node and return their values.
+
+def declare_settings(node: Node) -> None:
+    """Declare every setting as a parameter of the node.
 
     Raises:
         SettingsError: a value given by the user is not allowed or has the wrong type.
     """
-    values = {}
     for name, option in OPTIONS.items():
         default = getattr(Settings, name)
         several = isinstance(default, tuple)
         try:
-            parameter = node.declare_parameter(
+            node.declare_parameter(
                 name, list(default) if several else default, descriptor(option, several)
             )
         except ParameterException as err:
             given = node._parameter_overrides[name].value
             raise SettingsError(_wrong_type(name, given, default)) from err
-        values[name] = parameter.value
-    return Settings().replace(values)
 
 
-def changed(settings: Settings, parameters: Sequence[Parameter]) -> Settings:
-    """Return the settings with the parameters among them changed; others are passed over.
+def current(node: Node) -> Settings:
+    """Return the settings that the parameters of a node are now.
 
     Raises:
-        SettingsError: a value is not allowed.
+        SettingsError: values that do not go together.
     """
-    return settings.replace({p.name: p.value for p in parameters if p.name in OPTIONS})
+    there = [name for name in OPTIONS if node.has_parameter(name)]  # one may be deleted
+    return Settings().replace({name: node.get_parameter(name).value for name in there})
+
+
+def check(node: Node, changes: Sequence[Parameter], *, only_live: bool) -> None:
+    """Refuse changes of parameters that are not allowed; those that are no settings pass.
+
+    Args:
+        node: whose parameters.
+        changes: of some of them.
+        only_live: whether the others must stay as they are.
+
+    Raises:
+        SettingsError: with the reason.
+    """
+    before = current(node)
+    after = before.replace({p.name: p.value for p in changes if p.name in OPTIONS})
+    for name, option in OPTIONS.items():
+        if only_live and not option.live and getattr(after, name) != getattr(before, name):
+            raise SettingsError(
+                f'{name} can be changed only while the node is unconfigured: deactivate and '
+                'clean up first'
+            )
+
+
+def differences(before: Settings, after: Settings) -> list[str]:
+    """Say of each setting that differs what it is now."""
+    return [
+        f'{name} is {getattr(after, name)!r} now, it was {getattr(before, name)!r}'
+        for name in OPTIONS
+        if getattr(after, name) != getattr(before, name)
+    ]
 
 
 def explained(result: SetParametersResult, parameters: Sequence[Parameter]) -> SetParametersResult:
@@ -64,18 +95,39 @@ def explained(result: SetParametersResult, parameters: Sequence[Parameter]) -> S
     return result
 
 
-def unknown_overrides(node: Node) -> list[str]:
-    """Name the parameters that a user has set and that the node does not have: typing errors."""
+def mistyped(node: Node) -> list[tuple[str, str]]:
+    """Name the parameters that are set and not there, but nearly, each with the one that is.
+
+    What resembles none is another node's: a parameter file may be for several, under `/**`.
+    """
+    known = node.get_parameters_by_prefix('')
     # rclpy has no public way to the overrides; the attribute is the same from Humble to Kilted
-    return [name for name in node._parameter_overrides if not node.has_parameter(name)]
+    return [
+        (name, meant)
+        for name in node._parameter_overrides
+        if name not in known
+        for meant in known
+        if _resemble(name, meant)
+    ]
+
+
+def _resemble(name: str, other: str) -> bool:
+    """Whether two names are as near to each other as by a slip of the hand, part by part."""
+    parts = list(zip(name.lower().split('.'), other.split('.'), strict=False))
+    return name.count('.') == other.count('.') and all(
+        sorted(a) == sorted(b) or difflib.SequenceMatcher(None, a, b).ratio() > SIMILAR
+        for a, b in parts
+    )
 
 
 def descriptor(option: Option, several: bool = False) -> ParameterDescriptor:
     """Describe a setting, of one value or several, as `ros2 param describe` shows it."""
+    constraints = [option.allowed()] if option.choices or several else []
+    if not option.live:  # read_only would also hold for a node that is not configured
+        constraints.append('to be changed only while the node is unconfigured')
     described = ParameterDescriptor(
         description=option.description + (f' [{option.unit}]' if option.unit else ''),
-        additional_constraints=option.allowed() if option.choices or several else '',
-        read_only=not option.live,
+        additional_constraints=', '.join(constraints),
     )
     if several:  # ranges are for single numbers
         return described

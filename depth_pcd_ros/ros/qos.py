@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -12,9 +14,12 @@ from rclpy.qos import QoSPolicyKind, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 try:
-    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.event_handler import PublisherEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import PublisherEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, UnsupportedEventTypeError
+
+T = TypeVar('T')
+Events = dict[str, Callable[[Any], None]]  # callbacks by their names in rclpy
 
 # How many messages the middleware keeps, by `frames`: what a busy executor is late by. Of those
 # that come, a few more than one: what is replaced there is counted by nobody.
@@ -41,13 +46,25 @@ def create_publisher(node: Node, msg_type: type[Any], topic: str, depth: int) ->
             incompatibility(name, 'publisher', event.last_policy_kind, profile, others)
         )
 
-    return node.create_publisher(
-        msg_type,
-        topic,
-        profile,
-        event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
-        qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+    return with_events(
+        lambda callbacks: node.create_publisher(
+            msg_type,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(**callbacks),
+            qos_overriding_options=QoSOverridingOptions(OVERRIDABLE),
+        ),
+        incompatible_qos=warn,
     )
+
+
+def with_events(create: Callable[[Events], T], **callbacks: Callable[[Any], None]) -> T:
+    """Create something with as many of the event callbacks as the middleware knows."""
+    for count in range(len(callbacks), 0, -1):
+        for some in itertools.combinations(callbacks.items(), count):
+            with contextlib.suppress(UnsupportedEventTypeError):
+                return create(dict(some))
+    return create({})
 
 
 def incompatibility(

@@ -16,9 +16,9 @@ from depth_pcd_ros.ros import qos
 from depth_pcd_ros.settings import SettingsError
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+    from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 # What is asked for where every publisher offers it, and what takes all publishers.
 POLICIES: dict[str, tuple[Any, Any]] = {
@@ -138,23 +138,17 @@ class AdaptiveSubscription:
         return values[value]
 
     def _subscribe(self) -> Any:
-        try:
-            return self._subscribe_with(
-                message_lost=lambda event: self._on_lost(event.total_count_change)
-            )
-        except UnsupportedEventTypeError:  # by this middleware
-            return self._subscribe_with()
-
-    def _subscribe_with(self, **callbacks: Any) -> Any:
-        return self._node.create_subscription(
-            *self._arguments,
-            QoSProfile(depth=self._depth, **self._qos),
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=self._on_incompatible, **callbacks
+        return qos.with_events(
+            lambda callbacks: self._node.create_subscription(
+                *self._arguments,
+                QoSProfile(depth=self._depth, **self._qos),
+                event_callbacks=SubscriptionEventCallbacks(**callbacks),
+                qos_overriding_options=QoSOverridingOptions(
+                    [kind for kind in qos.OVERRIDABLE if kind.name.lower() not in self._forced]
+                ),
             ),
-            qos_overriding_options=QoSOverridingOptions(
-                [kind for kind in qos.OVERRIDABLE if kind.name.lower() not in self._forced]
-            ),
+            incompatible_qos=self._on_incompatible,
+            message_lost=lambda event: self._on_lost(event.total_count_change),
         )
 
     def _on_incompatible(self, event: Any) -> None:

@@ -242,9 +242,9 @@ class Peer:
         """The lifecycle state of the node."""
         return self.call(GetState, 'get_state', GetState.Request()).current_state.label
 
-    def change_state(self, label: str) -> bool:
-        """Ask for a transition, such as `configure`; return whether it succeeded."""
-        request = ChangeState.Request(transition=Transition(label=label))
+    def change_state(self, label: str, number: int = 0) -> bool:
+        """Ask for a transition, such as `configure`, or by number; return whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(label=label, id=number))
         success = self.call(ChangeState, 'change_state', request).success
         if label == 'activate':
             time.sleep(0.5)  # until the publishers here know the new subscriptions

@@ -27,6 +27,7 @@ class FakeEngine(support.FakeEngine):
     right. loading: the model takes so many seconds to load. meeting: the second frame and those
     after it leave the network only when the frame before is being finished, and the other way
     round; a frame that waits too long for that fails.
+    cold: its first run fails.
     raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
     the driver, without memory, with the thread, or never.
     """
@@ -36,6 +37,7 @@ class FakeEngine(support.FakeEngine):
         self.word, _, number = model.partition(':')
         self.number = float(number or 0)
         self.frames = 0
+        self.inside = False
         if self.word == 'loading':
             time.sleep(self.number)
         if self.word == 'unloadable':
@@ -44,10 +46,14 @@ class FakeEngine(support.FakeEngine):
     def see(self, rgb):
         """Depth of 2 m, after what `model` asks for."""
         if rgb.shape[:2] == loading.WARM_UP_SHAPE[:2]:
+            if self.word == 'cold':
+                raise RuntimeError('CUDA error: out of memory')
             return 2.0
         self.frames += 1
         if self.word == 'slow':
+            self.inside = True
             time.sleep(self.number)
+            self.inside = False
         elif self.word == 'meeting':
             if self.frames > 1:
                 MEETING.wait()
@@ -74,6 +80,7 @@ class FakeEngine(support.FakeEngine):
 
     def _free(self):
         """Nothing to free, or what torch says of a device that is gone."""
+        print('fake engine closed' + ' under a frame' * self.inside, flush=True)
         if self.word == 'raises':
             raise RuntimeError('CUDA error: unspecified launch failure')
 
@@ -88,8 +95,13 @@ class MeetingPipeline(Pipeline):
         return super().finish(*args)
 
 
-if __name__ == '__main__':
+def main():
+    """Run the node with the fake."""
     node.Pipeline = MeetingPipeline
     engine.create = lambda settings: FakeEngine(settings.model)
     live_camera.MAX_WAITING_BYTES = 2**22
-    sys.exit(node.main())
+    return node.main()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -6,9 +6,10 @@ import signal
 import time
 
 import pytest
+from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import PointCloud2
 
-from .conftest import make_image, make_info, wait_until
+from .conftest import REAL_ENGINE, NodeProcess, make_image, make_info, wait_until
 
 WIDTH, HEIGHT = 64, 48
 END = 2.0  # [s] from the order to the exit
@@ -168,3 +169,66 @@ def test_frame_in_the_network_outlives_no_transition(run_node, peer):
     values = peer.wait_for_values(lambda values: values['frames processed'] == '1')
     assert values['frames dropped: deactivated'] == '1'
     assert 'frame dropped' not in node.log
+
+
+def test_forbidden_transitions_are_answered(run_node, peer):
+    """Over the service they fail, by label or by number, and the node goes on as it was (fake)."""
+    node = run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    for number in (
+        Transition.TRANSITION_ACTIVATE,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CALLBACK_SUCCESS,
+        99,
+    ):
+        assert not peer.change_state('', number)
+    assert not peer.change_state('activate')
+    assert not peer.change_state('no such transition')
+    assert peer.state() == 'active'
+    show(peer, 1)
+    assert wait_until(lambda: len(clouds) == 1)
+    assert 'Traceback' not in node.log
+
+
+def test_no_engine_is_closed_under_a_frame(run_node, peer):
+    """Cleaned up with a frame in the network, it is closed once the frame has left it (fake)."""
+    node = run_node({'model': 'slow:3'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    show(peer, 1)
+    peer.wait_for_values(lambda values: values['frames received'] == '1')
+    assert peer.change_state('deactivate')
+    assert peer.change_state('cleanup')
+    assert 'fake engine closed' not in node.log
+    assert peer.change_state('configure')  # with an engine of its own
+    assert peer.change_state('activate')
+    node.wait_for('fake engine closed')
+    assert 'under a frame' not in node.log
+    show(peer, 2)
+    assert wait_until(lambda: len(clouds) == 1)
+    assert clouds[0].header.stamp.sec == 2
+
+
+def test_a_failed_first_run_frees_the_engine(run_node):
+    """Else the next `configure` would have less memory (fake engine)."""
+    node = run_node(
+        {'model': 'cold'}, ready='cannot configure: RuntimeError: CUDA error', fake=True
+    )
+    node.wait_for('fake engine closed')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (['--help'], 'usage: depth_pcd_node'),
+        (['-h', '--ros-args', '-p', 'model:=demo'], 'Topics and parameters are set after'),
+        (['--version'], 'depth_pcd_ros 0.1.0'),
+    ],
+)
+def test_help_says_what_it_is_and_ends(arguments, told):
+    """Without starting a node."""
+    node = NodeProcess(arguments, REAL_ENGINE)
+    assert node.process.wait(20) == 0
+    node.stop()
+    assert told in node.log
+    assert 'loading model' not in node.log

@@ -58,12 +58,14 @@ def test_every_setting_is_described(node, peer):
         assert found.type == TYPES[type(default)]
         assert option.description in found.description
         assert not option.unit or f'[{option.unit}]' in found.description
-        assert found.read_only == (not option.live)
+        assert not found.read_only  # which would hold for a node that is not configured, too
+        only = 'to be changed only while the node is unconfigured'
+        assert (only in found.additional_constraints) == (not option.live)
         assert all(choice in found.additional_constraints for choice in option.choices)
         ranges = [*found.floating_point_range, *found.integer_range]
         bounds = [(option.minimum, option.maximum)] if option.minimum is not None else []
         if isinstance(default, tuple):  # a descriptor has ranges for single numbers only
-            assert found.additional_constraints == option.allowed()
+            assert option.allowed() in found.additional_constraints
             bounds = []
         assert [(r.from_value, r.to_value) for r in ranges] == bounds
 
@@ -172,12 +174,16 @@ def test_yaml_file_with_a_typo(run_node, tmp_path):
         'qos_overrides./points.publisher.depth': 3,
         'qos_overrides./imagee.subscription.reliability': 'reliable',
     }
+    # of other nodes, in a file that is for several
+    extra |= {'robot_description': 'x', 'min_range': 0.1, 'camera_name': 'front', 'rate': 30.0}
+    extra['qos_overrides./tf.publisher.depth'] = 10
+    lines = lines.replace('depth_pcd:', '/**:', 1)
     lines += ''.join(f'    {name}: {value}\n' for name, value in extra.items())
     (tmp_path / 'params.yaml').write_text(lines)
     node = run_node({}, '--params-file', str(tmp_path / 'params.yaml'), ready='', fake=True)
     node.wait_for('listening')
     node.wait_for('imagee')
-    assert "unknown parameter 'strid' is set" in node.log
+    assert "unknown parameter 'strid' is set: a typing error? There is 'stride'" in node.log
     assert "unknown parameter 'qos_overrides./imagee.subscription.reliability'" in node.log
     assert node.log.count('unknown parameter') == 2
 

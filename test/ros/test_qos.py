@@ -6,7 +6,7 @@ from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from .conftest import make_image, make_info, wait_until
+from .conftest import NodeProcess, make_image, make_info, wait_until
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 DURABILITY = 'qos_overrides./camera_info.subscription.durability'
@@ -168,3 +168,15 @@ def test_wrong_override_fails_the_transition(run_node, peer):
     node.wait_for(f'cannot activate: {reason}')
     assert peer.state() == 'inactive'
     peer.wait_for_status(reason, b'\x02')
+
+
+@pytest.mark.parametrize('missing', ['incompatible_qos', 'message_lost,incompatible_qos'])
+def test_a_middleware_without_events_is_no_hindrance(peer, missing):
+    """Some have no event for incompatible QoS; what it would tell is missed, and nothing else."""
+    node = NodeProcess([missing, '--ros-args', '-p', 'model:=slow:0'], 'test.ros.poor_middleware')
+    try:
+        node.wait_for('listening')
+        clouds = peer.subscribe('/points', PointCloud2)
+        assert show_until(peer, lambda: bool(clouds)), node.log
+    finally:
+        node.stop()
