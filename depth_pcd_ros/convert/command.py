@@ -29,13 +29,9 @@ from depth_pcd_ros.convert.run import run
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.inputs.intrinsics import (
-    WAYS,
-    Intrinsics,
-    IntrinsicsError,
-    pinhole,
-    read_camera_info,
-)
+from depth_pcd_ros.inputs.intrinsics import WAYS, Intrinsics, IntrinsicsError
+from depth_pcd_ros.inputs.options import NAMES as CAMERA
+from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
 from depth_pcd_ros.networks.checkpoints import CheckpointError
@@ -55,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
         _check_scale_source(settings, sources)
         if all(source.kind == 'unknown' for source in sources):
             return _fail(sources, report)
-        intrinsics = _checked(_intrinsics(args), sources)
+        intrinsics = _checked(intrinsics_given(args, report.say), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
         manifest = _manifest(args)
@@ -123,42 +119,14 @@ def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
 
 def _manifest(args: argparse.Namespace) -> Manifest:
     """The manifest of the output folder, with the options that say what comes out."""
-    camera = ('fx', 'fy', 'cx', 'cy', 'hfov', 'size')
     topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
-    options = {name: getattr(args, name) for name in (*SETTINGS, *camera, *topics)}
+    options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:
         return Manifest(args.out, {flag(name): value for name, value in options.items()})
     except OSError as err:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
-
-
-def _intrinsics(args: argparse.Namespace) -> Intrinsics:
-    """What the command line says about the camera."""
-    numbers = {name: getattr(args, name) for name in ('fx', 'fy', 'cx', 'cy')}
-    missing = [f'--{name}' for name, number in numbers.items() if number is None]
-    ways = [args.camera_info is not None, len(missing) < 4, args.hfov is not None]
-    if sum(ways) > 1:
-        raise IntrinsicsError(f'intrinsics are given twice; expected one of: {WAYS}')
-    if args.size and len(missing) == 4:
-        raise IntrinsicsError('--size goes with --fx, --fy, --cx and --cy')
-    if args.camera_info is not None:
-        origin = f'--camera-info {args.camera_info}'
-        return Intrinsics(calibration=read_camera_info(args.camera_info), origin=origin)
-    if args.hfov is not None:
-        if not 1.0 <= args.hfov <= 168.0:
-            raise IntrinsicsError(f'--hfov is {args.hfov:g}, expected 1 to 168 deg')
-        return Intrinsics(hfov=args.hfov)
-    if len(missing) == 4:
-        return Intrinsics()
-    if missing:
-        raise IntrinsicsError(
-            f'--fx, --fy, --cx and --cy go together, {", ".join(missing)} is missing; where only '
-            'the field of view is known, use --hfov'
-        )
-    calibration = pinhole(**numbers, size=args.size or (0, 0))
-    return Intrinsics(calibration=calibration, origin='--fx, --fy, --cx, --cy')
 
 
 def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
@@ -175,7 +143,7 @@ def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
         found = ((source, picture_size(source)) for source in sources)
         sized = next(((source, size) for source, size in found if size), None)
         if sized is None:
-            raise IntrinsicsError('say with --size for which pictures --fx, --fy, --cx, --cy are')
+            raise IntrinsicsError(f'say with --size for which pictures {intrinsics.origin} is')
         source, size = sized
         intrinsics = intrinsics.with_size(size, f'as the size of {source.path}')
     calibration = intrinsics.calibration

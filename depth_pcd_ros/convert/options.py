@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.inputs.options import add_options as add_camera_options
 from depth_pcd_ros.settings import OPTIONS
 
 FORMATS = {
@@ -56,25 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'device gains from: 4 on CUDA, 1 elsewhere)',
     )
 
-    camera = parser.add_argument_group('intrinsics, one of these ways')
-    camera.add_argument(
-        '--camera-info',
-        type=Path,
-        metavar='YAML',
-        help='a calibration as camera_calibration writes it, or what ros2 topic echo --once prints '
-        'of a camera_info topic',
-    )
-    for name in ('fx', 'fy', 'cx', 'cy'):
-        camera.add_argument(f'--{name}', type=float, metavar='PX')
-    camera.add_argument(
-        '--hfov', type=float, metavar='DEG', help='horizontal field of view of the upright pictures'
-    )
-    camera.add_argument(
-        '--size',
-        type=_size,
-        metavar='WxH',
-        help='of the pictures that --fx, --fy, --cx and --cy are for (default: that of the inputs)',
-    )
+    add_camera_options(parser)
 
     recording = parser.add_argument_group('recordings')
     recording.add_argument('--image-topic', default='', help='default: found by its type')
@@ -99,10 +82,3 @@ def _batch(text: str) -> int:
     if not re.fullmatch(r'\d{1,3}', text):
         raise argparse.ArgumentTypeError(f'{text!r}, expected a number from 0 to 999')
     return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'([1-9]\d*)[xX]([1-9]\d*)', text)
-    if not match:
-        raise argparse.ArgumentTypeError(f'{text!r}, expected WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])

@@ -39,6 +39,12 @@ class Lens(Protocol):
         """Undistort distorted coordinates; NaN where the model has no inverse."""
 
 
+def canonical(model: str) -> str:
+    """Return sensor_msgs' own name of a distortion model, whatever its spelling."""
+    name = re.sub('[^a-z0-9]+', '_', model.strip().lower())
+    return ALIASES.get(name, name)
+
+
 def lens(model: str, d: tuple[float, ...]) -> Lens | None:
     """Make the lens of a CameraInfo's distortion_model and d; None where it does not distort.
 
@@ -50,8 +56,7 @@ def lens(model: str, d: tuple[float, ...]) -> Lens | None:
         CameraError: `unknown_distortion_model`, `bad_distortion` (an impossible number of
             coefficients, or coefficients too large to compute with).
     """
-    name = re.sub('[^a-z0-9]+', '_', model.strip().lower())
-    name = ALIASES.get(name, name)
+    name = canonical(model)
     if name in IDEAL and not any(d):
         return None
     if name in IDEAL:

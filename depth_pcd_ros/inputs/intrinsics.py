@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import yaml
 
 from depth_pcd_ros.errors import DepthPcdError
-from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
-from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.inputs.orientation import is_turned, upright_calibration, upright_size
 from depth_pcd_ros.inputs.photos import PhotoHeader
 
@@ -29,21 +25,6 @@ COMMAND_LINE = (
 WAYS = (
     f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
     'topic'
-)
-
-# What a file calls width, height, K, D, R and P: one of camera_calibration, and a CameraInfo of
-# ROS 2 and of ROS 1.
-_NAMES = (
-    (
-        'image_width',
-        'image_height',
-        'camera_matrix',
-        'distortion_coefficients',
-        'rectification_matrix',
-        'projection_matrix',
-    ),
-    ('width', 'height', 'k', 'd', 'r', 'p'),
-    ('width', 'height', 'K', 'D', 'R', 'P'),
 )
 
 Say = Callable[[str], None]
@@ -167,70 +148,6 @@ def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
         k=tuple((scale @ k).ravel().tolist()),
         p=tuple((scale @ p).ravel().tolist()),
     )
-
-
-def read_camera_info(path: Path) -> Calibration:
-    """Read a calibration: YAML of camera_calibration, camera_info_manager or `ros2 topic echo`.
-
-    Returns:
-        The calibration of the pictures: ROI and binning are applied.
-
-    Raises:
-        IntrinsicsError: no such file, or not a calibration.
-    """
-    no_calibration = f'{path} is not a camera calibration'
-    try:
-        # of several documents the first: each message that is echoed ends with ---
-        content = next(yaml.safe_load_all(path.read_text('utf-8')), None)
-        calibration = _calibration(content if isinstance(content, dict) else {})
-        Camera.from_calibration(calibration)
-    except KeyError as err:
-        raise IntrinsicsError(
-            f'{no_calibration}: it has no {err}; expected YAML as camera_calibration writes it, or '
-            'what ros2 topic echo --once prints of a camera_info topic'
-        ) from err
-    except (CameraError, OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as err:
-        raise IntrinsicsError(f'{no_calibration}: {" ".join(str(err).split())}') from err
-    return calibration
-
-
-def _calibration(content: Mapping[str, Any]) -> Calibration:
-    names = next((names for names in _NAMES if names[2] in content), _NAMES[0])
-    width, height, k, d, r, p = names
-    roi = content.get('roi') or {}
-    distortion_model = str(content.get('distortion_model', ''))
-    return Calibration(
-        width=int(content[width]),
-        height=int(content[height]),
-        k=_numbers(content, k, 9),
-        distortion_model=distortion_model,
-        d=_numbers(content, d, default=None if distortion_model else ()),
-        r=_numbers(content, r, 9, IDENTITY),
-        p=_numbers(content, p, 12, (0.0,) * 12),
-        binning_x=int(content.get('binning_x', 0)),
-        binning_y=int(content.get('binning_y', 0)),
-        roi=(
-            int(roi.get('x_offset', 0)),
-            int(roi.get('y_offset', 0)),
-            int(roi.get('width', 0)),
-            int(roi.get('height', 0)),
-        ),
-    ).of_image()
-
-
-def _numbers(
-    content: Mapping[str, Any],
-    name: str,
-    count: int = 0,
-    default: tuple[float, ...] | None = None,
-) -> tuple[float, ...]:
-    if name not in content and default is not None:
-        return default
-    data = content[name]
-    numbers = tuple(float(number) for number in (data['data'] if isinstance(data, dict) else data))
-    if count and len(numbers) != count:
-        raise ValueError(f'{name} has {len(numbers)} numbers, expected {count}')
-    return numbers
 
 
 def _same_shape(given: tuple[int, int], size: tuple[int, int]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.distortion import canonical
 
 # EXIF's Orientation to the matrix that takes directions in the stored picture (right, down) to
 # those in the upright one. Source: CIPA DC-008 (Exif 2.32), tag 274.
@@ -75,7 +76,8 @@ def upright_calibration(calibration: Calibration, orientation: int) -> Calibrati
 
 
 def _turned_distortion(image: Calibration, a: npt.NDArray[np.float64]) -> tuple[float, ...]:
-    if image.distortion_model not in ('plumb_bob', 'rational_polynomial') or len(image.d) < 4:
+    polynomial = canonical(image.distortion_model) in ('plumb_bob', 'rational_polynomial')
+    if not polynomial or len(image.d) < 4:
         return image.d
     d = np.array(image.d)
     if d[12:].any() and not np.array_equal(a, np.eye(2)):

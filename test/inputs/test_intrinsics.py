@@ -2,7 +2,6 @@
 """Photos turned upright with their calibration, and intrinsics fitted to a picture's size."""
 
 import dataclasses
-import re
 import struct
 import sys
 
@@ -15,9 +14,7 @@ from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.intrinsics import (
     Intrinsics,
-    IntrinsicsError,
     pinhole,
-    read_camera_info,
     resized,
 )
 from depth_pcd_ros.inputs.orientation import upright, upright_calibration, upright_size
@@ -191,84 +188,6 @@ def test_calibration_of_a_photo_upside_down(orientation, turned):
     # numbers without a size are for what is shown
     shown = Intrinsics(calibration=dataclasses.replace(CALIBRATION, width=0, height=0))
     assert shown.with_size((WIDTH, HEIGHT), 'why').fitted(picture, lambda _: None) == CALIBRATION
-
-
-YAML = """\
-image_width: 40
-image_height: 30
-camera_name: front
-camera_matrix: {rows: 3, cols: 3, data: [35, 0, 18.2, 0, 33, 16.1, 0, 0, 1]}
-distortion_model: plumb_bob
-distortion_coefficients: {rows: 1, cols: 5, data: [-0.25, 0.07, 0.004, -0.003, 0.01]}
-rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
-projection_matrix: {rows: 3, cols: 4, data: [34, 0, 19, 0, 0, 34, 15, 0, 0, 0, 1, 0]}
-"""
-
-
-def test_camera_info_file(tmp_path):
-    """The YAML of camera_calibration."""
-    path = tmp_path / 'front.yaml'
-    path.write_text(YAML)
-    assert read_camera_info(path) == dataclasses.replace(
-        CALIBRATION,
-        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    )
-
-
-ECHOED = """\
-header:
-  stamp: {sec: 7, nanosec: 5}
-  frame_id: camera
-height: 60
-width: 90
-distortion_model: plumb_bob
-d: [-0.25, 0.07, 0.004, -0.003, 0.01]
-k: [70.0, 0.0, 42.4, 0.0, 66.0, 32.2, 0.0, 0.0, 1.0]
-r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-p: [68.0, 0.0, 44.0, 0.0, 0.0, 68.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-binning_x: 2
-binning_y: 2
-roi: {x_offset: 6, y_offset: 0, height: 60, width: 80, do_rectify: false}
----
-"""
-
-
-@pytest.mark.parametrize('names', ['dkrp', 'DKRP'])
-def test_echoed_camera_info(tmp_path, names):
-    """What `topic echo` prints of ROS 2 and of ROS 1, for the pictures of its ROI and binning."""
-    path = tmp_path / 'front.yaml'
-    path.write_text(
-        re.sub('^[dkrp]:', lambda found: names['dkrp'.index(found[0][0])] + ':', ECHOED, flags=re.M)
-    )
-    assert read_camera_info(path) == dataclasses.replace(
-        CALIBRATION,
-        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    )
-
-
-@pytest.mark.parametrize(
-    ('old', 'new', 'reason'),
-    [
-        ('camera_matrix', 'matrix', "no 'camera_matrix'"),
-        ('distortion_coefficients', 'distorsion', "no 'distortion_coefficients'"),
-        ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
-        ('[35', '[.nan', 'not finite'),
-        ('plumb_bob', 'plum', 'plum'),
-        (YAML, '[1, 2', 'while parsing'),
-        (YAML, 'a word', "no 'image_width'; expected YAML as camera_calibration writes it"),
-        (YAML, '1 PINHOLE 40 30 35 33 18 16', "no 'image_width'; expected YAML"),
-        (YAML, '[1, 2]', "no 'image_width'; expected YAML"),
-        (YAML, '', "no 'image_width'; expected YAML"),
-    ],
-)
-def test_bad_camera_info_file(tmp_path, old, new, reason):
-    """What is wrong is said, with the file."""
-    path = tmp_path / 'front.yaml'
-    path.write_text(YAML.replace(old, new))
-    with pytest.raises(IntrinsicsError, match=reason) as info:
-        read_camera_info(path)
-    assert 'front.yaml' in str(info.value)
-    assert '\n' not in str(info.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the calibration of a camera from a file, as the usual programs write them.
+
+These are camera_calibration's YAML, a CameraInfo as `ros2 topic echo` prints it, Kalibr's camchain
+(and EuRoC's sensor.yaml), and OpenCV's FileStorage as YAML. They differ in what they call the same
+numbers, so that a camera is any mapping with a camera matrix, wherever it is in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.distortion import canonical
+from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
+
+EXPECTED = (
+    'expected YAML as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic echo '
+    '--once prints of a camera_info topic'
+)
+# What the numbers are called, without case and punctuation.
+_MATRIX = ('cameramatrix', 'k', 'intrinsics', 'intrinsicmatrix', 'm', 'mtx')
+_COEFFICIENTS = ('distortioncoefficients', 'd', 'distortioncoeffs', 'distcoeffs', 'dist')
+_WIDTH, _HEIGHT = ('imagewidth', 'width'), ('imageheight', 'height')
+_SIZE = ('resolution', 'imagesize')
+# The first line of a calibration whose file begins with something else, a warning for example.
+_BEGIN = re.compile(r'^(header|height|width|image_width|image_height|camera_name)\s*:', re.M)
+
+# What reading a file of another shape leads to.
+_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
+
+Say = Callable[[str], None]
+
+
+def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: None) -> Calibration:
+    """Read the calibration of the pictures of a camera: ROI and binning are applied.
+
+    Args:
+        path: the file.
+        camera_name: which camera, where the file has several.
+        say: gets what the file leaves open and how it is understood.
+
+    Returns:
+        The calibration; width and height are zero where the file has none.
+
+    Raises:
+        IntrinsicsError: no such file, not a calibration, or not the only one.
+    """
+    try:
+        cameras = _read(path.read_text('utf-8-sig'))
+        calibration = _calibration(
+            _chosen(cameras, camera_name), lambda text: say(f'{path} {text}')
+        )
+        if calibration.width or calibration.height:
+            Camera.from_calibration(calibration)
+            calibration = calibration.of_image()
+    except (CameraError, OSError, yaml.YAMLError, *_MALFORMED) as err:
+        reason = ' '.join(str(err).split())
+        raise IntrinsicsError(f'{path} is not a camera calibration: {reason}') from err
+    return calibration
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes values with tags of other programs (!!opencv-matrix) for what they look like."""
+
+
+def _untagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)  # type: ignore[arg-type]
+
+
+_Loader.add_multi_constructor('', _untagged)
+
+
+def _read(text: str) -> dict[str, Mapping[str, Any]]:
+    """Return the cameras of all documents by name, up to a document that repeats one."""
+    text = re.sub(r'^%.*$', '', text, flags=re.M)  # OpenCV's %YAML:1.0 is no YAML
+    found: dict[str, Mapping[str, Any]] = {}
+    error: yaml.YAMLError | None = None
+    for document in re.split(r'^---.*$', text, flags=re.M):
+        begin = _BEGIN.search(document)
+        cameras: dict[str, Mapping[str, Any]] = {}
+        for part in (document, document[begin.start() :] if begin else ''):
+            try:
+                cameras = dict(_cameras(yaml.load(part, _Loader), ''))
+                break
+            except yaml.YAMLError as err:
+                error = error or err
+        if not cameras.keys().isdisjoint(found):
+            break  # the next message of the same topic
+        found.update(cameras)
+    if not found:
+        raise error or ValueError(f'it has no camera matrix; {EXPECTED}')
+    return found
+
+
+def _cameras(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the cameras in a document, each with the name that it or its place has."""
+    if isinstance(content, dict):
+        if isinstance(content.get(_key(content, _MATRIX)), (list, dict)):
+            yield str(content.get('camera_name') or name), content
+            return
+        content = {**content, **_numbered(content)}
+        for key, value in content.items():
+            yield from _cameras(value, str(key))
+
+
+def _numbered(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Return the cameras of a file that has M1, D1, M2, D2 or the like, by their ending."""
+    split = {key: re.fullmatch('(.+?)_?([0-9]|left|right)', str(key), re.I) for key in content}
+    endings = {s[2] for s in split.values() if s and _plain(s[1]) in _MATRIX}
+    common = {key: value for key, value in content.items() if not split[key]}
+    return {
+        ending: {**common, **{s[1]: content[k] for k, s in split.items() if s and s[2] == ending}}
+        for ending in sorted(endings)
+    }
+
+
+def _chosen(cameras: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    there = ', '.join(cameras)
+    if name and name not in cameras:
+        raise ValueError(f'it has no camera {name}; there is {there or "one without a name"}')
+    if not name and len(cameras) > 1:
+        raise ValueError(f'it has several cameras, choose one with --camera-name: {there}')
+    return cameras[name] if name else next(iter(cameras.values()))
+
+
+def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
+    key = _key(content, _MATRIX) or ''
+    k = _numbers(content, key)
+    if len(k) == 4:  # Kalibr's
+        k = (k[0], 0.0, k[2], 0.0, k[1], k[3], 0.0, 0.0, 1.0)
+    if len(k) != 9:
+        raise ValueError(f'{key} has {len(k)} numbers, expected 9, or fx, fy, cx and cy')
+    if any(k[6:8]):
+        raise ValueError(f'{key} is not fx 0 cx, 0 fy cy, 0 0 1, row by row: {list(k)}')
+    is_message = key in ('k', 'K')
+    size = _key(content, _SIZE)
+    width, height = (_number(content, names) for names in (_WIDTH, _HEIGHT))
+    if size is not None:
+        width, height = (int(number) for number in _numbers(content, size, 2))
+    distortion_model, d = _distortion(content, say)
+    roi = content.get('roi') or {}
+    return Calibration(
+        width=width,
+        height=height,
+        k=k,
+        distortion_model=distortion_model,
+        d=d,
+        r=_matrix(content, ('rectificationmatrix', 'r' if is_message else ''), 9, IDENTITY),
+        p=_matrix(content, ('projectionmatrix', 'p' if is_message else ''), 12, (0.0,) * 12),
+        binning_x=_number(content, ('binningx',)),
+        binning_y=_number(content, ('binningy',)),
+        roi=(
+            int(roi.get('x_offset', 0)),
+            int(roi.get('y_offset', 0)),
+            int(roi.get('width', 0)),
+            int(roi.get('height', 0)),
+        ),
+    )
+
+
+def _distortion(content: Mapping[str, Any], say: Say) -> tuple[str, tuple[float, ...]]:
+    """Return the distortion_model, as CameraInfo has it, and the coefficients."""
+    key = _key(content, _COEFFICIENTS)
+    d = _numbers(content, key) if key is not None else ()
+    camera_model = canonical(str(content.get('camera_model') or ''))
+    model = canonical(str(content.get('distortion_model') or ''))
+    if not model and content.get('fisheye_model') in (1, '1', True):  # OpenCV's own program
+        model = 'equidistant'
+    if not model and camera_model not in ('', 'pinhole'):  # camera_calibration wrote this once
+        model = camera_model
+    elif camera_model not in ('', 'pinhole', model):
+        raise ValueError(f'camera_model is {camera_model}, expected pinhole')
+    if model and key is None and model != 'none':
+        raise ValueError(f'it has distortion_model {model}, but no distortion coefficients')
+    if model == 'fisheye' and len(d) == 4:
+        say("has distortion_model fisheye: taken for OpenCV's, which is equidistant")
+        model = 'equidistant'
+    if not model and any(d):
+        model = 'plumb_bob' if len(d) in (4, 5) else 'rational_polynomial'
+        say(f'has no distortion_model: its {len(d)} coefficients are taken for those of {model}')
+    elif not model:
+        say('has no distortion: taken for an ideal lens')
+    return model, d
+
+
+def _plain(name: Any) -> str:
+    return re.sub('[^a-z0-9]', '', str(name).lower())
+
+
+def _key(content: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:
+    """Return the key that is one of these names, the first name first."""
+    plain = {_plain(key): key for key in content if content[key] is not None}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _number(content: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    key = _key(content, names)
+    return 0 if key is None else int(content[key])
+
+
+def _matrix(
+    content: Mapping[str, Any], names: tuple[str, ...], count: int, default: tuple[float, ...]
+) -> tuple[float, ...]:
+    key = _key(content, names)
+    return default if key is None else _numbers(content, key, count)
+
+
+def _numbers(content: Mapping[str, Any], key: str, count: int = 0) -> tuple[float, ...]:
+    """Return the numbers of a matrix, row by row, however it is nested."""
+    data = content[key]
+    numbers = tuple(islice(_flat(data.get('data', ()) if isinstance(data, dict) else data), 100))
+    if count and len(numbers) != count:
+        raise ValueError(f'{key} has {len(numbers)} numbers, expected {count}')
+    return numbers
+
+
+def _flat(data: Any) -> Iterator[float]:
+    if isinstance(data, (list, tuple)):
+        for part in data:
+            yield from _flat(part)
+    else:
+        yield float(data)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options about the camera of files. Imports nothing that other sub-commands can do without."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from depth_pcd_ros.inputs.intrinsics import Intrinsics
+
+# The names in the namespace that argparse gives, of all that are not files.
+NAMES = ('camera_name', 'fx', 'fy', 'cx', 'cy', 'size', 'hfov')
+MIN_HFOV, MAX_HFOV = 1.0, 168.0  # [deg]; the last is that of `calibration.MIN_FOCAL`
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    camera = parser.add_argument_group('intrinsics, one of these ways')
+    camera.add_argument(
+        '--camera-info',
+        type=Path,
+        metavar='YAML',
+        help='a calibration as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic '
+        'echo --once prints of a camera_info topic',
+    )
+    camera.add_argument(
+        '--camera-name', default='', metavar='NAME', help='of a --camera-info that has several'
+    )
+    for name in ('fx', 'fy', 'cx', 'cy'):
+        camera.add_argument(f'--{name}', type=float, metavar='PX')
+    camera.add_argument(
+        '--size',
+        type=_size,
+        metavar='WxH',
+        help='of the pictures that --fx, --fy, --cx and --cy are for, or a --camera-info that does '
+        'not say (default: that of the inputs)',
+    )
+    camera.add_argument(
+        '--hfov', type=float, metavar='DEG', help='horizontal field of view of the upright pictures'
+    )
+
+
+def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsics:
+    """Return what the options say about the camera.
+
+    Args:
+        args: as argparse gives it.
+        say: gets what a calibration file leaves open.
+
+    Raises:
+        IntrinsicsError: they contradict each other or are not complete, or as `read_camera_info`.
+    """
+    from depth_pcd_ros.inputs.calibration_files import read_camera_info  # only these commands
+    from depth_pcd_ros.inputs.intrinsics import WAYS, Intrinsics, IntrinsicsError, pinhole
+
+    numbers = {name: getattr(args, name) for name in ('fx', 'fy', 'cx', 'cy')}
+    missing = [f'--{name}' for name, number in numbers.items() if number is None]
+    ways = [args.camera_info is not None, len(missing) < 4, args.hfov is not None]
+    if sum(ways) > 1:
+        raise IntrinsicsError(f'intrinsics are given twice; expected one of: {WAYS}')
+    if args.camera_name and args.camera_info is None:
+        raise IntrinsicsError('--camera-name goes with --camera-info')
+    size = args.size or (0, 0)
+    if args.camera_info is not None:
+        calibration = read_camera_info(args.camera_info, args.camera_name, say)
+        origin = f'--camera-info {args.camera_info}'
+        if args.size and calibration.width:
+            raise IntrinsicsError(f'{origin} has a size of its own: leave out --size')
+        if args.size:
+            calibration = dataclasses.replace(calibration, width=size[0], height=size[1])
+    elif not missing:
+        calibration, origin = pinhole(**numbers, size=size), '--fx, --fy, --cx, --cy'
+    elif len(missing) < 4:
+        raise IntrinsicsError(
+            f'--fx, --fy, --cx and --cy go together, {", ".join(missing)} is missing; where only '
+            'the field of view is known, use --hfov'
+        )
+    elif args.size:
+        raise IntrinsicsError('--size goes with --fx, --fy, --cx and --cy, or with --camera-info')
+    else:
+        if args.hfov is not None and not MIN_HFOV <= args.hfov <= MAX_HFOV:
+            raise IntrinsicsError(
+                f'--hfov is {args.hfov:g}, expected {MIN_HFOV:g} to {MAX_HFOV:g} deg'
+            )
+        return Intrinsics(hfov=args.hfov or 0.0)
+    return Intrinsics(calibration, origin)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'([1-9]\d*)[xX]([1-9]\d*)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r}, expected WIDTHxHEIGHT')
+    return int(match[1]), int(match[2])

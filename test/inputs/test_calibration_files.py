@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration files as programs write them; OpenCV's are written by OpenCV itself here."""
+
+import dataclasses
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.inputs.calibration_files import read_camera_info
+from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
+
+PLUMB_BOB = (-0.25, 0.07, 0.004, -0.003, 0.01)
+K = (35.0, 0.0, 18.2, 0.0, 33.0, 16.1, 0.0, 0.0, 1.0)
+CALIBRATION = Calibration(40, 30, K, 'plumb_bob', PLUMB_BOB)
+
+YAML = """\
+image_width: 40
+image_height: 30
+camera_name: front
+camera_matrix: {rows: 3, cols: 3, data: [35, 0, 18.2, 0, 33, 16.1, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [-0.25, 0.07, 0.004, -0.003, 0.01]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [34, 0, 19, 0, 0, 34, 15, 0, 0, 0, 1, 0]}
+"""
+
+
+def test_camera_info_file(tmp_path):
+    """The YAML of camera_calibration."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(YAML)
+    assert read_camera_info(path) == dataclasses.replace(
+        CALIBRATION,
+        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
+ECHOED = """\
+header:
+  stamp: {sec: 7, nanosec: 5}
+  frame_id: camera
+height: 60
+width: 90
+distortion_model: plumb_bob
+d: [-0.25, 0.07, 0.004, -0.003, 0.01]
+k: [70.0, 0.0, 42.4, 0.0, 66.0, 32.2, 0.0, 0.0, 1.0]
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [68.0, 0.0, 44.0, 0.0, 0.0, 68.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: 2
+binning_y: 2
+roi: {x_offset: 6, y_offset: 0, height: 60, width: 80, do_rectify: false}
+---
+"""
+
+
+@pytest.mark.parametrize('names', ['dkrp', 'DKRP'])
+def test_echoed_camera_info(tmp_path, names):
+    """What `topic echo` prints of ROS 2 and of ROS 1, for the pictures of its ROI and binning."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(
+        re.sub('^[dkrp]:', lambda found: names['dkrp'.index(found[0][0])] + ':', ECHOED, flags=re.M)
+    )
+    assert read_camera_info(path) == dataclasses.replace(
+        CALIBRATION,
+        p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'reason'),
+    [
+        ('camera_matrix', 'matrix', 'no camera matrix; expected YAML'),
+        ('distortion_coefficients', 'distorsion', 'but no distortion coefficients'),
+        ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
+        ('[35', '[.nan', 'not finite'),
+        ('plumb_bob', 'plum', 'plum'),
+        (YAML, '[1, 2', 'while parsing'),
+        (
+            YAML,
+            'a word',
+            'no camera matrix; expected YAML as camera_calibration, Kalibr or',
+        ),
+        (YAML, '1 PINHOLE 40 30 35 33 18 16', 'no camera matrix; expected YAML'),
+        (YAML, '[1, 2]', 'no camera matrix; expected YAML'),
+        (YAML, '', 'no camera matrix; expected YAML'),
+    ],
+)
+def test_bad_camera_info_file(tmp_path, old, new, reason):
+    """What is wrong is said, with the file."""
+    path = tmp_path / 'front.yaml'
+    path.write_text(YAML.replace(old, new))
+    with pytest.raises(IntrinsicsError, match=reason) as info:
+        read_camera_info(path)
+    assert 'front.yaml' in str(info.value)
+    assert '\n' not in str(info.value)
+
+
+def read(tmp_path, text, *name):
+    """The calibration in a file with this text, and what was said of it."""
+    said = []
+    path = tmp_path / 'front.yaml'
+    path.write_text(text)
+    return read_camera_info(path, *name, say=said.append), ' '.join(said)
+
+
+def test_without_a_distortion_model(tmp_path):
+    """As camera_calibration once wrote it; OpenCV's order says what is meant."""
+    text = YAML.replace('distortion_model: plumb_bob\n', '')
+    calibration, said = read(tmp_path, text)
+    assert (calibration.distortion_model, calibration.d) == ('plumb_bob', PLUMB_BOB)
+    assert 'front.yaml has no distortion_model: its 5 coefficients' in said
+    assert 'plumb_bob' in said
+    calibration, said = read(tmp_path, text.replace('0.01]', '0.01, 0.2, 0.1, 0.3]'))
+    assert calibration.distortion_model == 'rational_polynomial'
+    assert 'its 8 coefficients are taken for those of rational_polynomial' in said
+    calibration, said = read(tmp_path, text.replace('camera_name', 'camera_model: plumb_bob\n#'))
+    assert (calibration.distortion_model, said) == ('plumb_bob', '')
+    calibration, said = read(tmp_path, re.sub('distortion_coeff.*', '', text))
+    assert calibration.d == ()
+    assert 'has no distortion: taken for an ideal lens' in said
+
+
+def test_fisheye_is_that_of_opencv(tmp_path):
+    """Among calibration programs the name has one meaning."""
+    text = YAML.replace('plumb_bob', 'fisheye').replace('-0.003, 0.01]', '-0.003]')
+    calibration, said = read(tmp_path, text)
+    assert (calibration.distortion_model, calibration.d) == ('equidistant', PLUMB_BOB[:4])
+    assert 'equidistant' in said
+
+
+@pytest.mark.parametrize(
+    'before',
+    [
+        'WARNING: topic [/camera_info] does not appear to be published yet\n',
+        'A message was lost!!!\n\ttotal count change:1\n\ttotal count: 1---\n',
+        '---\n',
+        'a: 1\n---\n',
+        '\ufeff',
+        '%YAML 1.2\n---\n',
+    ],
+)
+def test_echo_after_something_else(tmp_path, before):
+    """A line or a document before it is left out, and so is another message after it."""
+    after = ECHOED.replace('70.0', '71.0') + '^C\n'
+    assert read(tmp_path, before + ECHOED + after)[0].k == K
+
+
+CAMCHAIN = """\
+cam0:
+  cam_overlaps: [1]
+  camera_model: pinhole
+  distortion_coeffs: [-0.25, 0.07, 0.004, -0.003]
+  distortion_model: radtan
+  intrinsics: [35.0, 33.0, 18.2, 16.1]
+  resolution: [40, 30]
+  rostopic: /cam0/image_raw
+cam1:
+  T_cn_cnm1:
+  - [1.0, 0.0, 0.0, -0.11]
+  - [0.0, 1.0, 0.0, 0.0]
+  - [0.0, 0.0, 1.0, 0.0]
+  - [0.0, 0.0, 0.0, 1.0]
+  camera_model: pinhole
+  distortion_coeffs: [0.02, -0.01, 0.003, -0.001]
+  distortion_model: equidistant
+  intrinsics: [36.0, 34.0, 19.2, 15.1]
+  resolution: [40, 30]
+  rostopic: /cam1/image_raw
+"""
+
+
+def test_camchain_of_kalibr(tmp_path):
+    """One of several cameras has to be chosen; the names are listed."""
+    with pytest.raises(IntrinsicsError, match=r'several cameras.*--camera-name: cam0, cam1\Z'):
+        read(tmp_path, CAMCHAIN)
+    with pytest.raises(IntrinsicsError, match=r'no camera cam2; there is cam0, cam1\Z'):
+        read(tmp_path, CAMCHAIN, 'cam2')
+    assert read(tmp_path, CAMCHAIN, 'cam0') == (
+        dataclasses.replace(CALIBRATION, d=PLUMB_BOB[:4]),
+        '',
+    )
+    calibration, _ = read(tmp_path, CAMCHAIN, 'cam1')
+    assert calibration.k == (36.0, 0.0, 19.2, 0.0, 34.0, 15.1, 0.0, 0.0, 1.0)
+    assert calibration.distortion_model == 'equidistant'
+    assert read(tmp_path, CAMCHAIN[: CAMCHAIN.index('cam1:')])[0].k == K  # the only one
+    for model in ('omni', 'eucm', 'ds'):
+        with pytest.raises(IntrinsicsError, match=f'camera_model is {model}, expected pinhole'):
+            read(tmp_path, CAMCHAIN.replace('pinhole', model), 'cam0')
+
+
+def test_sensor_of_euroc(tmp_path):
+    """EuRoC's sensor.yaml has Kalibr's numbers under other names."""
+    text = """\
+%YAML:1.0
+sensor_type: camera
+T_BS:
+  cols: 4
+  rows: 4
+  data: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+rate_hz: 20
+resolution: [40, 30]
+camera_model: pinhole
+intrinsics: [35.0, 33.0, 18.2, 16.1] #fu, fv, cu, cv
+distortion_model: radial-tangential
+distortion_coefficients: [-0.25, 0.07, 0.004, -0.003]
+"""
+    assert read(tmp_path, text)[0] == dataclasses.replace(CALIBRATION, d=PLUMB_BOB[:4])
+
+
+def opencv_file(path, **values):
+    """Write values with OpenCV's FileStorage."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for name, value in values.items():
+        storage.write(name, value)
+    storage.release()
+
+
+@pytest.mark.parametrize('ending', ['yaml', 'yml', 'json'])
+@pytest.mark.parametrize(
+    ('names', 'fisheye'),
+    [
+        (('camera_matrix', 'distortion_coefficients', 'image_width', 'image_height'), 1),
+        (('camera_matrix', 'distortion_coefficients', 'image_Width', 'image_Height'), 0),
+        (('cameraMatrix', 'distCoeffs', 'imageWidth', 'imageHeight'), 0),
+        (('K', 'D', 'width', 'height'), 0),
+    ],
+)
+def test_opencv(tmp_path, ending, names, fisheye):
+    """What cv2.FileStorage writes, under the names that are in use."""
+    path = tmp_path / f'out.{ending}'
+    d = np.array(PLUMB_BOB[: 4 if fisheye else 5])
+    values = dict(zip(names, (np.array(K).reshape(3, 3), d, 40, 30), strict=True))
+    opencv_file(path, calibration_time='today', fisheye_model=fisheye, **values)
+    calibration = read_camera_info(path)
+    assert (calibration.width, calibration.height, calibration.k) == (40, 30, K)
+    assert calibration.d == tuple(d)
+    assert calibration.distortion_model == ('equidistant' if fisheye else 'plumb_bob')
+
+
+def test_stereo_of_opencv(tmp_path):
+    """The intrinsics.yml of its stereo_calib: two cameras and no size."""
+    other = np.array(K).reshape(3, 3) + np.diag([1.0, 1.0, 0.0])
+    path = tmp_path / 'intrinsics.yml'
+    opencv_file(
+        path,
+        **{'M1': np.array(K).reshape(3, 3), 'D1': np.array([PLUMB_BOB]), 'M2': other},
+        D2=np.zeros((1, 14)),
+    )
+    with pytest.raises(IntrinsicsError, match=r'choose one with --camera-name: 1, 2\Z'):
+        read_camera_info(path)
+    first, second = (read_camera_info(path, name) for name in '12')
+    assert (first.k, first.d, first.width) == (K, PLUMB_BOB, 0)
+    assert second.k[0] == 36.0
+
+
+@pytest.mark.parametrize('matrix', [[list(K[:3]), list(K[3:6]), list(K[6:])], list(K)])
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_matrices_nested_or_flat(tmp_path, matrix, wrapped):
+    """By row, with `data` around them or not, and deep in a file of parameters."""
+    camera = {
+        'image_size': [40, 30],
+        'camera_matrix': {'rows': 3, 'cols': 3, 'data': matrix} if wrapped else matrix,
+        'dist_coeffs': [list(PLUMB_BOB)],
+    }
+    text = json.dumps({'/**': {'ros__parameters': {'rate': 3.0, 'front': camera}}})
+    assert read(tmp_path, text)[0] == CALIBRATION
+    assert read(tmp_path, text, 'front')[0] == CALIBRATION
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        (
+            YAML.replace('35, 0, 18.2, 0, 33, 16.1, 0, 0, 1', '35, 0, 0, 0, 33, 0, 18.2, 16.1, 1'),
+            'row',
+        ),
+        (YAML.replace('35, 0', '1.9, 0').replace('33, 16', '1.4, 16'), r'fx = 1.9 .* 40x30'),
+        (YAML.replace('18.2, 0,', '0, 0,'), 'cx = 0 in K'),
+        (
+            YAML.replace('35, 0, 18.2, 0, 33, 16.1, 0, 0, 1', '0, 0, 0, 0, 0, 0, 0, 0, 1'),
+            'K is all zero',
+        ),
+        (YAML.replace('35, 0', 'a, 0'), "could not convert string to float: 'a'"),
+        (YAML.replace('image_width: 40', 'image_width: wide'), "invalid literal .* 'wide'"),
+        ('camera_matrix: &a [*a]\n', 'recursion'),
+        ('camera_matrix: !!python/object/apply:os.system [echo]\n', "float: 'echo'"),
+        ('k: 3\nd: 4\n', 'no camera matrix'),
+        ('<?xml version="1.0"?>\n<opencv_storage>\n</opencv_storage>\n', 'no camera matrix'),
+    ],
+)
+def test_hostile_files(tmp_path, text, reason):
+    """In one line, with what was found."""
+    with pytest.raises(IntrinsicsError, match=reason) as info:
+        read(tmp_path, text)
+    assert '\n' not in str(info.value)
+
+
+def test_many_aliases(tmp_path):
+    """A matrix that would be a billion numbers is not counted to its end."""
+    lines = ['a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]']
+    lines += [f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 10)}]' for i in range(1, 9)]
+    with pytest.raises(IntrinsicsError, match='has 100 numbers'):
+        read(tmp_path, '\n'.join([*lines, 'camera_matrix: *a8']))
