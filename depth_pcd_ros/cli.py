@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: depth-pcd convert, calibrate-scale, view, replay and fetch."""
+"""The command line: depth-pcd convert, calibrate-scale, view, replay, fetch, doctor and set."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
 from depth_pcd_ros.networks.models import MODELS
+from depth_pcd_ros.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +92,40 @@ def _replay(args: argparse.Namespace) -> int:
     return replay(args)
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    no_ros = ''
+    try:  # first of all, since the wheels of ROS start Python anew
+        from depth_pcd_ros.ros import doctor, watch
+    except ImportError as err:
+        no_ros = str(err)
+    if args.watch and not no_ros:
+        watch.watch()
+    from depth_pcd_ros.live.machine import describe, export_line
+
+    for name, sentence in describe(args.model).items():
+        print(f'{name}: {sentence}')
+    if line := export_line():
+        print(f'  for the camera and for the node: {line}')
+    if no_ros:
+        print(
+            f'ROS: not here ({no_ros}), so no camera was looked for: source its setup.bash, or '
+            'take the set-up of docs/install.md without ROS'
+        )
+        return 1
+    cameras, usable = doctor.report(args.seconds, args.model)
+    print(cameras)
+    return 0 if usable else 1
+
+
+def _set(args: argparse.Namespace) -> int:
+    try:
+        from depth_pcd_ros.ros.set_parameter import main as set_parameter
+    except ImportError as err:
+        print(f'depth-pcd set: ROS is not here ({err})', file=sys.stderr)
+        return 1
+    return set_parameter(args)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='depth-pcd', description='Metric point clouds from any camera.'
@@ -152,6 +187,29 @@ def _parser() -> argparse.ArgumentParser:
         help='print which topics the pictures are on, as arguments of ros2 launch, and end',
     )
     replay.set_defaults(run=_replay)
+
+    doctor = commands.add_parser(
+        'doctor',
+        help='the cameras that are there, whether the node can use them, and how to start it',
+    )
+    doctor.add_argument(
+        '--seconds', type=_positive, default=4.0, help='how long to listen (default: 4)'
+    )
+    doctor.add_argument(
+        '--model',
+        default=Settings.model,
+        help=f'the one that the node shall have (default: {Settings.model})',
+    )
+    doctor.add_argument(
+        '--watch', action='store_true', help='show the diagnostics of running nodes, until Ctrl-C'
+    )
+    doctor.set_defaults(run=_doctor)
+
+    setter = commands.add_parser('set', help='change a parameter of a running node')
+    setter.add_argument('name', help='such as edge_filter')
+    setter.add_argument('value', help='such as 84')
+    setter.add_argument('--node', default='/depth_pcd', help='default: /depth_pcd')
+    setter.set_defaults(run=_set)
     return parser
 
 

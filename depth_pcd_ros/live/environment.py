@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from pathlib import Path
 
 # Fast DDS takes its profiles from one of these: the first since Kilted, the second until Jazzy.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -26,6 +27,14 @@ def profile_variable() -> str:
     except importlib.metadata.PackageNotFoundError:  # ROS is installed, not from wheels
         older = os.environ.get('ROS_DISTRO', '') in ('humble', 'iron', 'jazzy')
     return PROFILE_VARIABLES[older]
+
+
+def profile_path() -> Path | None:
+    """Find config/fastdds.xml: beside the package in a source tree, else in its prefix's share/."""
+    package = Path(__file__).resolve().parents[1]
+    shares = (prefix / 'share' / package.name for prefix in package.parents)
+    files = (folder / 'config' / 'fastdds.xml' for folder in (package.parent, *shares))
+    return next((file for file in files if file.is_file()), None)
 
 
 def for_large_messages(profile: str) -> dict[str, str]:

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth-pcd set: change a parameter of a running node, where there is no ros2 command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import yaml
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+
+from depth_pcd_ros.ros.visit import Visit, visit
+from depth_pcd_ros.settings import Settings
+
+PATIENCE = 5.0  # [s] for the node to be found, and again for its answer
+STATE_SERVICE = '/change_state'  # what a lifecycle node has
+
+
+def main(args: argparse.Namespace) -> int:
+    """Set `args.name` to `args.value` at `args.node`; return the exit code."""
+    value = value_of(args.name, args.value)
+    with visit('depth_pcd_set') as found:
+        reason = _set(found, args.node, args.name, value)
+    if reason:
+        print(f'depth-pcd set: {reason}', file=sys.stderr)
+        return 1
+    print(f'{args.name} is {value} now')
+    return 0
+
+
+def value_of(name: str, text: str) -> Any:
+    """Read a value as the parameter of this name has it: 84 is 84.0 where a float is expected."""
+    default = getattr(Settings, name.rpartition('.')[2], None)
+    if isinstance(default, str):
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # the node says what it expects
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return [float(one) if type(one) is int else one for one in value]
+    return value
+
+
+def _set(found: Visit, name: str, parameter: str, value: Any) -> str:
+    """Return why it was not set, '' if it was."""
+    name = f'/{name.strip("/")}'
+    client = found.node.create_client(SetParametersAtomically, f'{name}/set_parameters_atomically')
+    if not found.spin(PATIENCE, client.service_is_ready):
+        services = (service for service, _ in found.node.get_service_names_and_types())
+        others = sorted(
+            service.removesuffix(STATE_SERVICE)
+            for service in services
+            if service.endswith(STATE_SERVICE)
+        )
+        return f'there is no node {name} here; lifecycle nodes: {", ".join(others) or "none"}'
+    try:
+        message = Parameter(parameter, value=value).to_parameter_msg()
+    except (TypeError, ValueError):
+        return f'{value!r} is no value of a parameter'
+    answer = client.call_async(SetParametersAtomically.Request(parameters=[message]))
+    if not found.spin(PATIENCE, answer.done):
+        return f'{name} does not answer'
+    result = answer.result().result
+    if result.successful:
+        return ''
+    return str(result.reason) or f'{name} has refused it'
