@@ -23,9 +23,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros import watch
-from depth_pcd_ros.ros.live_camera import RECTIFIED
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.visit import visit
 from depth_pcd_ros.settings import OPTIONS, Settings
@@ -157,7 +157,7 @@ def _block(
     lines = [f'{head}, {width}x{height} {how}, frame {frame_id!r}']
     if abs(topic.age) > OLD and not simulated:
         lines.append(f'  its stamps are {topic.age:.1f} s old: tf and sensors may not fit them')
-    rectified = RECTIFIED.search(topic.name) is not None
+    rectified = bool(rectified_advice(topic.name, rectified=False))
     info, told, options = _camera_info(topic, infos, (width, height), rectified)
     lines += [f'  CameraInfo: {told}', f'  tf: {_place(tf, frame_id)}']
     base, compressed = topic.name.removesuffix('/compressed'), kind == 'CompressedImage'
