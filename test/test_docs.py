@@ -42,7 +42,7 @@ FOREIGN = {
     *('--build-arg', 'send_buffer_limit', 'octomap_server', 'global_frame', 'frame_id'),
     *('min_obstacle_height', 'depth_layer', 'rmw_zenoh_cpp', 'image_transport', 'image_rect'),
     *('camera_info_url', 'obstacle_layer', 'occupancy_min_z', 'point_cloud_min_z'),
-    *('projected_map', 'image_proc', 'depth_image_proc'),
+    *('projected_map', 'image_proc', 'depth_image_proc', 'jetson_clocks'),
 }
 WORDS = set(re.findall(r'[\w.-]+', SOURCE)) | FOREIGN  # in the code
 
