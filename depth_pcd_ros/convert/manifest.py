@@ -31,8 +31,8 @@ class Manifest:
     def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
         self._folder = folder
         self._path = folder / NAME
-        self._options = dict(options)
-        text = json.dumps(self._options, sort_keys=True)
+        text = json.dumps(options, sort_keys=True)
+        self._options: dict[str, Any] = json.loads(text)  # as they are read: lists, not tuples
         self._id = hashlib.sha256(text.encode()).hexdigest()[:12]
         self._ids: dict[str, str] = {}  # of the options, by the name of the file
         self._known: dict[str, dict[str, Any]] = {}  # the options, by their id

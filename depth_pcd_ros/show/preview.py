@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud.unproject import unpack_rgb
+from depth_pcd_ros.kernels import DOUBLE, kernel, readonly, writable
 from depth_pcd_ros.show.colorize import colorize
 
 BACKGROUND = 24  # grey level behind the cloud
@@ -86,18 +87,55 @@ def render_cloud(
         return picture
     middle = np.median(points[:, :3], axis=0)
     distance = DISTANCE * float(np.linalg.norm(middle))
-    xyz = (points[:, :3] - middle) @ _rotation(yaw, pitch).T  # Nx3
-    xyz[:, 2] += distance
-    ahead = xyz[:, 2] > NEAREST * distance
-    xyz, colours = xyz[ahead], _bgr(points[ahead])
-    u = np.rint(focal * xyz[:, 0] / xyz[:, 2] + width / 2).astype(int)
-    v = np.rint(focal * xyz[:, 1] / xyz[:, 2] + height / 2).astype(int)
-    far_to_near = np.argsort(-xyz[:, 2], kind='stable')
-    for du, dv in ((0, 0), (1, 0), (0, 1), (1, 1)):  # a point covers 2x2 pixels
-        inside = (u + du >= 0) & (u + du < width) & (v + dv >= 0) & (v + dv < height)
-        order = far_to_near[inside[far_to_near]]
-        picture[v[order] + dv, u[order] + du] = colours[order]
+    xyz = np.ascontiguousarray(points[:, :3] - middle)
+    _draw(
+        xyz,
+        np.ascontiguousarray(_bgr(points)),
+        _rotation(yaw, pitch),
+        distance,
+        focal,
+        np.full((height, width), np.inf, np.float32),
+        picture,
+    )
     return picture
+
+
+@kernel(
+    readonly('float32', 2),
+    readonly('uint8', 2),
+    readonly('float64', 2),
+    DOUBLE,
+    DOUBLE,
+    writable('float32', 2),
+    writable('uint8', 3),
+)
+def _draw(
+    xyz: npt.NDArray[np.float32],
+    colours: npt.NDArray[np.uint8],
+    rotation: npt.NDArray[np.float64],
+    distance: float,
+    focal: float,
+    depth: npt.NDArray[np.float32],
+    picture: npt.NDArray[np.uint8],
+) -> None:
+    """Draw points, which are turned and moved ahead: 2x2 pixels each, the nearest in front."""
+    height, width = depth.shape
+    for i in range(len(xyz)):
+        a, b, c = xyz[i, 0], xyz[i, 1], xyz[i, 2]
+        z = rotation[2, 0] * a + rotation[2, 1] * b + rotation[2, 2] * c + distance
+        if not z > NEAREST * distance:
+            continue
+        x = rotation[0, 0] * a + rotation[0, 1] * b + rotation[0, 2] * c
+        y = rotation[1, 0] * a + rotation[1, 1] * b + rotation[1, 2] * c
+        left, top = np.rint(focal * x / z + width / 2), np.rint(focal * y / z + height / 2)
+        if not (-2 < left < width and -2 < top < height):
+            continue
+        for v in range(max(int(top), 0), min(int(top) + 2, height)):
+            for u in range(max(int(left), 0), min(int(left) + 2, width)):
+                if z < depth[v, u]:
+                    depth[v, u] = z
+                    for k in range(3):
+                        picture[v, u, k] = colours[i, k]
 
 
 def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
