@@ -26,6 +26,8 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
@@ -54,6 +56,8 @@ def main(args: argparse.Namespace) -> int:
         intrinsics = _checked(intrinsics_given(args, report.say), sources)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
+        if args.end <= args.start:
+            raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
         manifest = _manifest(args)
         request = Request(
             folder=args.out,
@@ -62,12 +66,14 @@ def main(args: argparse.Namespace) -> int:
             outputs=Outputs(args.out, args.write or ['ply'], manifest),
             manifest=manifest,
             topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+            selection=Selection(args.every, args.start, args.end),
             copy=args.copy,
             with_files=bool(args.write),
             say=report.say,
         )
         jobs = [_job(source, request) for source in sources]
         _check_existing(jobs, sources, manifest, args)
+        foretell(jobs, args.write or ['ply'], settings, report.say)
         engine = create(settings.engine)
         _make_folder(args.out)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
@@ -121,6 +127,10 @@ def _manifest(args: argparse.Namespace) -> Manifest:
     """The manifest of the output folder, with the options that say what comes out."""
     topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
+    # only where they are given: folders of the time before there were these stay as they are
+    part = {'every': args.every, 'start': args.start, 'end': args.end}
+    given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
+    options.update(given)
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:

@@ -16,6 +16,7 @@ import numpy as np
 from depth_pcd_ros import frame
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
+from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
@@ -41,6 +42,7 @@ class Request:
         outputs: writes the files of each picture.
         manifest: told of each new recording.
         topics: of recordings.
+        selection: which pictures of videos and recordings.
         copy: whether a new recording has all messages of the old one, too.
         with_files: whether recordings become files, too.
         say: told of what a person should know.
@@ -52,6 +54,7 @@ class Request:
     outputs: Outputs
     manifest: Manifest
     topics: Topics
+    selection: Selection
     copy: bool
     with_files: bool
     say: Say
@@ -62,12 +65,18 @@ class Job(Protocol):
 
     Attributes:
         label: the input, for messages.
+        is_recording: whether it becomes a recording.
     """
 
     label: str
+    is_recording: bool
 
     def pictures(self) -> int:
         """How many pictures there are, at least roughly."""
+        ...
+
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of its first picture [px]; None where there is no telling."""
         ...
 
     def existing(self) -> list[Path]:
@@ -86,6 +95,8 @@ class Job(Protocol):
 class PhotoJob:
     """A photo."""
 
+    is_recording = False
+
     def __init__(self, source: Source, request: Request) -> None:
         self.label = str(source.path)
         self._source = source
@@ -94,6 +105,10 @@ class PhotoJob:
     def pictures(self) -> int:
         """One."""
         return 1
+
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height, upright."""
+        return picture_size(self._source)
 
     def existing(self) -> list[Path]:
         """Those of its files that are there."""
@@ -124,8 +139,9 @@ class VideoJob(PhotoJob):
         except ImageError:  # it is told when the video is read
             return 1
         count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+        rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
         video.release()
-        return max(count, 1)
+        return self._request.selection.count(max(count, 1), rate)
 
     def existing(self) -> list[Path]:
         """The files in its folder."""
@@ -141,10 +157,18 @@ class VideoJob(PhotoJob):
             rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
             turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META))
             orientation = ORIENTATIONS.get(turned % 360, 1)
-            number = 0
-            while video.grab():
+            request.say(
+                f'{self.label}: {rate:.4g} pictures a second, so {round(rate):06d} is at '
+                f'{round(rate) / rate:.3f} s'
+            )
+            number = selected = 0
+            while number / rate <= request.selection.end and video.grab():
                 name = str(Path(self._source.name) / f'{number:06d}')
+                wanted = request.selection.has(number, number / rate)
                 number += 1
+                if not wanted:
+                    continue
+                selected += 1
                 if resume and request.outputs.are_done(name):
                     yield Skipped(self.label)
                     continue
@@ -160,16 +184,22 @@ class VideoJob(PhotoJob):
                 picture = frame.Picture(rgb, calibration, at)
                 yield Picture(self.label, picture, partial(request.outputs.write, name))
             expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-            if number < expected:
+            if number < expected and number / rate <= request.selection.end:
                 request.say(f'{self.label}: {number} pictures could be read, {expected} announced')
             if not number:
                 raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
+            if not selected:
+                raise ImageError(
+                    'no_picture', f'it has no picture from --start on: {number} pictures'
+                )
         finally:
             video.release()
 
 
 class UnknownJob:
     """An input that is no file of a known kind."""
+
+    is_recording = False
 
     def __init__(self, source: Source) -> None:
         self.label = str(source.path)
@@ -178,6 +208,9 @@ class UnknownJob:
     def pictures(self) -> int:
         """One, which fails."""
         return 1
+
+    def picture_size(self) -> None:
+        """Nothing is known."""
 
     def existing(self) -> list[Path]:
         """Nothing."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
@@ -59,6 +60,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     add_camera_options(parser)
 
+    part = parser.add_argument_group('a part of videos and recordings')
+    part.add_argument(
+        '--every', type=_number, default=1, metavar='N', help='only every n-th picture (default: 1)'
+    )
+    part.add_argument(
+        '--start',
+        type=_seconds,
+        default=0.0,
+        metavar='SECONDS',
+        help='only pictures from this time on, counted from the first one',
+    )
+    part.add_argument(
+        '--end', type=_seconds, default=math.inf, metavar='SECONDS', help='only pictures up to this'
+    )
+
     recording = parser.add_argument_group('recordings')
     recording.add_argument('--image-topic', default='', help='default: found by its type')
     recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
@@ -76,6 +92,19 @@ def _formats(text: str) -> list[str]:
             f'{", ".join(map(repr, unknown))}, expected some of {", ".join(FORMATS)}'
         )
     return list(dict.fromkeys(names))
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r'[1-9]\d{0,8}', text):
+        raise argparse.ArgumentTypeError(f'{text!r}, expected a number from 1 on')
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0.0:
+        raise argparse.ArgumentTypeError(f'{text!r}, expected seconds from 0 on')
+    return value
 
 
 def _batch(text: str) -> int:

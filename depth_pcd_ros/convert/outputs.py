@@ -24,10 +24,17 @@ from depth_pcd_ros.show.preview import preview
 
 
 class Format(NamedTuple):
-    """A kind of file: the ending of its name, and what writes it."""
+    """A kind of file.
+
+    Attributes:
+        ending: of its name.
+        write: writes it.
+        bytes_per_pixel: without and with colours, of points that are all valid, at most.
+    """
 
     ending: str
     write: Callable[[Path, Frame, Points], object]
+    bytes_per_pixel: tuple[int, int]
 
 
 def _write_depth(path: Path, frame: Frame, points: Points) -> None:
@@ -59,13 +66,13 @@ def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> Non
 
 # By the names of `options.FORMATS`.
 WRITERS = {
-    'ply': Format('.ply', lambda path, frame, points: write_ply(path, points)),
-    'pcd': Format('.pcd', lambda path, frame, points: write_pcd(path, points)),
-    'depth': Format('.depth.png', _write_depth),
-    'npy': Format('.depth.npy', _write_npy),
-    'npz': Format('.npz', _write_npz),
-    'las': Format('.las', lambda path, frame, points: write_las(path, points)),
-    'preview': Format('.preview.png', _write_preview),
+    'ply': Format('.ply', lambda path, frame, points: write_ply(path, points), (12, 15)),
+    'pcd': Format('.pcd', lambda path, frame, points: write_pcd(path, points), (12, 16)),
+    'depth': Format('.depth.png', _write_depth, (2, 2)),
+    'npy': Format('.depth.npy', _write_npy, (4, 4)),
+    'npz': Format('.npz', _write_npz, (12, 15)),
+    'las': Format('.las', lambda path, frame, points: write_las(path, points), (20, 26)),
+    'preview': Format('.preview.png', _write_preview, (0, 0)),
 }
 
 

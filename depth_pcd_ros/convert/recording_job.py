@@ -20,7 +20,7 @@ from depth_pcd_ros.inputs.photos import PhotoHeader
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
-from depth_pcd_ros.recordings.connection import Connection
+from depth_pcd_ros.recordings.connection import Connection, is_latched
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
@@ -30,6 +30,8 @@ from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
 
 class RecordingJob:
     """A recording; it becomes another one, and files for each picture where they are asked for."""
+
+    is_recording = True
 
     def __init__(self, source: Source, request: Request) -> None:
         self.label = str(source.path)
@@ -47,9 +49,20 @@ class RecordingJob:
         try:
             with open_recording(self._source.path) as reader:
                 topic = find_image_topic(reader, self._request.topics.image)
-                return sum(c.msgcount for c in reader.connections if c.topic == topic)
+                total = sum(c.msgcount for c in reader.connections if c.topic == topic)
+                return self._request.selection.count(total)
         except Exception:  # it is told when the recording is read
             return 1
+
+    def picture_size(self) -> tuple[int, int] | None:
+        """Those of the first picture."""
+        try:
+            with open_recording(self._source.path) as reader:
+                topic = find_image_topic(reader, self._request.topics.image)
+                height, width = rgb_from_msg(next(reader.decoded(topic))[1]).shape[:2]
+                return width, height
+        except Exception:  # it is told when the recording is read
+            return None
 
     def existing(self) -> list[Path]:
         """The folder of the new recording, if it is there, and its files that are."""
@@ -71,11 +84,21 @@ class RecordingJob:
             self._scale = self._find_scale(reader)
             writer = self._writer = None if done else self._new_recording(reader)
             read = [c for c in reader.connections if self._request.copy or c.topic == image_topic]
+            number, first_ns, selection = 0, 0, self._request.selection
             for connection, time_ns, raw in reader.messages(read):
-                if self._request.copy and writer is not None:
+                if connection.topic == image_topic and not number:
+                    first_ns = time_ns
+                # what comes before the first picture counts as of its time
+                seconds = (time_ns - first_ns) / 1e9 if number else 0.0
+                if seconds > selection.end:
+                    break
+                is_here = selection.start <= seconds or is_latched(connection)
+                if self._request.copy and writer is not None and is_here:
                     yield Write(self.label, partial(writer.copy, connection, time_ns, bytes(raw)))
                 if connection.topic == image_topic:
-                    yield self._picture(reader, connection, time_ns, bytes(raw), calibrations)
+                    if selection.has(number, seconds):
+                        yield self._picture(reader, connection, time_ns, bytes(raw), calibrations)
+                    number += 1
             if self._scale is not None:
                 yield Write(self.label, partial(self._scale.sum_up, self.label, self._request.say))
             if writer is not None:

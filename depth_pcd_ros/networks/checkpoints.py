@@ -142,7 +142,11 @@ def _check_sha256(path: Path, expected: str) -> None:
 
 def _from_hub(name: str) -> Path:
     file = HUB_FILES[name]
-    by_hand = f'put it anywhere on this machine and give its path: model:=/path/to/{file.filename}'
+    typed = f'/path/to/{file.filename}'
+    by_hand = (
+        f'put it anywhere on this machine and give its path: model:={typed} to the node, --model '
+        f'{typed} to depth-pcd'
+    )
     try:
         # Imported late: a quarter of a second that a local file need not wait for.
         import huggingface_hub as hub

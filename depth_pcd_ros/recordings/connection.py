@@ -62,3 +62,10 @@ def qos_of(text: str) -> tuple[Any, ...]:
         return tuple(parse_qos(text))
     except Exception:  # whatever somebody has edited
         return ()
+
+
+def is_latched(connection: Connection) -> bool:
+    """Whether the last message of a topic is for those who join later, as that of /tf_static."""
+    return bool(connection.qos) and all(
+        one.durability.name == 'TRANSIENT_LOCAL' for one in connection.qos
+    )

@@ -25,7 +25,7 @@ from rosgraph_msgs.msg import Clock
 from tqdm import tqdm
 
 from depth_pcd_ros.errors import DepthPcdError
-from depth_pcd_ros.recordings.connection import Connection
+from depth_pcd_ros.recordings.connection import Connection, is_latched
 from depth_pcd_ros.recordings.reader import Recording, RecordingError
 
 CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
@@ -208,7 +208,7 @@ def _qos(connection: Connection) -> QoSProfile:
     offered = connection.qos
     if any(one.reliability.name == 'BEST_EFFORT' for one in offered):
         qos.reliability = ReliabilityPolicy.BEST_EFFORT
-    if offered and all(one.durability.name == 'TRANSIENT_LOCAL' for one in offered):
+    if is_latched(connection):
         qos.durability = DurabilityPolicy.TRANSIENT_LOCAL  # as of maps and /tf_static
     return qos
 

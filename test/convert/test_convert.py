@@ -67,7 +67,7 @@ def test_every_format(tmp_path):
     out = tmp_path / 'out'
     args = ['convert', str(tmp_path / 'a.png'), '-o', str(out), *CAMERA, *DEMO]
     assert main([*args, '--write', ','.join(FORMATS)]) == 0
-    assert listed(out) == sorted(f'a{ending}' for ending, _ in WRITERS.values())
+    assert listed(out) == sorted(f'a{writer.ending}' for writer in WRITERS.values())
     depth = np.load(out / 'a.depth.npy')
     assert depth.dtype == np.float32
     valid = np.isfinite(depth)

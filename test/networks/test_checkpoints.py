@@ -135,6 +135,7 @@ def assert_refused_with_directions(run, url):
     assert 'CheckpointError: indoor-small is not in the cache' in run.stderr
     assert f'Get {url}/{REPO}/resolve/main/{FILENAME}' in run.stderr
     assert f'model:=/path/to/{FILENAME}' in run.stderr
+    assert f'--model /path/to/{FILENAME}' in run.stderr
     assert 'Traceback' not in run.stderr
 
 

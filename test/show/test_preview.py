@@ -104,3 +104,17 @@ def test_without_colours():
     _, _, points = flat(2.0)
     shown = render_cloud(points[..., :3], WIDTH, HEIGHT, FOCAL)
     assert set(np.unique(shown)) == {BACKGROUND, UNCOLOURED}
+
+
+def test_what_is_near_hides_what_is_far():
+    """Each point covers four pixels, and none of those behind shows through."""
+    _, _, wall = flat(2.0)
+    near, far = wall[::2, ::2].reshape(-1, 4), wall.reshape(-1, 4).copy()
+    far[:, :3] *= np.float32(1.02)  # from the camera's place, behind the same pixels
+    far[:, 3] = pack_points(np.ones((1, 1), np.float32), (np.zeros((1, 1), np.float32),) * 2,
+                            np.full((1, 1, 3), (0, 255, 0), np.uint8))[0, 0, 3]  # fmt: skip
+    order = np.random.default_rng(0).permutation(len(near) + len(far))
+    shown = render_cloud(np.vstack([near, far])[order], WIDTH, HEIGHT, FOCAL, yaw=0.0, pitch=0.0)
+    green = (shown == (0, 255, 0)).all(axis=2)
+    assert not green[8:-8, 14:-14].any()
+    assert (shown[8:-8, 14:-14] != BACKGROUND).any(axis=2).all()
