@@ -31,7 +31,13 @@ from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.inputs.intrinsics import WAYS, Intrinsics, IntrinsicsError
+from depth_pcd_ros.inputs.intrinsics import (
+    NONE,
+    WAYS,
+    Intrinsics,
+    IntrinsicsError,
+    focal_of_exif,
+)
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
@@ -142,12 +148,10 @@ def _manifest(args: argparse.Namespace) -> Manifest:
 def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
     """Refuse at once what would fail for every input; numbers without a size get the inputs'."""
     if not intrinsics.given:
-        own = any(
-            source.kind == 'recording' or (source.kind == 'photo' and _has_focal_length(source))
-            for source in sources
-        )
-        if not own:
-            raise IntrinsicsError(f'no intrinsics: give {WAYS}')
+        lacking = [_lacks(source) for source in sources]
+        if all(lacking):
+            why = next((why for why in lacking if why != NONE), NONE)
+            raise IntrinsicsError(f'{why}: give {WAYS}')
         return intrinsics
     if intrinsics.lacks_size:
         found = ((source, picture_size(source)) for source in sources)
@@ -165,9 +169,13 @@ def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
     return intrinsics
 
 
-def _has_focal_length(source: Source) -> bool:
-    header = read_header(source.path)
-    return header is None or header.focal_35mm > 0.0  # without a header: why is told later
+def _lacks(source: Source) -> str:
+    """Say why an input has no intrinsics of its own; '' where it has, or cannot be read."""
+    if source.kind == 'photo':
+        header = read_header(source.path)
+        fx, _, why = focal_of_exif(header) if header is not None else (1.0, 1.0, '')
+        return '' if fx else f'{source.path}: {why}' if why != NONE else NONE
+    return '' if source.kind == 'recording' else NONE
 
 
 def _check_existing(

@@ -157,6 +157,7 @@ class VideoJob(PhotoJob):
             rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
             turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META))
             orientation = ORIENTATIONS.get(turned % 360, 1)
+            aspect = _pixel_aspect(video, is_turned=turned % 180 == 90)
             request.say(
                 f'{self.label}: {rate:.4g} pictures a second, so {round(rate):06d} is at '
                 f'{round(rate) / rate:.3f} s'
@@ -178,7 +179,8 @@ class VideoJob(PhotoJob):
                     yield Failure(self.label, ImageError('corrupt_picture', reason))
                     continue
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                header = PhotoHeader((rgb.shape[1], rgb.shape[0]), orientation)
+                size = (rgb.shape[1], rgb.shape[0])
+                header = PhotoHeader(size, orientation, pixel_aspect=aspect)
                 calibration = request.intrinsics.fitted(header, request.say)
                 at = Header(round(number * 1e9 / rate), sequence=self.label)
                 picture = frame.Picture(rgb, calibration, at)
@@ -249,6 +251,14 @@ def picture_size(source: Source) -> tuple[int, int] | None:
     found, bgr = video.read()
     video.release()
     return (int(bgr.shape[1]), int(bgr.shape[0])) if found else None
+
+
+def _pixel_aspect(video: cv2.VideoCapture, *, is_turned: bool) -> float:
+    """Width of a pixel of the upright picture, as a share of its height; 1 where it is not said."""
+    across, down = video.get(cv2.CAP_PROP_SAR_NUM), video.get(cv2.CAP_PROP_SAR_DEN)
+    if across <= 0.0 or down <= 0.0:
+        return 1.0
+    return float(down / across if is_turned else across / down)
 
 
 def _opened(path: Path) -> cv2.VideoCapture:

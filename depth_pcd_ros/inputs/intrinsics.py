@@ -17,15 +17,19 @@ from depth_pcd_ros.inputs.photos import PhotoHeader
 # Diagonal of the 36 mm x 24 mm film that a 35 mm equivalent focal length is for.
 # Source: CIPA DCG-001, Guideline for Noting Digital Camera Specifications in Catalogs.
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # [mm]
+# What lenses have, from fisheye to the longest zoom; some cameras write 1 or 65535 for unknown.
+MIN_35MM, MAX_35MM = 5.0, 5000.0  # [mm]
 # Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.
 MAX_ROUNDING = 0.005
 COMMAND_LINE = (
-    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; or --hfov DEG'
+    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; --hfov DEG; or '
+    '--f35 MM'
 )
 WAYS = (
     f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
     'topic'
 )
+NONE = 'no intrinsics'
 
 Say = Callable[[str], None]
 
@@ -41,7 +45,9 @@ class Intrinsics:
     Attributes:
         calibration: numbers for one size; width and height are zero where no size was given.
         origin: the option that they come from, for messages.
-        hfov: horizontal field of view [deg], 0 where not given.
+        hfov: horizontal field of view [deg], 0 where not given; for pictures whose EXIF has none.
+        f35: 35 mm equivalent of the focal length [mm], 0 where not given; for the same.
+        forced: hfov and f35 go before EXIF.
         upright: numbers that fit a picture both as it is stored and as it is shown, as that of a
             phone held upside down, are for what is shown. Otherwise they are the sensor's.
     """
@@ -49,12 +55,14 @@ class Intrinsics:
     calibration: Calibration | None = None
     origin: str = ''
     hfov: float = 0.0
+    f35: float = 0.0
+    forced: bool = False
     upright: bool = False
 
     @property
     def given(self) -> bool:
         """Whether the command line has intrinsics."""
-        return self.calibration is not None or self.hfov > 0.0
+        return self.calibration is not None or max(self.hfov, self.f35) > 0.0
 
     @property
     def lacks_size(self) -> bool:
@@ -66,7 +74,9 @@ class Intrinsics:
         if self.calibration is None:
             return self
         calibration = dataclasses.replace(self.calibration, width=size[0], height=size[1])
-        return Intrinsics(calibration, f'{self.origin} ({why})', upright=True)
+        return dataclasses.replace(
+            self, calibration=calibration, origin=f'{self.origin} ({why})', upright=True
+        )
 
     def fitted(self, picture: PhotoHeader, say: Say) -> Calibration:
         """The calibration of an upright picture.
@@ -79,24 +89,30 @@ class Intrinsics:
             CameraError: `no_intrinsics`; `size_mismatch` for another aspect ratio; or as
                 `upright_calibration`.
         """
-        width, height = picture.size
-        if self.hfov:
-            focal = width / 2.0 / math.tan(math.radians(self.hfov) / 2.0)
-            say(
-                f'--hfov {self.hfov:g} across the upright picture of {width}x{height} is '
-                f'fx = fy = {focal:.1f} px; principal point in the middle'
-            )
-            return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
         if self.calibration is not None:
             return self._scaled(self.calibration, picture, say)
-        if not picture.focal_35mm:
-            raise CameraError('no_intrinsics', f'no intrinsics: give {WAYS}')
-        focal = picture.focal_35mm * math.hypot(width, height) / FILM_DIAGONAL
-        say(
-            f'EXIF: 35 mm equivalent focal length {picture.focal_35mm:g} mm, which is '
-            f'fx = fy = {focal:.1f} px at {width}x{height}; principal point in the middle'
-        )
-        return pinhole(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
+        fx, fy, how = focal_of_exif(picture)
+        if self.given and (self.forced or not fx):
+            fx, fy, how = self._focal(picture)
+        elif not fx:
+            raise CameraError('no_intrinsics', f'{how}: give {WAYS}')
+        elif self.given:
+            given = f'--hfov {self.hfov:g}' if self.hfov else f'--f35 {self.f35:g}'
+            say(f'{given} is for pictures without a focal length in EXIF; all: --force-intrinsics')
+        width, height = picture.size
+        focal = f'fx = fy = {fx:.1f}' if fx == fy else f'fx = {fx:.1f}, fy = {fy:.1f}'
+        say(f'{how}, which is {focal} px at {width}x{height}; principal point in the middle')
+        return pinhole(fx, fy, (width - 1) / 2.0, (height - 1) / 2.0, picture.size)
+
+    def _focal(self, picture: PhotoHeader) -> tuple[float, float, str]:
+        """Return fx and fy [px] by `hfov` or `f35`, and how."""
+        width, height = picture.size
+        aspect = picture.pixel_aspect
+        if self.hfov:
+            fx = width / 2.0 / math.tan(math.radians(self.hfov) / 2.0)
+            return fx, fx * aspect, f'--hfov {self.hfov:g} across the upright picture'
+        fy = by_35mm(self.f35, (width * aspect, height))
+        return fy / aspect, fy, f'--f35 {self.f35:g} along the diagonal of the picture'
 
     def _scaled(self, calibration: Calibration, picture: PhotoHeader, say: Say) -> Calibration:
         size, given = picture.size, (calibration.width, calibration.height)
@@ -120,6 +136,29 @@ class Intrinsics:
             )
             calibration = resized(calibration, size)
         return calibration
+
+
+def focal_of_exif(picture: PhotoHeader) -> tuple[float, float, str]:
+    """Return fx and fy [px] and how they follow from EXIF; zeros and why not where they do not."""
+    f35, mm = picture.focal_35mm, picture.focal_mm
+    if MIN_35MM <= f35 <= MAX_35MM:
+        focal = by_35mm(f35, picture.size)
+        return focal, focal, f'EXIF: 35 mm equivalent focal length {f35:g} mm'
+    if all(picture.focal_px):
+        how = f'EXIF: focal length {mm:g} mm at the resolution of the focal plane'
+        return *picture.focal_px, how
+    if f35:
+        expected = f'expected {MIN_35MM:g} to {MAX_35MM:g}'
+        return 0.0, 0.0, f'EXIF has a 35 mm equivalent focal length of {f35:g} mm, {expected}'
+    if mm:
+        why = 'neither its 35 mm equivalent nor the resolution of the focal plane'
+        return 0.0, 0.0, f'EXIF has the focal length, {mm:g} mm, but {why}'
+    return 0.0, 0.0, NONE
+
+
+def by_35mm(f35: float, size: tuple[float, float]) -> float:
+    """Return the focal length [px] of a picture of square pixels, from its 35 mm equivalent."""
+    return f35 * math.hypot(*size) / FILM_DIAGONAL
 
 
 def pinhole(fx: float, fy: float, cx: float, cy: float, size: tuple[int, int]) -> Calibration:

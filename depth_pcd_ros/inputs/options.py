@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from depth_pcd_ros.inputs.intrinsics import Intrinsics
 
 # The names in the namespace that argparse gives, of all that are not files.
-NAMES = ('camera_name', 'fx', 'fy', 'cx', 'cy', 'size', 'hfov')
+NAMES = ('camera_name', 'fx', 'fy', 'cx', 'cy', 'size', 'hfov', 'f35', 'force_intrinsics')
 MIN_HFOV, MAX_HFOV = 1.0, 168.0  # [deg]; the last is that of `calibration.MIN_FOCAL`
 
 
@@ -41,7 +41,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'not say (default: that of the inputs)',
     )
     camera.add_argument(
-        '--hfov', type=float, metavar='DEG', help='horizontal field of view of the upright pictures'
+        '--hfov',
+        type=float,
+        metavar='DEG',
+        help='horizontal field of view of the upright pictures, for photos whose EXIF has none',
+    )
+    camera.add_argument(
+        '--f35',
+        type=float,
+        metavar='MM',
+        help='35 mm equivalent of the focal length, for photos whose EXIF has none, however the '
+        'camera was held',
+    )
+    camera.add_argument(
+        '--force-intrinsics', action='store_true', help='--hfov or --f35 go before EXIF'
     )
 
 
@@ -56,15 +69,26 @@ def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsi
         IntrinsicsError: they contradict each other or are not complete, or as `read_camera_info`.
     """
     from depth_pcd_ros.inputs.calibration_files import read_camera_info  # only these commands
-    from depth_pcd_ros.inputs.intrinsics import WAYS, Intrinsics, IntrinsicsError, pinhole
+    from depth_pcd_ros.inputs.intrinsics import (
+        MAX_35MM,
+        MIN_35MM,
+        WAYS,
+        Intrinsics,
+        IntrinsicsError,
+        pinhole,
+    )
 
     numbers = {name: getattr(args, name) for name in ('fx', 'fy', 'cx', 'cy')}
     missing = [f'--{name}' for name, number in numbers.items() if number is None]
-    ways = [args.camera_info is not None, len(missing) < 4, args.hfov is not None]
-    if sum(ways) > 1:
+    ranges = {'hfov': (MIN_HFOV, MAX_HFOV, 'deg'), 'f35': (MIN_35MM, MAX_35MM, 'mm')}
+    lens = {name: getattr(args, name) for name in ranges if getattr(args, name) is not None}
+    ways = [args.camera_info is not None, len(missing) < 4, *lens]
+    if sum(map(bool, ways)) > 1:
         raise IntrinsicsError(f'intrinsics are given twice; expected one of: {WAYS}')
     if args.camera_name and args.camera_info is None:
         raise IntrinsicsError('--camera-name goes with --camera-info')
+    if args.force_intrinsics and not lens:
+        raise IntrinsicsError('--force-intrinsics goes with --hfov or --f35')
     size = args.size or (0, 0)
     if args.camera_info is not None:
         calibration = read_camera_info(args.camera_info, args.camera_name, say)
@@ -83,11 +107,13 @@ def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsi
     elif args.size:
         raise IntrinsicsError('--size goes with --fx, --fy, --cx and --cy, or with --camera-info')
     else:
-        if args.hfov is not None and not MIN_HFOV <= args.hfov <= MAX_HFOV:
-            raise IntrinsicsError(
-                f'--hfov is {args.hfov:g}, expected {MIN_HFOV:g} to {MAX_HFOV:g} deg'
-            )
-        return Intrinsics(hfov=args.hfov or 0.0)
+        for name, value in lens.items():
+            least, most, unit = ranges[name]
+            if not least <= value <= most:
+                raise IntrinsicsError(
+                    f'--{name} is {value:g}, expected {least:g} to {most:g} {unit}'
+                )
+        return Intrinsics(**lens, forced=args.force_intrinsics)
     return Intrinsics(calibration, origin)
 
 

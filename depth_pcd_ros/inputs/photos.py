@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,8 +19,12 @@ from depth_pcd_ros.inputs.orientation import upright, upright_size
 from depth_pcd_ros.messages.compressed import picture_kind, rgb_from_picture
 from depth_pcd_ros.messages.encodings import ImageError, Rgb, to_rgb
 
-# Exif 2.32 (CIPA DC-008): tags and the directory that has the second.
-_ORIENTATION, _EXIF, _FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0xA405
+# Exif 2.32 (CIPA DC-008): the first tag, the directory of the others, and these.
+_ORIENTATION, _EXIF, _FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0x920A, 0xA405
+_PIXELS = (0xA002, 0xA003)
+_FOCAL_PLANE, _FOCAL_PLANE_UNIT = (0xA20E, 0xA20F), 0xA210
+_UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # [mm]; the last two are in use, but not in Exif
+_SENSOR_WIDTHS = (1.0, 100.0)  # [mm] that there are
 _WIDTH, _HEIGHT = 256, 257  # TIFF 6.0
 # How HEIF files of still pictures begin, after a length of 4 bytes. Source: ISO/IEC 23008-12.
 _HEIF = (b'ftypheic', b'ftypheix', b'ftypheim', b'ftypheis', b'ftypmif1')
@@ -36,12 +42,18 @@ class PhotoHeader(NamedTuple):
     Attributes:
         size: width and height of the upright photo [px].
         orientation: EXIF's, 1 for a photo that is stored upright.
-        focal_35mm: 35 mm equivalent of the focal length [mm], 0 where unknown.
+        focal_35mm: 35 mm equivalent of the focal length [mm], as EXIF has it; 0 where unknown.
+        focal_mm: the focal length itself [mm], 0 where unknown.
+        focal_px: fx and fy [px] by the resolution of the focal plane, (0, 0) where unknown.
+        pixel_aspect: width of a pixel, as a share of its height.
     """
 
     size: tuple[int, int]
     orientation: int = 1
     focal_35mm: float = 0.0
+    focal_mm: float = 0.0
+    focal_px: tuple[float, float] = (0.0, 0.0)
+    pixel_aspect: float = 1.0
 
 
 def read_header(path: Path) -> PhotoHeader | None:
@@ -54,10 +66,16 @@ def read_header(path: Path) -> PhotoHeader | None:
                 is_tiff = isinstance(photo, TiffImageFile)
                 if is_tiff:  # newer Pillows turn the size, older ones do not
                     stored = photo.tag_v2[_WIDTH], photo.tag_v2[_HEIGHT]
-            orientation = int(exif.get(_ORIENTATION, 1))
-            size = upright_size((int(stored[0]), int(stored[1])), orientation)
-            focal = float(exif.get_ifd(_EXIF).get(_FOCAL_LENGTH_35MM, 0) or 0)
-        return PhotoHeader(size, 1 if is_tiff else orientation, focal)  # OpenCV turns a TIFF
+            orientation = int(_number(exif.get(_ORIENTATION)))
+            stored = int(stored[0]), int(stored[1])
+            more = exif.get_ifd(_EXIF)
+        return PhotoHeader(
+            size=upright_size(stored, orientation),
+            orientation=1 if is_tiff else orientation,  # OpenCV turns a TIFF
+            focal_35mm=_number(more.get(_FOCAL_LENGTH_35MM)),
+            focal_mm=_number(more.get(_FOCAL_LENGTH)),
+            focal_px=_by_focal_plane(more, stored, orientation),
+        )
     except (ImageError, *_DAMAGED):
         return None
 
@@ -83,6 +101,33 @@ def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:
     header = read_header(path) or PhotoHeader((rgb.shape[1], rgb.shape[0]))
     rgb = upright(rgb, header.orientation)
     return rgb, header._replace(size=(rgb.shape[1], rgb.shape[0]))
+
+
+def _by_focal_plane(
+    exif: Mapping[int, Any], stored: tuple[int, int], orientation: int
+) -> tuple[float, float]:
+    """Return fx and fy [px] of the upright photo, (0, 0) where EXIF has not all that is needed."""
+    resolutions = [_number(exif.get(tag)) for tag in _FOCAL_PLANE]
+    unit = _UNITS.get(int(_number(exif.get(_FOCAL_PLANE_UNIT))), _UNITS[2])
+    pixels = [_number(exif.get(tag)) or side for tag, side in zip(_PIXELS, stored, strict=True)]
+    # of a photo that was made smaller, EXIF has the pixels that it had
+    scales = [side / old for side, old in zip(stored, pixels, strict=True)]
+    if min(resolutions) == 0.0 or abs(scales[0] / scales[1] - 1.0) > 0.01:
+        return 0.0, 0.0
+    if not _SENSOR_WIDTHS[0] <= pixels[0] * unit / resolutions[0] <= _SENSOR_WIDTHS[1]:
+        return 0.0, 0.0
+    focal = _number(exif.get(_FOCAL_LENGTH))
+    fx, fy = (focal * res / unit * scale for res, scale in zip(resolutions, scales, strict=True))
+    return (fx, fy) if upright_size((0, 1), orientation) == (0, 1) else (fy, fx)
+
+
+def _number(value: Any) -> float:
+    """Return a number of EXIF; 0 where there is none, as EXIF itself has it of unknown ones."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ArithmeticError):  # also of 0/0
+        return 0.0
+    return number if 0.0 < number < math.inf else 0.0
 
 
 def _decode(data: bytes) -> Rgb:

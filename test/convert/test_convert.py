@@ -140,6 +140,87 @@ def test_exif_focal_length(tmp_path, capsys):
     np.testing.assert_allclose(focal * x / z + (WIDTH - 1) / 2, columns, atol=1e-3)
 
 
+def test_photos_with_and_without_exif(tmp_path):
+    """One run serves photos with and without EXIF; `--force-intrinsics` treats all alike."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 28
+    Image.fromarray(smooth(0)).save(folder / 'phone.jpg', exif=exif)
+    Image.fromarray(smooth(0)).save(folder / 'web.png')
+    args = ['convert', str(folder), *DEMO, '--hfov', '60', '--write', 'npz']
+    focals = {}
+    for out, option in (('own', ()), ('forced', ('--force-intrinsics',))):
+        assert main([*args, '-o', str(tmp_path / out), *option]) == 0
+        for name in ('phone', 'web'):
+            x, _, z = np.moveaxis(np.load(tmp_path / out / f'{name}.npz')['xyz'][:, 10], -1, 0)
+            focals[out, name] = np.nanmedian((10 - (WIDTH - 1) / 2) * z / x)
+    by_hfov = WIDTH / 2 / np.tan(np.radians(30))
+    assert focals['own', 'phone'] == pytest.approx(28 * np.hypot(WIDTH, HEIGHT) / 43.2666, rel=1e-4)
+    for key in (('own', 'web'), ('forced', 'phone'), ('forced', 'web')):
+        assert focals[key] == pytest.approx(by_hfov, rel=1e-4)
+
+
+def test_what_exif_lacks_is_said(tmp_path, capsys):
+    """Before anything is computed, for the first photo that has something."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x920A] = 4.25
+    Image.fromarray(smooth(0)).save(tmp_path / 'phone.jpg', exif=exif)
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    inputs = [str(tmp_path / name) for name in ('a.png', 'phone.jpg')]
+    assert main(['convert', *inputs, '-o', str(tmp_path / 'out'), *DEMO]) == 2
+    told = capsys.readouterr().err
+    assert 'phone.jpg: EXIF has the focal length, 4.25 mm, but neither its 35 mm' in told
+    assert '--f35 MM' in told
+
+
+def with_pixel_aspect(data, across, down):
+    """An MPEG-4 file whose samples have pixels of this shape (ISO/IEC 14496-12, 12.1.4: pasp)."""
+    box = struct.pack('>I4sII', 16, b'pasp', across, down)
+    end = data.index(b'mp4v', data.index(b'stsd')) - 4  # of the sample's box, behind its length
+    end += struct.unpack_from('>I', data, end)[0]
+    data = bytearray(data)
+    for kind in (b'moov', b'trak', b'mdia', b'minf', b'stbl', b'stsd', b'mp4v'):
+        at = data.index(kind, data.index(b'moov')) - 4
+        struct.pack_into('>I', data, at, struct.unpack_from('>I', data, at)[0] + len(box))
+    assert data.index(b'mdat') < data.index(b'moov')  # so that the pictures stay where they are
+    return bytes(data[:end] + box + data[end:])
+
+
+def turned(data):
+    """An MPEG-4 file whose pictures are shown turned to the right (ISO/IEC 14496-12, 8.3.2)."""
+    data = bytearray(data)
+    start = data.index(b'tkhd') + 44
+    assert struct.unpack_from('>9i', data, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into('>9i', data, start, 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ('is_turned', 'told', 'fy'),
+    [
+        (False, 'fx = 32.0, fy = 42.7 px at 64x48', 32.0 * 4 / 3),
+        (True, 'fx = 24.0, fy = 18.0 px at 48x64', 24.0 * 3 / 4),
+    ],
+)
+def test_video_of_pixels_that_are_not_square(tmp_path, capsys, is_turned, told, fy):
+    """Pixels of 4:3: fy is a third longer than fx; of 3:4 where the picture is turned."""
+    path = tmp_path / 'dv.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV cannot write MPEG-4')
+    writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
+    writer.release()
+    data = with_pixel_aspect(path.read_bytes(), 4, 3)
+    path.write_bytes(turned(data) if is_turned else data)
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), '--hfov', '90', *DEMO]
+    assert main([*args, '--write', 'npz']) == 0
+    assert told in capsys.readouterr().err
+    xyz = np.load(tmp_path / 'out' / 'dv' / '000000.npz')['xyz']
+    y, z = xyz[5, :, 1], xyz[5, :, 2]
+    assert np.nanmedian((5 - (len(xyz) - 1) / 2) * z / y) == pytest.approx(fy, rel=1e-4)
+
+
 def test_video(tmp_path):
     """A video gives its pictures by number, in a folder of its name."""
     args = ['convert', video(tmp_path / 'clip.avi', 3), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
@@ -163,12 +244,7 @@ def test_video_of_a_turned_phone(tmp_path, capsys):
     for _ in range(3):
         writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
     writer.release()
-    # ISO/IEC 14496-12, 8.3.2: the matrix of the track header; here a turn to the right by 90 deg
-    data = bytearray(path.read_bytes())
-    start = data.index(b'tkhd') + 44
-    assert struct.unpack_from('>9i', data, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    struct.pack_into('>9i', data, start, 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
+    path.write_bytes(turned(path.read_bytes()))
 
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--write', 'npz']
     camera = ['--fx', '50', '--fy', '48', '--cx', '30', '--cy', '20', '--size', '64x48']
@@ -225,6 +301,10 @@ def test_clouds_of_voxels(tmp_path):
         ([*CAMERA, '--hfov', '60'], 'given twice'),
         (['--hfov', '0'], '--hfov is 0, expected 1 to 168'),
         (['--hfov', '171'], '--hfov is 171, expected 1 to 168'),
+        (['--f35', '1'], '--f35 is 1, expected 5 to 5000 mm'),
+        (['--f35', '26', '--hfov', '60'], 'given twice'),
+        ([*CAMERA, '--force-intrinsics'], '--force-intrinsics goes with --hfov or --f35'),
+        (['--hfov', '60', '--camera-name', 'left'], '--camera-name goes with --camera-info'),
         (['--hfov', '60', '--size', '4x3'], '--size goes with'),
         ([*CAMERA[:-1], '99'], r'cy = 99 in K is no principal point of an image of 56x42'),
         (['--fx', '-5', *CAMERA[2:]], 'must be above zero'),

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.camera import Camera
@@ -121,8 +122,8 @@ def test_hfov():
     said = []
     calibration = Intrinsics(hfov=90.0).fitted(PhotoHeader((640, 480)), said.append)
     assert said == [
-        '--hfov 90 across the upright picture of 640x480 is fx = fy = 320.0 px; principal point in '
-        'the middle'
+        '--hfov 90 across the upright picture, which is fx = fy = 320.0 px at 640x480; principal '
+        'point in the middle'
     ]
     np.testing.assert_allclose(calibration.k, (320, 0, 319.5, 0, 320, 239.5, 0, 0, 1), rtol=1e-12)
     assert calibration.p == pinhole(*np.array(calibration.k)[[0, 4, 2, 5]], (640, 480)).p
@@ -137,6 +138,122 @@ def test_exif_is_used_and_said():
     assert len(said) == 1
     assert '36 mm' in said[0]
     assert 'fx = fy = 4160.3' in said[0]
+
+
+@pytest.mark.parametrize(
+    ('given', 'focal'),
+    [
+        ({'hfov': 90.0}, 4160.3),
+        ({'f35': 50.0}, 4160.3),
+        ({'hfov': 90.0, 'forced': True}, 2000.0),
+        ({'f35': 50.0, 'forced': True}, 50.0 * 5000.0 / 43.2666),
+    ],
+)
+def test_exif_comes_first(given, focal):
+    """What was given serves photos without EXIF, unless it is forced; that is said."""
+    said = []
+    intrinsics = Intrinsics(**given)
+    found = intrinsics.fitted(PhotoHeader((4000, 3000), 1, 36.0), said.append)
+    assert found.k[0] == pytest.approx(focal, abs=0.1)
+    assert ('--force-intrinsics' in ' '.join(said)) == ('forced' not in given)
+    found = intrinsics.fitted(PhotoHeader((4000, 3000)), said.append)
+    assert found.k[0] == pytest.approx(2000.0 if 'hfov' in given else 5778.1, abs=0.1)
+
+
+@pytest.mark.parametrize('size', [(4000, 3000), (3000, 4000)])
+def test_f35_does_not_depend_on_how_the_phone_was_held(size):
+    """By the diagonal, which is the same."""
+    said = []
+    found = Intrinsics(f35=26.0).fitted(PhotoHeader(size), said.append)
+    assert found.k[0] == found.k[4] == pytest.approx(26.0 * 5000.0 / 43.2666, abs=0.1)
+    assert said[0].startswith('--f35 26 along the diagonal of the picture, which is fx = fy = 3004')
+
+
+def test_pixels_that_are_not_square():
+    """640x480 shown as 16:9 has pixels of 4:3: fx by the width, fy a third longer."""
+    picture = PhotoHeader((640, 480), pixel_aspect=4.0 / 3.0)
+    said = []
+    found = Intrinsics(hfov=90.0).fitted(picture, said.append)
+    np.testing.assert_allclose((found.k[0], found.k[4]), (320.0, 320.0 * 4.0 / 3.0))
+    assert 'fx = 320.0, fy = 426.7 px' in said[0]
+    found = Intrinsics(f35=36.0).fitted(picture, said.append)
+    focal = 36.0 * np.hypot(640 * 4 / 3, 480) / 43.2666
+    np.testing.assert_allclose((found.k[0], found.k[4]), (focal * 0.75, focal), rtol=1e-5)
+
+
+@pytest.mark.parametrize('f35', [1.0, 65535.0])
+def test_35mm_that_no_lens_has(f35):
+    """What a GoPro Session writes is told, and is none."""
+    with pytest.raises(CameraError, match=f'35 mm equivalent .* of {f35:g} mm, expected 5 to 5000'):
+        Intrinsics().fitted(PhotoHeader((640, 480), 1, f35), lambda _: None)
+    assert Intrinsics(hfov=90.0).fitted(PhotoHeader((640, 480), 1, f35), lambda _: None).k[
+        0
+    ] == pytest.approx(320)
+
+
+def photo(path, orientation=1, scale=1, **entries):
+    """A photo of 40x30 with these entries in its EXIF, by their tag in hexadecimal."""
+    data = exif(orientation)
+    for tag, value in entries.items():
+        data.get_ifd(0x8769)[int(tag[1:], 16)] = value
+    Image.fromarray(RGB[::scale, ::scale]).save(path, exif=data)
+    return read_header(path)
+
+
+FOCAL_PLANE = {'x920A': 4.0, 'xA20E': 8.0, 'xA20F': 10.0, 'xA210': 4}  # 5 mm x 3 mm
+
+
+@pytest.mark.parametrize(
+    ('changes', 'focal'),
+    [
+        ({}, (32.0, 40.0)),
+        ({'xA002': 40, 'xA003': 30}, (32.0, 40.0)),
+        ({'xA002': 400, 'xA003': 300, 'xA20E': 80.0, 'xA20F': 100.0}, (32.0, 40.0)),  # made smaller
+        ({'xA210': 3, 'xA20E': 80.0, 'xA20F': 100.0}, (32.0, 40.0)),  # a centimetre
+        ({'xA210': 2, 'xA20E': 203.2, 'xA20F': 254.0}, (32.0, 40.0)),  # an inch
+        ({'orientation': 6}, (40.0, 32.0)),
+        ({'scale': 2, 'xA002': 40, 'xA003': 30}, (16.0, 20.0)),
+        ({'xA20E': 0.0}, (0.0, 0.0)),
+        ({'xA20E': 5000.0, 'xA20F': 5000.0}, (0.0, 0.0)),  # a sensor of 8 micrometres
+        ({'xA002': 30, 'xA003': 40}, (0.0, 0.0)),  # of a photo turned since
+    ],
+)
+def test_resolution_of_the_focal_plane(tmp_path, changes, focal):
+    """4 mm at 8 and 10 pixels a millimetre."""
+    header = photo(tmp_path / 'a.jpg', **{**FOCAL_PLANE, **changes})
+    np.testing.assert_allclose(header.focal_px, focal, rtol=1e-5)
+    if focal[0]:
+        said = []
+        found = Intrinsics().fitted(header, said.append)
+        np.testing.assert_allclose((found.k[0], found.k[4]), focal, rtol=1e-5)
+        assert 'focal length 4 mm at the resolution of the focal plane' in said[0]
+
+
+def test_what_exif_lacks_is_said(tmp_path):
+    """A focal length in mm alone is not enough."""
+    header = photo(tmp_path / 'a.jpg', x920A=4.25)
+    lacking = (
+        '4.25 mm, but neither its 35 mm equivalent nor the resolution of the focal plane: give'
+    )
+    with pytest.raises(CameraError, match=lacking):
+        Intrinsics().fitted(header, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    'value', [(0, 0), (24, 0), float('nan'), float('inf'), -24.0, 'wide', b'\\0', (24, 1, 35, 1)]
+)
+def test_odd_numbers_in_exif(tmp_path, monkeypatch, value):
+    """0/0 and other values that are no number are as none, and the photo is read."""
+    path = tmp_path / 'a.jpg'
+    photo(path)
+    if isinstance(value, tuple) and len(value) == 2:
+        value = IFDRational(*value)
+    entries = {0xA405: value, 0x920A: value, 0xA20E: value, 0xA20F: value, 0xA210: value}
+    monkeypatch.setattr(Image.Exif, 'get_ifd', lambda self, tag: entries)
+    monkeypatch.setattr(Image.Exif, 'get', lambda self, tag, default=None: value)
+    rgb, header = read_photo(path)
+    assert rgb.shape == RGB.shape
+    assert (header.size, header.focal_35mm, header.focal_px) == ((WIDTH, HEIGHT), 0.0, (0.0, 0.0))
 
 
 def test_none_is_refused():
