@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import Job, Worker
@@ -21,6 +22,7 @@ from depth_pcd_ros.ros import diagnostics, qos
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic, is_remapped
+from depth_pcd_ros.ros.unprojection import UnprojectionAdvice
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
@@ -66,6 +68,8 @@ class LiveCamera:
             KEPT if self._keep_all else RECENT, any_frame=is_remapped(node, 'camera_info')
         )
         self._lane = worker.queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
+        self._calibration: Calibration | None = None  # the newest
+        self._unprojection = UnprojectionAdvice(node, settings)
         self._scale: ScaleState | None = None  # of the last frame
         self._scale_source = ScaleSource(node, settings)
         self._subscriptions: list[AdaptiveSubscription] = []
@@ -102,9 +106,10 @@ class LiveCamera:
         self._worker.wait(STOP_PATIENCE)
 
     def check(self) -> None:
-        """Adapt to the publishers."""
+        """Adapt to the publishers, and look who subscribes."""
         for subscription in (*self._subscriptions, *self._scale_source.subscriptions):
             subscription.check()
+        self._unprojection.check(self._calibration)
 
     def judge(self, summary: Summary, now: float) -> tuple[bytes, str]:
         """Return the level and the sentence for the diagnostics."""
@@ -125,6 +130,7 @@ class LiveCamera:
     def _take_camera_info(self, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""
         header, calibration = msg.header, calibration_from_msg(msg)
+        self._calibration = calibration
         if self._camera_infos.add(stamp_ns(header), header.frame_id, calibration):
             self._node.get_logger().info(
                 'the calibration changes: its rays are computed anew each time', once=True
