@@ -57,9 +57,9 @@ HUNGRY = (
     {**PLAIN, 'organized': False, 'depth_encoding': '16UC1'},
     PLAIN,
 )
-# Of the images: keep last 1 replaces an image before it is taken if the node is late by a period,
-# which the middleware does not tell.
-MAX_LOST = 0.001
+# Of the images. What the reader keeps, a few, is counted as superseded; only a node that is late by
+# more than that many periods loses some that nobody counts.
+MAX_LOST = 0.0001
 ENDS = ('frames processed', 'frames superseded', 'frames nobody subscribed to', 'frames dropped')
 
 

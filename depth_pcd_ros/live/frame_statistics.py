@@ -58,6 +58,7 @@ class Summary:
         latest_drop: why the latest of these was dropped.
         lately_lost, lately_received: images lost on the way and arrived in the last seconds.
         input_rate, output_rate: of the last seconds [Hz].
+        arrival_age: of the stamps when their images arrived, by the node's clock, median [s].
     """
 
     lost: int
@@ -80,6 +81,7 @@ class Summary:
     latency_p99: float
     stamp_age_p50: float
     stamp_age_p99: float
+    arrival_age: float
     network_time: float
     valid_fraction: float
 
@@ -172,9 +174,9 @@ class Statistics:
             results = [frame for frame in self._results if now - frame.time <= WINDOW]
             drops = [drop for drop in self._drops if now - drop.time <= WINDOW]
             latencies = [frame.latency for frame in results]
-            stamp_ages = [
-                frame.stamp_age for frame in results if frame.time - frame.latency > self._jumped
-            ]
+            timed = [frame for frame in results if frame.time - frame.latency > self._jumped]
+            stamp_ages = [frame.stamp_age for frame in timed]
+            arrival_ages = [frame.stamp_age - frame.latency for frame in timed]
             return Summary(
                 lost=self._lost,
                 received=self._received,
@@ -196,6 +198,7 @@ class Statistics:
                 latency_p99=_quantile(latencies, 0.99),
                 stamp_age_p50=_quantile(stamp_ages, 0.50),
                 stamp_age_p99=_quantile(stamp_ages, 0.99),
+                arrival_age=_quantile(arrival_ages, 0.50),
                 network_time=_quantile([frame.network_time for frame in results], 0.50),
                 valid_fraction=results[-1].valid_fraction if results else float('nan'),
             )

@@ -16,6 +16,7 @@ from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 
 SILENT_AFTER = 2.0  # [s] without an image
 STUCK_AFTER = 5.0  # [s] on one frame
+MAX_ARRIVAL_AGE = 1.0  # [s], of stamps
 FAILED_AFTER = 1.0  # [s] without a result while frames are dropped
 # Images lost on the way in the last seconds that are worth a warning: so many, and this part.
 MANY_LOST, MUCH_LOST = 5, 0.1
@@ -30,6 +31,7 @@ def judge(
     active_for: float,
     busy_for: float,
     scale_problem: str = '',
+    live: bool = True,
 ) -> tuple[bytes, str]:
     """Return the level and the sentence of an active node.
 
@@ -41,6 +43,7 @@ def judge(
         active_for: how long it has been active [s].
         busy_for: how long it has worked on the frame in work [s].
         scale_problem: why the scale is frozen, '' where it is not.
+        live: the stamps should be those of now.
     """
     lost, expected = summary.lately_lost, summary.lately_lost + summary.lately_received
     losses = f'{lost} of {expected} images lost on the way in the last {WINDOW:g} s'
@@ -80,6 +83,14 @@ def judge(
     if summary.valid_fraction == 0.0:
         return DiagnosticStatus.WARN, (
             f'{rate}, the last without a valid point: see min_depth, max_range, edge_filter'
+        )
+    if live and abs(summary.arrival_age) > MAX_ARRIVAL_AGE:
+        age = f'{summary.arrival_age:.1f} s old'
+        if summary.arrival_age < 0.0:
+            age = f'{-summary.arrival_age:.1f} s in the future'
+        return DiagnosticStatus.WARN, (
+            f'{rate}, stamps are {age} when the images arrive: do the clocks of camera and node '
+            'differ? A recording wants use_sim_time'
         )
     if scale_problem:
         return DiagnosticStatus.WARN, f'{rate}, {scale_problem}'

@@ -121,6 +121,7 @@ class LiveCamera:
             active_for=now - self._since,
             busy_for=self._worker.busy_for(now),
             scale_problem=self._scale_problem(),
+            live=not self._keep_all,
         )
 
     def scale_values(self) -> dict[str, str]:

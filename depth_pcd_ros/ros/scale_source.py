@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2, Range
 
-from depth_pcd_ros.ros import qos
+from depth_pcd_ros.ros import qos, transforms
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.transforms import Transforms
 from depth_pcd_ros.scale.messages import READERS, TOPICS
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.readings import Evidence, Header, Reading, Readings
-
-try:
-    import tf2_ros
-except ImportError:  # it is no dependency: scale_transform does without
-    tf2_ros = None
+from depth_pcd_ros.sync.readings import Evidence, Header, RangeReading, Readings
 
 MSG_TYPES = {'points': PointCloud2, 'range': Range}
 # How long an image of a recording waits for the readings before it, and for how long readings
@@ -43,7 +36,8 @@ class ScaleSource:
         self._node = node
         every = settings.frames == 'all'
         self._readings = Readings(PATIENCE) if every else Readings(span=SPAN)
-        self._tf: Any = None
+        self._settings = settings
+        self._transforms: Transforms | None = None
         source = settings.scale_source
         if source not in TOPICS:
             return
@@ -60,21 +54,24 @@ class ScaleSource:
         node.get_logger().info(f'scale from {self.subscriptions[0].topic_name}')
         if settings.optical_from_sensor is not None:
             return
-        if tf2_ros is None:
+        if not transforms.AVAILABLE:
             node.get_logger().info(
                 'tf2_ros is not installed: a sensor in another frame than the image needs '
                 'scale_transform'
             )
             return
-        self._tf = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._tf, node)
+        self._transforms = Transforms(node)
 
     def evidence(self, header: Header) -> Evidence:
         """What belongs to an image; with `frames: all`, once no older reading is on its way."""
         reading = self._readings.find(header.stamp_ns) if self.subscriptions else None
+        if reading is None or reading.frame_id == header.frame_id:
+            return Evidence(reading)
         transform = None
-        if reading is not None and reading.frame_id != header.frame_id and self._tf is not None:
-            transform = self._look_up(header.frame_id, reading)
+        if self._transforms is not None:
+            transform = self._transforms.find(header.frame_id, reading.frame_id)
+        if transform is None and isinstance(reading, RangeReading):
+            self._say_what_is_assumed(reading)
         return Evidence(reading, transform)
 
     def who_publishes(self) -> str:
@@ -85,17 +82,19 @@ class ScaleSource:
         """End the subscriptions."""
         while self.subscriptions:
             self.subscriptions.pop().destroy()
-        if self._tf is not None:
-            self._listener.unregister()
-            self._tf = None
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
 
-    def _look_up(self, frame_id: str, reading: Reading) -> tuple[float, ...] | None:
-        try:
-            found = self._tf.lookup_transform(frame_id, reading.frame_id, Time())  # a static one
-        except tf2_ros.TransformException:  # the stage tells what is missing
-            return None
-        t, r = found.transform.translation, found.transform.rotation
-        return t.x, t.y, t.z, r.x, r.y, r.z, r.w
+    def _say_what_is_assumed(self, reading: RangeReading) -> None:
+        direction = self._settings.beam_direction
+        if direction is not None and self._settings.optical_from_sensor is None:
+            self._node.get_logger().warning(
+                f'the range is in frame {reading.frame_id!r}, and no transform to it is known: it '
+                f'is taken as measured from the camera along range_direction, {list(direction)}; '
+                'set that or scale_transform',
+                once=True,
+            )
 
 
 def diagnostic_values(state: ScaleState) -> dict[str, str]:

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_pcd_ros.ros import qos
@@ -21,18 +27,26 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 # What is asked for where every publisher offers it, and what takes all publishers.
-POLICIES: dict[str, tuple[Any, Any]] = {
+ADAPTIVE: dict[str, tuple[Any, Any]] = {
     'reliability': (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT),
     'durability': (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE),
 }
+ADAPT = 'adapt'
+RELIABILITIES, DURABILITIES, HISTORIES = (
+    {value.name.lower(): value for value in values}
+    for values in (*ADAPTIVE.values(), (HistoryPolicy.KEEP_LAST, HistoryPolicy.KEEP_ALL))
+)
+LOOK_PERIOD = 0.1  # [s] between two looks for the first publisher
+STEADY = ClockType.STEADY_TIME  # simulated time may stand still
 
 
 class AdaptiveSubscription:
     """Subscribes reliably where every publisher of the topic is reliable, else best effort.
 
     A reliable subscription gets nothing from a best-effort publisher, and a best-effort one loses
-    large messages of a reliable publisher. The parameter
-    `qos_overrides.<topic>.subscription.reliability` wins, as do those for the other policies.
+    large messages of a reliable publisher. So it begins when there is a publisher to look at. The
+    parameter `qos_overrides.<topic>.subscription.reliability` wins, as do those for the other
+    policies.
 
     With `latched`, durability adapts in the same way: what every publisher keeps for those who come
     later, such as a CameraInfo that is published once, is asked for. Where it does not matter that
@@ -50,7 +64,7 @@ class AdaptiveSubscription:
         latched: whether durability adapts.
 
     Raises:
-        SettingsError: the parameter of a policy that adapts has an unknown value.
+        SettingsError: the parameter of a policy has an unknown value.
     """
 
     def __init__(
@@ -67,33 +81,40 @@ class AdaptiveSubscription:
         self._node = node
         self._on_lost = on_lost
         self._arguments = (msg_type, topic, callback)
-        self._depth = depth
         self.topic_name: str = node.resolve_topic_name(topic)
-        adaptive = POLICIES if latched else ('reliability',)
-        self._forced = {policy: self._declare(policy) for policy in adaptive}
-        at_first = {  # what drivers mostly have
-            'reliability': ReliabilityPolicy.RELIABLE,
-            'durability': DurabilityPolicy.VOLATILE,
+        self._asked = {  # None: it adapts
+            'reliability': self._choice('reliability', ADAPT, RELIABILITIES),
+            'durability': self._choice(
+                'durability', ADAPT if latched else 'volatile', DURABILITIES
+            ),
+            'history': self._choice('history', 'keep_last', HISTORIES),
+            'depth': self._parameter('depth', depth, 'how many messages are kept'),
         }
-        self._qos = {policy: self._forced[policy] or at_first[policy] for policy in adaptive}
-        self._subscription = self._subscribe()
+        self._qos: dict[str, Any] = {}
+        self._subscription: Any = None
+        self._look = node.create_timer(LOOK_PERIOD, self.check, clock=Clock(clock_type=STEADY))
+        self.check()
 
     def check(self) -> None:
-        """Subscribe anew where the publishers now ask for another quality of service."""
+        """Subscribe, or subscribe anew where the publishers ask for another quality of service."""
         publishers = self._publishers()
         if not publishers:
             return
+        self._look.cancel()
         wanted = {
-            policy: forced or _suited(policy, publishers) for policy, forced in self._forced.items()
+            policy: _suited(policy, publishers) if asked is None else asked
+            for policy, asked in self._asked.items()
         }
-        if wanted != self._qos:
+        if wanted == self._qos:
+            return
+        if self._subscription is not None:
             news = [value.name.lower() for p, value in wanted.items() if value != self._qos[p]]
             self._node.get_logger().info(
                 f'{self.topic_name}: subscribing {" and ".join(news)}, as it is published'
             )
-            self._qos = wanted
-            self.destroy()
-            self._subscription = self._subscribe()
+            self._node.destroy_subscription(self._subscription)
+        self._qos = wanted
+        self._subscription = self._subscribe()
 
     def who_publishes(self) -> str:
         """Say how many publishers there are and why nothing may come from them."""
@@ -109,43 +130,48 @@ class AdaptiveSubscription:
         if other_types := {publisher.topic_type for publisher in publishers} - {own_type}:
             return f'{count} of {", ".join(sorted(other_types))}, expected {own_type}'
         profiles = [publisher.qos_profile for publisher in publishers]
-        own = self._subscription.qos_profile
-        for policy, (strict, _) in POLICIES.items():
-            asked = getattr(own, policy) == strict
+        for policy, (strict, _) in ADAPTIVE.items():
+            asked = self._qos.get(policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
         return f'{count}, which send{"s" if len(publishers) == 1 else ""} nothing'
 
     def destroy(self) -> None:
         """End the subscription."""
-        self._node.destroy_subscription(self._subscription)
+        self._node.destroy_timer(self._look)
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
 
     def _publishers(self) -> list[Any]:
         return list(self._node.get_publishers_info_by_topic(self.topic_name))
 
-    def _declare(self, policy: str) -> Any:
-        """Declare the parameter of a policy that adapts; return what it says, None for `adapt`."""
-        values = {'adapt': None, **{value.name.lower(): value for value in POLICIES[policy]}}
-        name = f'qos_overrides.{self.topic_name}.subscription.{policy}'
+    def _choice(self, policy: str, default: str, values: Mapping[str, Any]) -> Any:
+        """Return what the parameter of a policy says; None for `adapt`."""
+        known = [ADAPT, *values] if policy in ADAPTIVE else [*values]
+        description = f'{policy} of the subscription: {", ".join(known)}'
+        value = self._parameter(policy, default, description)
+        if value not in known:
+            name = self._parameter_name(policy)
+            raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(known)}')
+        return values.get(value)
+
+    def _parameter(self, policy: str, default: Any, description: str) -> Any:
+        """Declare the parameter of a policy, as rclpy does for a subscription that is there."""
+        name = self._parameter_name(policy)
         if not self._node.has_parameter(name):
-            description = f'{policy} of the subscription: {", ".join(values)}'
-            self._node.declare_parameter(
-                name, 'adapt', ParameterDescriptor(description=description, read_only=True)
-            )
-        value = self._node.get_parameter(name).value
-        if value not in values:
-            raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(values)}')
-        return values[value]
+            descriptor = ParameterDescriptor(description=description, read_only=True)
+            self._node.declare_parameter(name, default, descriptor)
+        return self._node.get_parameter(name).value
+
+    def _parameter_name(self, policy: str) -> str:
+        return f'qos_overrides.{self.topic_name}.subscription.{policy}'
 
     def _subscribe(self) -> Any:
         return qos.with_events(
             lambda callbacks: self._node.create_subscription(
                 *self._arguments,
-                QoSProfile(depth=self._depth, **self._qos),
+                QoSProfile(**self._qos),
                 event_callbacks=SubscriptionEventCallbacks(**callbacks),
-                qos_overriding_options=QoSOverridingOptions(
-                    [kind for kind in qos.OVERRIDABLE if kind.name.lower() not in self._forced]
-                ),
             ),
             incompatible_qos=self._on_incompatible,
             message_lost=lambda event: self._on_lost(event.total_count_change),
@@ -153,7 +179,7 @@ class AdaptiveSubscription:
 
     def _on_incompatible(self, event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-        if policy in self._forced and self._forced[policy] is None:
+        if self._asked.get(policy, '') is None:
             self.check()
             return
         self._node.get_logger().warning(
@@ -182,7 +208,7 @@ def is_remapped(node: Node, topic: str) -> bool:
 
 def _suited(policy: str, publishers: Collection[Any]) -> Any:
     """What to ask for, so that all publishers are received and nothing they offer is missed."""
-    strict, lax = POLICIES[policy]
+    strict, lax = ADAPTIVE[policy]
     offered = [getattr(publisher.qos_profile, policy) for publisher in publishers]
     return strict if all(value == strict for value in offered) else lax
 

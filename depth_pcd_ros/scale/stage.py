@@ -105,7 +105,7 @@ def measure(
     if reading is None:
         raise ScaleError(
             'silent',
-            f'nothing from the {settings.scale_source} source that is not newer than the picture',
+            f'scale/{settings.scale_source} has sent nothing from before the picture was taken',
         )
     age = _age(header, reading)
     if age > settings.scale_timeout:

@@ -88,3 +88,20 @@ def test_each_sentence(run_node, peer, reliability):
     show_until(f'image {WIDTH}x{HEIGHT} but CameraInfo 1280x720', ERROR, wrong_size)
     show_until('K is all zero: the camera is not calibrated', ERROR, info(k=[0.0] * 9))
     show_until('dropped in the last 10 s, the last: K is all zero', WARN, info())
+
+
+@pytest.mark.parametrize(
+    ('shift', 'told'), [(-5, '5.0 s old'), (5, 's in the future'), (0, 'results/s')]
+)
+def test_old_stamps_are_told(run_node, peer, shift, told):
+    """A camera whose clock differs; each whole second stands for itself."""
+    run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    for _ in range(10):
+        seconds, nanoseconds = divmod(time.time_ns() + shift * 10**9, 10**9)
+        peer.show(make_image(WIDTH, HEIGHT, stamp=(seconds, nanoseconds)), info())
+        time.sleep(0.02)
+    assert wait_until(lambda: bool(clouds))
+    status = peer.wait_for_status(told)
+    assert ('do the clocks of camera and node differ?' in status.message) == bool(shift)
+    assert status.level == (WARN if shift else OK)

@@ -6,6 +6,8 @@ from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from depth_pcd_ros.ros.qos import PublisherEventCallbacks
+
 from .conftest import NodeProcess, make_image, make_info, wait_until
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -180,3 +182,51 @@ def test_a_middleware_without_events_is_no_hindrance(peer, missing):
         assert show_until(peer, lambda: bool(clouds)), node.log
     finally:
         node.stop()
+
+
+def test_the_cameras_driver_is_not_asked_for_what_it_does_not_offer(run_node, peer):
+    """It would log that at each start of the node; whichever of the two comes first."""
+    warnings = []
+    profile = QoSProfile(depth=5, reliability=BEST_EFFORT)
+
+    def offer(topic):
+        return peer.node.create_publisher(
+            Image if topic == '/image' else CameraInfo,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=warnings.append),
+        )
+
+    images = offer('/image')
+    run_node({'model': 'slow:0'}, fake=True)
+    infos = offer('/camera_info')
+    for publisher in (images, infos):
+        assert wait_until(lambda p=publisher: p.get_subscription_count() == 1)
+    clouds = peer.subscribe('/points', PointCloud2)
+    image, camera_info = make_image(WIDTH, HEIGHT), info()
+    camera_info.header = image.header
+    infos.publish(camera_info)
+    images.publish(image)
+    assert wait_until(lambda: bool(clouds))
+    assert warnings == []
+
+
+def test_every_policy_of_an_input_is_taken(run_node, peer):
+    """From the parameters, as the subscription shows."""
+    params = {
+        f'qos_overrides./image.subscription.{policy}': value
+        for policy, value in {
+            'depth': 7,
+            'history': 'keep_last',
+            'durability': 'transient_local',
+            'reliability': 'best_effort',
+        }.items()
+    }
+    run_node({'model': 'slow:0', **params}, fake=True)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    peer.node.create_publisher(Image, '/image', latched)
+    found = peer.node.get_subscriptions_info_by_topic
+    assert wait_until(lambda: len(found('/image')) == 1)
+    profile = found('/image')[0].qos_profile
+    assert profile.reliability == BEST_EFFORT
+    assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL

@@ -162,6 +162,19 @@ def test_range_in_its_own_frame(run_node, peer):
     assert values_of(scales[0])['scale'] == pytest.approx(1.1, rel=0.01)
 
 
+def test_a_range_without_a_transform_is_told(run_node, peer):
+    """What is assumed of a range finder in another frame stands in the log, once."""
+    node, scales, sensor = start(run_node, peer, 'range')
+    for tenths in (100, 101):
+        reading = Range(min_range=0.2, max_range=8.0, field_of_view=0.02, range=2.6)
+        sensor.publish(stamped(reading, tenths, 'sonar'))
+        peer.show(*picture(tenths))
+    assert wait_until(lambda: len(scales) == 2)
+    told = "the range is in frame 'sonar', and no transform to it is known: it is taken as measured"
+    node.wait_for(told)
+    assert node.log.count(told) == 1
+
+
 def test_another_frame_without_a_transform(run_node, peer):
     """The parameter is asked for; it can be set while the node runs."""
     node, _, sensor = start(run_node, peer)
