@@ -131,17 +131,19 @@ class Pipeline:
         picture, view, rgb, depth, settings, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
-        if settings.depth_scale != 1.0:
-            depth *= np.float32(settings.depth_scale)
         end = self.engine.farthest(camera) * settings.depth_scale
-        true_scale = self._true_scale.correct(
-            depth,
-            camera,
-            header=picture.header,
-            evidence=picture.evidence,
-            settings=settings,
-            max_depth=end,
-        )
+        # What absurd numbers of a sensor make is no measurement, and NumPy's warnings no help.
+        with np.errstate(all='ignore'):
+            if settings.depth_scale != 1.0:
+                depth *= np.float32(settings.depth_scale)
+            true_scale = self._true_scale.correct(
+                depth,
+                camera,
+                header=picture.header,
+                evidence=picture.evidence,
+                settings=settings,
+                max_depth=end,
+            )
 
         if settings.edge_limit is not None:
             filters.drop(depth, filters.flying(depth, camera, settings.edge_limit))

@@ -11,6 +11,7 @@ from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
 from test.support.fake_engine import FakeEngine
 
 WIDTH, HEIGHT = 12, 8
@@ -168,3 +169,61 @@ def test_six_cameras_compute_their_rays_once(monkeypatch, settings, of_its_own):
         counts.append(len(inverted) + len(distorted))
     assert counts[0] >= 6
     assert counts[1:] == counts[:1] * 2
+
+
+ABSURD = (0.0, 1.0, -1.0, 1e-300, 1e-40, 1e10, 1e38, 1e39, 1e155, 1e300, -1e300)
+
+
+def absurd(rng, ordinary, share):
+    """Numbers, of which this share is absurd."""
+    numbers = np.where(
+        rng.random(len(ordinary)) < share, rng.choice(ABSURD, len(ordinary)), ordinary
+    )
+    return tuple(numbers.tolist())
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial', 'equidistant'])
+@pytest.mark.parametrize('distortion', ['rays', 'rectify'])
+def test_absurd_calibrations(model, distortion):
+    """They are refused or give points, and NumPy says nothing about them in the log."""
+    rng = np.random.default_rng(0)
+    coefficients = {'plumb_bob': 5, 'rational_polynomial': 14, 'equidistant': 4}[model]
+    pipe = pipeline(distortion=distortion, voxel_size=0.05)
+    processed = 0
+    for _ in range(200):
+        k, p = BENT.k, (10.0, 0.0, CX, 0.0, 0.0, 10.0, CY, 0.0, 0.0, 0.0, 1.0, 0.0)
+        calibration = dataclasses.replace(
+            BENT,
+            k=absurd(rng, k, 0.02),
+            distortion_model=model,
+            d=absurd(rng, np.zeros(coefficients), 0.3),
+            r=absurd(rng, np.eye(3).ravel(), 0.05),
+            p=absurd(rng, p, 0.05),
+        )
+        try:
+            pipe.points(pipe.process(Picture(RGB, calibration)))
+            processed += 1
+        except CameraError:
+            continue
+    assert 10 < processed < 200
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('source', ['points', 'range'])
+def test_absurd_readings(source):
+    """What a broken sensor says is no measurement, and NumPy says nothing about it in the log."""
+    rng = np.random.default_rng(0)
+    numbers = (*ABSURD, np.nan, np.inf, -np.inf)
+    pipe = pipeline(scale_source=source)
+    for stamp in range(1, 200):
+        if source == 'points':
+            xyz = rng.normal(2.0, 0.5, (60, 3))
+            xyz[rng.random(xyz.shape) < 0.02] = rng.choice(numbers)
+            reading = PointsReading(stamp, 'sensor', xyz)
+        else:
+            reading = RangeReading(stamp, 'sensor', *rng.choice(numbers, 4).tolist())
+        place = (*absurd(rng, np.zeros(3), 0.1), 0.0, 0.0, 0.0, 1.0)
+        picture = Picture(RGB, CALIBRATION, Header(stamp, 'camera'), Evidence(reading, place))
+        low, high = Settings().scale_bounds
+        assert low <= pipe.process(picture).scale.scale <= high

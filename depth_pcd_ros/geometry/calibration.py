@@ -178,7 +178,9 @@ class Calibration:
             CameraError: `bad_rotation`.
         """
         matrix = np.array(self.r).reshape(3, 3) if any(self.r) else np.eye(3)
-        if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) or np.linalg.det(matrix) < 0.0:
+        with np.errstate(all='ignore'):  # whatever a driver sends
+            orthogonal = np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3)
+        if not orthogonal or np.linalg.det(matrix) < 0.0:
             raise CameraError('bad_rotation', f'R is not a rotation: {list(self.r)}')
         return matrix
 
