@@ -5,30 +5,39 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from depth_pcd_ros.calibrate.options import SETTINGS
+from depth_pcd_ros.calibrate.samples import of_inputs
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame, Picture
+from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
+from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
+from depth_pcd_ros.inputs.sources import InputsError, Source, find
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError
-from depth_pcd_ros.recordings.samples import of_recording
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
+from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError
 from depth_pcd_ros.sync.readings import RangeReading
 
 # The filters have no say: the depth is measured as the network gives it.
 UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0, 'scale_source': 'none'}
 MAX_SPREAD = 0.1  # of the scale, above which a constant is no good
+# Pictures of a camera that stands still differ by less, on average, at this size: by noise.
+SMALL, MAX_DIFFERENCE = (32, 24), 8.0  # px, grey levels
 
 Measure = Callable[[Frame, Picture], Measurement]
 
@@ -42,16 +51,20 @@ def main(args: argparse.Namespace) -> int:
     try:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
         _check(args)
+        sources = _sources(args)
         measure = _by_distance(args) if args.distance is not None else _by_source(settings)
         engine = create(settings.engine)
-    except (SettingsError, UsageError, CheckpointError, EngineError) as err:
+    except (SettingsError, UsageError, InputsError, CheckpointError, EngineError) as err:
         return _fail(err, 2)
     try:
         with closing(engine):
             pipeline = Pipeline(engine, settings.replace(UNFILTERED))
-            return _report(*_measured(_samples(args, settings), pipeline, measure))
-    except (RecordingError, FrameError, TimeoutError) as err:
-        return _fail(f'{args.recording}: {err}' if args.recording else err, 1)
+            pictures = _Pictures(_samples(args, settings, sources))
+            scales, failures, reasons = _measured(pictures, pipeline, measure)
+        still = args.distance is None or not pictures.have_moved
+        return _report(scales, failures, reasons, still=still)
+    except (RecordingError, IntrinsicsError, FrameError, TimeoutError) as err:
+        return _fail(f'{args.inputs[0]}: {err}' if len(args.inputs) == 1 else err, 1)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -63,19 +76,66 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f'--frames is {args.frames}, expected 1 or more')
     if not args.box >= 0.0:
         raise UsageError(f'--box is {args.box:g} px, expected 0 or more')
-    if args.recording is not None and not args.recording.exists():
-        raise UsageError(f'there is no recording {args.recording}')
 
 
-def _samples(args: argparse.Namespace, settings: Settings) -> Iterator[Picture]:
+def _sources(args: argparse.Namespace) -> list[Source]:
+    """The inputs, none for live topics."""
+    sources = find(args.inputs, Path(), _say) if args.inputs else []
+    for source in sources:
+        if source.kind == 'unknown':
+            reason = 'it is no photo, video or recording'
+            there = os.path.exists(source.path)
+            raise UsageError(f'{source.path}: {reason if there else "no such file"}')
+        if source.kind != 'recording' and args.scale_source in TOPICS:
+            raise UsageError(
+                f'{source.path} is a {source.kind}: scale_source {args.scale_source} is for '
+                'recordings'
+            )
+    return sources
+
+
+def _samples(
+    args: argparse.Namespace, settings: Settings, sources: list[Source]
+) -> Iterator[Picture]:
     topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
-    if args.recording is not None:
-        return of_recording(args.recording, topics, settings.scale_source, args.frames, _say)
+    given = intrinsics_given(args, _say)
+    if sources:
+        if given.given and any(source.kind == 'recording' for source in sources):
+            raise IntrinsicsError('a recording has its CameraInfo: leave out the intrinsics')
+        return of_inputs(
+            sources,
+            given,
+            topics=topics,
+            scale_source=settings.scale_source,
+            count=args.frames,
+            say=_say,
+        )
     try:
         from depth_pcd_ros.ros.live_samples import live
     except ImportError as err:
-        raise RecordingError(f'without a RECORDING, ROS is needed: {err}') from err
+        raise RecordingError(f'without an INPUT, ROS is needed: {err}') from err
     return live(settings, topics, args.frames, args.wait)
+
+
+class _Pictures:
+    """Pictures as they come, and whether they show another place than the first.
+
+    Attributes:
+        have_moved: so far.
+    """
+
+    def __init__(self, pictures: Iterator[Picture]) -> None:
+        self._pictures = pictures
+        self.have_moved = False
+
+    def __iter__(self) -> Iterator[Picture]:
+        first = None
+        for picture in self._pictures:
+            small = cv2.resize(picture.rgb, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32)
+            small -= small.mean()  # the exposure may change
+            first = small if first is None else first
+            self.have_moved |= bool(np.abs(small - first).mean() > MAX_DIFFERENCE)
+            yield picture
 
 
 def _by_distance(args: argparse.Namespace) -> Measure:
@@ -123,7 +183,9 @@ def _measured(
     return scales, failures, reasons
 
 
-def _report(scales: list[float], failures: Counter[str], reasons: dict[str, str]) -> int:
+def _report(
+    scales: list[float], failures: Counter[str], reasons: dict[str, str], *, still: bool
+) -> int:
     for cause, count in failures.most_common():
         total = len(scales) + failures.total()
         _say(f'{count} of {total} pictures tell nothing, {cause}: {reasons[cause]}')
@@ -134,7 +196,19 @@ def _report(scales: list[float], failures: Counter[str], reasons: dict[str, str]
         f'depth_scale: {median:.4f}  # median of {len(scales)} pictures, '
         f'{low:.4f} to {high:.4f} (10th to 90th percentile)'
     )
-    if high - low > MAX_SPREAD * median:
+    low_bound, high_bound = Settings.scale_bounds
+    if not low_bound <= median <= high_bound:
+        _say(
+            f'a scale of {median:.3g} is to be doubted, models are off by 10 to 20 %: is the '
+            'distance in metres, and to what these pixels show, the model made for such scenes, '
+            'the calibration that of this camera?'
+        )
+    if not still:
+        _say(
+            'the pictures differ, so the camera has moved: it must stand still, since the distance '
+            'holds for one place; take --frames 1 or a part in which it stands'
+        )
+    elif high - low > MAX_SPREAD * median:
         _say(
             f'the scale varies by {(high - low) / median:.0%}: a constant is right only on '
             'average, scale_source follows it'

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.inputs.options import add_options as add_camera_options
 
 # Those of the node that say how the raw depth comes about, and what is known about it.
 SETTINGS = (
@@ -19,18 +19,19 @@ SETTINGS = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
     parser.add_argument(
-        'recording',
-        type=Path,
-        nargs='?',
-        metavar='RECORDING',
-        help='rosbag2 folder, .mcap, .db3 or .bag; without it, live topics are used (with ROS)',
+        'inputs',
+        nargs='*',
+        metavar='INPUT',
+        help='recording (rosbag2 folder, .mcap, .db3, .bag), photo, folder or video; without one, '
+        'live topics are used (with ROS)',
     )
     known = parser.add_argument_group('what is known, this or --scale-source')
     known.add_argument(
         '--distance',
         type=float,
         metavar='M',
-        help='measured in a straight line from the lens to what the pixels show',
+        help='measured in a straight line from the lens to what the pixels show; the camera must '
+        'stand still',
     )
     known.add_argument(
         '--at', type=float, nargs=2, metavar=('U', 'V'), help='pixel (default: the middle)'
@@ -48,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=50,
         metavar='N',
-        help='pictures to measure on, spread over the recording (default: 50)',
+        help='pictures to measure on, spread over the inputs (default: 50)',
     )
     parser.add_argument(
         '--wait',
@@ -57,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='SECONDS',
         help='how long to wait for live pictures (default: 30)',
     )
+    add_camera_options(parser)
     topics = parser.add_argument_group('topics, of the recording or live')
     topics.add_argument('--image-topic', default='', help='default: found by its type; live: image')
     topics.add_argument(

@@ -6,12 +6,10 @@ from __future__ import annotations
 import dataclasses
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-
-import cv2
-import numpy as np
 
 from depth_pcd_ros import frame
 from depth_pcd_ros.convert.manifest import Manifest
@@ -19,16 +17,13 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
-from depth_pcd_ros.inputs.photos import PhotoHeader, read_header, read_photo
+from depth_pcd_ros.inputs.photos import read_header, read_photo
 from depth_pcd_ros.inputs.sources import PHOTOS, RAW_PHOTOS, RECORDINGS, VIDEOS, Source
+from depth_pcd_ros.inputs.videos import Video
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
-
-USUAL_RATE = 30.0  # Hz, of a video that does not say
-# How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
-ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,13 +130,10 @@ class VideoJob(PhotoJob):
     def pictures(self) -> int:
         """What the header says, which may be wrong."""
         try:
-            video = _opened(self._source.path)
+            with closing(Video(self._source.path)) as video:
+                return self._request.selection.count(max(video.announced, 1), video.rate)
         except ImageError:  # it is told when the video is read
             return 1
-        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
-        video.release()
-        return self._request.selection.count(max(count, 1), rate)
 
     def existing(self) -> list[Path]:
         """The files in its folder."""
@@ -149,53 +141,41 @@ class VideoJob(PhotoJob):
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the video picture by picture; OpenCV turns them upright."""
-        request = self._request
+        request, selection = self._request, self._request.selection
         # with true scale a picture depends on those before: none is left out
         resume = resume and request.settings.scale_source == 'none'
-        video = _opened(self._source.path)
-        try:
-            rate = video.get(cv2.CAP_PROP_FPS) or USUAL_RATE
-            turned = int(video.get(cv2.CAP_PROP_ORIENTATION_META))
-            orientation = ORIENTATIONS.get(turned % 360, 1)
-            aspect = _pixel_aspect(video, is_turned=turned % 180 == 90)
+        with closing(Video(self._source.path)) as video:
+            rate = video.rate
             request.say(
                 f'{self.label}: {rate:.4g} pictures a second, so {round(rate):06d} is at '
                 f'{round(rate) / rate:.3f} s'
             )
-            number = selected = 0
-            while number / rate <= request.selection.end and video.grab():
-                name = str(Path(self._source.name) / f'{number:06d}')
-                wanted = request.selection.has(number, number / rate)
-                number += 1
-                if not wanted:
+            number, selected = 0, 0
+            for number, seconds in video.numbers(selection.end):
+                if not selection.has(number, seconds):
                     continue
                 selected += 1
+                name = str(Path(self._source.name) / f'{number:06d}')
                 if resume and request.outputs.are_done(name):
                     yield Skipped(self.label)
                     continue
-                found, bgr = video.retrieve()
-                if not found:
-                    reason = f'picture {number - 1} cannot be decoded'
-                    yield Failure(self.label, ImageError('corrupt_picture', reason))
+                try:
+                    rgb, header = video.picture(number)
+                except ImageError as err:
+                    yield Failure(self.label, err)
                     continue
-                rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                size = (rgb.shape[1], rgb.shape[0])
-                header = PhotoHeader(size, orientation, pixel_aspect=aspect)
                 calibration = request.intrinsics.fitted(header, request.say)
-                at = Header(round(number * 1e9 / rate), sequence=self.label)
+                at = Header(round((number + 1) * 1e9 / rate), sequence=self.label)
                 picture = frame.Picture(rgb, calibration, at)
                 yield Picture(self.label, picture, partial(request.outputs.write, name))
-            expected = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-            if number < expected and number / rate <= request.selection.end:
-                request.say(f'{self.label}: {number} pictures could be read, {expected} announced')
-            if not number:
-                raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
-            if not selected:
-                raise ImageError(
-                    'no_picture', f'it has no picture from --start on: {number} pictures'
+            count = number + 1
+            if count < video.announced and count / rate <= selection.end:
+                request.say(
+                    f'{self.label}: {count} pictures could be read, {video.announced} announced'
                 )
-        finally:
-            video.release()
+            if not selected:
+                reason = f'it has no picture from --start on: {count} pictures'
+                raise ImageError('no_picture', reason)
 
 
 class UnknownJob:
@@ -245,33 +225,8 @@ def picture_size(source: Source) -> tuple[int, int] | None:
     if source.kind != 'video':
         return None
     try:
-        video = _opened(source.path)
+        with closing(Video(source.path)) as video:
+            number, _ = next(video.numbers())
+            return video.picture(number)[1].size
     except ImageError:
         return None
-    found, bgr = video.read()
-    video.release()
-    return (int(bgr.shape[1]), int(bgr.shape[0])) if found else None
-
-
-def _pixel_aspect(video: cv2.VideoCapture, *, is_turned: bool) -> float:
-    """Width of a pixel of the upright picture, as a share of its height; 1 where it is not said."""
-    across, down = video.get(cv2.CAP_PROP_SAR_NUM), video.get(cv2.CAP_PROP_SAR_DEN)
-    if across <= 0.0 or down <= 0.0:
-        return 1.0
-    return float(down / across if is_turned else across / down)
-
-
-def _opened(path: Path) -> cv2.VideoCapture:
-    """Open a video.
-
-    Raises:
-        ImageError: `corrupt_video`.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as err:  # with such a name OpenCV 5.0 ends the process
-        raise ImageError('corrupt_video', 'its name is not UTF-8: rename it') from err
-    video = cv2.VideoCapture(str(path))
-    if not video.isOpened():
-        raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
-    return video

@@ -3,19 +3,21 @@
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from depth_pcd_ros.calibrate import command
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.recordings.store import TYPES
 
-from ..support.converting import HEIGHT, WIDTH
+from ..support.converting import CAMERA, HEIGHT, WIDTH, smooth, video
 from ..support.fake_engine import FakeEngine
 from ..support.ramp import RAMP, lidar
-from ..support.recordings import K, cameras, header, record
+from ..support.recordings import K, cameras, header, image, record
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +32,18 @@ def calibrate(*args):
     return main(['calibrate-scale', *map(str, args)])
 
 
+def standing(count):
+    """CameraInfo and Image of a camera that stands still."""
+    messages = cameras(count)
+    for i in range(count):
+        messages[2 * i + 1] = ('/cam/image_raw', image(0))
+        messages[2 * i + 1][1].header = header(i)
+    return messages
+
+
 def test_one_distance(tmp_path, capsys):
     """A tape measure from the lens to what pixel (40, 30) shows: along its ray, not along z."""
-    record(tmp_path / 'in', cameras(5))
+    record(tmp_path / 'in', standing(5))
     x, y = (40 - K[2]) / K[0], (30 - K[5]) / K[4]  # of a lens that hardly distorts
     distance = 1.15 * RAMP[40] * math.hypot(x, y, 1)
     assert calibrate(tmp_path / 'in', '--distance', distance, '--at', 40, 30, '--box', 3) == 0
@@ -95,7 +106,7 @@ def test_wrong_usage(tmp_path, capsys, args, told):
     assert calibrate(tmp_path / 'in', *args) == 2
     assert told in capsys.readouterr().err
     assert calibrate(tmp_path / 'no', '--distance', 2) == 2
-    assert f'there is no recording {tmp_path / "no"}' in capsys.readouterr().err
+    assert f'{tmp_path / "no"}: no such file' in capsys.readouterr().err
 
 
 def test_nothing_to_measure_by(tmp_path, capsys):
@@ -108,3 +119,60 @@ def test_nothing_to_measure_by(tmp_path, capsys):
     assert 'no picture tells the scale' in err
     assert calibrate(tmp_path / 'in', '--scale-source', 'points') == 1
     assert f'{tmp_path / "in"}: it lacks a PointCloud2 topic' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['photo', 'folder', 'video'])
+def test_files(tmp_path, capsys, kind):
+    """Photos and videos, with the camera that is given."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    path = folder / 'a.png'
+    if kind == 'video':
+        path = Path(video(tmp_path / 'clip.avi', 4))
+    else:
+        Image.fromarray(smooth(0)).save(path)
+        Image.fromarray(smooth(0)).save(folder / 'b.png')
+    path = folder if kind == 'folder' else path
+    distance = 1.15 * RAMP[27]  # on the optical axis
+    options = ['--distance', distance, '--at', 27, 20]
+    assert calibrate(path, *options, *CAMERA) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)['depth_scale'] == pytest.approx(1.15, rel=0.01)
+    assert f'median of { {"photo": 1, "folder": 2, "video": 4}[kind] } pictures' in out
+    assert ('so the camera has moved: it must stand still' in err) == (kind == 'video')
+    assert calibrate(path, '--scale-source', 'points', *CAMERA) == 2
+    assert 'scale_source points is for recordings' in capsys.readouterr().err
+    assert calibrate(path, *options) == 1
+    assert 'no intrinsics' in capsys.readouterr().err
+
+
+def test_a_scale_to_be_doubted(tmp_path, capsys):
+    """A distance in feet, say."""
+    record(tmp_path / 'in', standing(3))
+    assert calibrate(tmp_path / 'in', '--distance', 9.34 * RAMP[27], '--at', 27, 20) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)['depth_scale'] == pytest.approx(9.34, rel=0.01)
+    assert 'a scale of 9.3' in err
+    assert 'is to be doubted' in err
+
+
+def test_a_camera_that_has_moved(tmp_path, capsys):
+    """The distance holds for one place; a change of exposure is no motion."""
+    record(tmp_path / 'in', cameras(3))
+    options = ['--distance', 2.5]
+    assert calibrate(tmp_path / 'in', *options) == 0
+    assert 'the camera has moved: it must stand still' in capsys.readouterr().err
+    assert calibrate(tmp_path / 'in', *options, '--frames', 1) == 0
+    assert 'moved' not in capsys.readouterr().err
+    messages = standing(3)
+    messages[3][1].data = np.clip(messages[1][1].data.astype(int) + 30, 0, 255).astype(np.uint8)
+    record(tmp_path / 'brighter', messages)
+    assert calibrate(tmp_path / 'brighter', *options) == 0
+    assert 'moved' not in capsys.readouterr().err
+
+
+def test_intrinsics_of_a_recording(tmp_path, capsys):
+    """It has its own."""
+    record(tmp_path / 'in', standing(1))
+    assert calibrate(tmp_path / 'in', '--distance', 2, '--hfov', 60) == 1
+    assert 'a recording has its CameraInfo' in capsys.readouterr().err

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures to measure on: of photos, videos and recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.inputs.intrinsics import Intrinsics, IntrinsicsError, Say
+from depth_pcd_ros.inputs.photos import PhotoHeader, read_photo
+from depth_pcd_ros.inputs.sources import Source
+from depth_pcd_ros.inputs.videos import Video
+from depth_pcd_ros.messages.encodings import Rgb
+from depth_pcd_ros.recordings.samples import of_recording
+from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.sync.readings import Header
+
+
+def of_inputs(
+    sources: Sequence[Source],
+    intrinsics: Intrinsics,
+    *,
+    topics: Topics,
+    scale_source: str,
+    count: int,
+    say: Say,
+) -> Iterator[Picture]:
+    """About `count` pictures, spread evenly over the inputs.
+
+    Args:
+        sources: photos, videos and recordings.
+        intrinsics: what the command line says about the camera of photos and videos.
+        topics: of recordings.
+        scale_source: what recordings are asked for.
+        count: how many pictures.
+        say: told what is left out, and why.
+
+    Raises:
+        RecordingError: a recording cannot be read, or a topic is missing or not the only one.
+        IntrinsicsError: nothing is known about the camera.
+        FrameError: none of the pictures can be read.
+    """
+    each = -(-count // len(sources))
+    problem, good = None, 0
+    for source in sources[:: max(1, len(sources) // count)]:
+        if source.kind == 'recording':
+            yield from of_recording(source.path, topics, scale_source, each, say)
+            good += 1
+            continue
+        try:
+            for rgb, header, seconds in _of_file(source, each):
+                if intrinsics.lacks_size:
+                    intrinsics = intrinsics.with_size(header.size, f'as the size of {source.path}')
+                at = Header(round(seconds * 1e9), sequence=str(source.path))
+                yield Picture(rgb, intrinsics.fitted(header, say), at)
+                good += 1
+        except (FrameError, IntrinsicsError) as err:
+            problem = err
+            say(f'{source.path}: {err}')
+    if problem is not None and not good:
+        raise problem
+
+
+def _of_file(source: Source, count: int) -> Iterator[tuple[Rgb, PhotoHeader, float]]:
+    if source.kind == 'photo':
+        yield *read_photo(source.path), 0.0
+        return
+    with closing(Video(source.path)) as video:
+        step = max(1, round(video.announced / count))
+        for number, seconds in video.numbers():
+            if number % step == 0:
+                yield *video.picture(number), seconds

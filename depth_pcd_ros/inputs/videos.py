@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads videos, with OpenCV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth_pcd_ros.inputs.photos import PhotoHeader
+from depth_pcd_ros.messages.encodings import ImageError, Rgb
+
+USUAL_RATE = 30.0  # Hz, of a video that does not say
+# How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
+ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
+
+
+class Video:
+    """A video that is open.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        rate: pictures a second.
+        announced: how many pictures there are, as its header says, which may be wrong.
+
+    Raises:
+        ImageError: `corrupt_video`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as err:  # with such a name OpenCV 5.0 ends the process
+            raise ImageError('corrupt_video', 'its name is not UTF-8: rename it') from err
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
+        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or USUAL_RATE
+        self.announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        turned = int(self._capture.get(cv2.CAP_PROP_ORIENTATION_META))
+        self._orientation = ORIENTATIONS.get(turned % 360, 1)
+        across = self._capture.get(cv2.CAP_PROP_SAR_NUM)
+        down = self._capture.get(cv2.CAP_PROP_SAR_DEN)
+        # width of a pixel of the upright picture, as a share of its height; often it is not said
+        self._pixel_aspect = 1.0
+        if across > 0.0 and down > 0.0:
+            self._pixel_aspect = float(down / across if turned % 180 == 90 else across / down)
+
+    def numbers(self, end: float = math.inf) -> Iterator[tuple[int, float]]:
+        """Go from picture to picture, up to a time [s]; yield number, from 0, and time [s].
+
+        Raises:
+            ImageError: `corrupt_video`, it has no picture.
+        """
+        number = 0
+        while number / self.rate <= end and self._capture.grab():
+            yield number, number / self.rate
+            number += 1
+        if not number:
+            raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')
+
+    def picture(self, number: int) -> tuple[Rgb, PhotoHeader]:
+        """Decode the picture that was come to, upright, (H, W, 3) RGB.
+
+        Raises:
+            ImageError: `corrupt_picture`.
+        """
+        found, bgr = self._capture.retrieve()
+        if not found:
+            raise ImageError('corrupt_picture', f'picture {number} cannot be decoded')
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        size = (rgb.shape[1], rgb.shape[0])
+        return rgb, PhotoHeader(size, self._orientation, pixel_aspect=self._pixel_aspect)
+
+    def close(self) -> None:
+        """Close it."""
+        self._capture.release()
