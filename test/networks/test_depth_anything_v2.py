@@ -178,9 +178,29 @@ def test_integers_are_not_weights(tmp_path, state):
     refused(tmp_path / NAME, state, r'pretrained.norm.bias torch.int8')
 
 
-def test_a_training_checkpoint_is_refused(tmp_path, state):
-    """The official training script wraps the state dict; which entry is wanted is for the user."""
-    refused(tmp_path / NAME, {'model': state, 'epoch': 3}, r'2 keys \(model, epoch\).*not tensors')
+OPTIMIZER = {
+    'state': {0: {'step': torch.tensor(3.0), 'exp_avg': torch.zeros(4)}},
+    'param_groups': [{'lr': 5e-6, 'params': [0]}],
+}
+BEST = {'d1': torch.tensor(0.9), 'rmse': torch.tensor(0.3)}
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_a_training_checkpoint(tmp_path, state, prefix):
+    """The official training script wraps the state dict of a DistributedDataParallel."""
+    trained = {f'{prefix}{key}': value for key, value in state.items()}
+    content = {'model': trained, 'optimizer': OPTIMIZER, 'epoch': 3, 'previous_best': BEST}
+    torch.save(content, tmp_path / NAME)
+    loaded = depth_anything_v2.load(tmp_path / NAME)
+    assert loaded.state_dict().keys() == state.keys()
+
+
+def test_a_training_checkpoint_with_two_models(tmp_path, state):
+    """Which of them is wanted is for the user."""
+    content = {'model': state, 'ema': state, 'epoch': 3}
+    refused(tmp_path / NAME, content, r'3 keys \(model, ema, epoch\).*2 parts \(model, ema\)')
+    refused(tmp_path / NAME, {'optimizer': OPTIMIZER, 'epoch': 3}, 'no part with only tensors')
+    refused(tmp_path / NAME, {**state, 'epoch': 3}, r'1 key \(epoch\) that are not tensors')
 
 
 def test_a_list_is_refused(tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -46,15 +47,38 @@ def read(path: Path) -> dict[str, Tensor]:
             f'{path} cannot be read as a checkpoint; it is damaged, cut short or something else '
             f'({path.stat().st_size} bytes, {type(err).__name__})'
         ) from err
-    if not isinstance(state, dict):
-        raise CheckpointError(f'{path} holds a {type(state).__name__}, expected a dict of tensors')
-    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        raise CheckpointError(
-            f'{path} holds {some(others)} that are not tensors; of a training checkpoint, save '
-            'the state dict of the model alone'
-        )
+    state = _weights(state, path)
     return state
+
+
+def _weights(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file: what it holds or, of a training checkpoint, the part."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f'{path} holds a {type(content).__name__}, expected a dict of tensors'
+        )
+    if not _is_state_dict(content):
+        parts = [key for key, value in content.items() if _is_state_dict(value)]
+        if len(parts) != 1:
+            others = [key for key, value in content.items() if not isinstance(value, Tensor)]
+            choice = f'{len(parts)} parts ({", ".join(map(str, parts))})' if parts else 'no part'
+            raise CheckpointError(
+                f'{path} holds {some(others)} that are not tensors, and {choice} with only '
+                'tensors; save the state dict of the model alone'
+            )
+        content = content[parts[0]]
+    # DistributedDataParallel, with which models are trained, puts this before each key.
+    prefix = 'module.' if all(key.startswith('module.') for key in content) else ''
+    return {key.removeprefix(prefix): value for key, value in content.items()}
+
+
+def _is_state_dict(content: object) -> bool:
+    """Whether it has named tensors and nothing else; the figures of a training are scalars."""
+    return (
+        isinstance(content, dict)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+        and any(value.ndim for value in content.values())
+    )
 
 
 def check_fit(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
