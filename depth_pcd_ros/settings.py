@@ -67,6 +67,14 @@ class Settings:
     rectified: bool = option(
         False, 'the image is rectified: P of the CameraInfo is used, else K and D'
     )
+    hfov: float = option(
+        0.0,
+        'above 0: horizontal field of view of a camera without a calibration, which then has '
+        'square pixels and its principal point in the middle',
+        unit='deg',
+        minimum=0.0,
+        maximum=168.0,
+    )
     distortion: str = option(
         'rays',
         'rays: each pixel has the ray of the undistorted lens; rectify: the image is rectified '
@@ -236,6 +244,11 @@ class Settings:
         return self.voxel_size or None
 
     @property
+    def field_of_view(self) -> float | None:
+        """`hfov` [deg]; None: a camera without a calibration is not used."""
+        return self.hfov or None
+
+    @property
     def optical_from_sensor(self) -> tuple[float, ...] | None:
         """`scale_transform`; None: to be looked up."""
         return self.scale_transform if any(self.scale_transform) else None
@@ -257,6 +270,8 @@ class Settings:
                 f'max_range is {self.max_range:g} m, expected 0 or more than min_depth, '
                 f'{self.min_depth:g} m'
             )
+        if self.field_of_view is not None and self.field_of_view < 1.0:
+            raise SettingsError(f'hfov is {self.hfov:g} deg, expected 0 or 1 to 168')
         self._check_scale()
 
     def _check_scale(self) -> None:

@@ -22,7 +22,9 @@ FORMATS = {
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
 # Those of the node that make sense here; the rest is about topics.
-SETTINGS = tuple(name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart'))
+SETTINGS = tuple(
+    name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart', 'hfov')
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -227,6 +227,23 @@ def check_stride(n: int) -> None:
         raise ValueError(f'stride is {n}, must be 1 or more')
 
 
+def of_field_of_view(hfov: float, size: tuple[int, int]) -> Calibration:
+    """Return an ideal lens with square pixels and its principal point in the middle.
+
+    Args:
+        hfov: horizontal field of view [deg].
+        size: width and height of the image [px].
+    """
+    width, height = size
+    f, cx, cy = width / 2.0 / math.tan(math.radians(hfov) / 2.0), (width - 1) / 2, (height - 1) / 2
+    return Calibration(
+        width=width,
+        height=height,
+        k=(f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0),
+        p=(f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
 def _shifted_scaled(
     matrix: tuple[float, ...], offset: tuple[int, int], divisor: tuple[int, int]
 ) -> tuple[float, ...]:

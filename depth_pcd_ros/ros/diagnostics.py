@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.live.frame_statistics import WINDOW, Summary
 from depth_pcd_ros.ros import transport
+from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 
 SILENT_AFTER = 2.0  # [s] without an image
@@ -25,9 +26,8 @@ MANY_LOST, MUCH_LOST = 5, 0.1
 def judge(
     summary: Summary,
     image: AdaptiveSubscription,
-    camera_info: AdaptiveSubscription,
+    calibrations: LiveCalibrations,
     *,
-    has_camera_info: bool,
     active_for: float,
     busy_for: float,
     scale_problem: str = '',
@@ -38,8 +38,7 @@ def judge(
     Args:
         summary: what has happened to the frames.
         image: the subscription to the images.
-        camera_info: the subscription to the CameraInfo.
-        has_camera_info: one has arrived.
+        calibrations: those that have arrived.
         active_for: how long it has been active [s].
         busy_for: how long it has worked on the frame in work [s].
         scale_problem: why the scale is frozen, '' where it is not.
@@ -54,10 +53,10 @@ def judge(
         since = 'no image yet' if silence is None else f'no image for {silence:.1f} s'
         why = f'{losses}, {transport.advice()}' if lost else image.who_publishes()
         return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {why}'
-    if not has_camera_info:
+    if not calibrations.known:
         return (
             DiagnosticStatus.ERROR,
-            f'no CameraInfo yet on {camera_info.topic_name}: {camera_info.who_publishes()}',
+            f'no CameraInfo yet on {calibrations.topic_names}: {calibrations.who_publishes()}',
         )
     if busy_for > STUCK_AFTER:
         return DiagnosticStatus.WARN, f'a frame has been in the network for {busy_for:.1f} s'
@@ -94,6 +93,8 @@ def judge(
         )
     if scale_problem:
         return DiagnosticStatus.WARN, f'{rate}, {scale_problem}'
+    if calibrations.assumed:
+        return DiagnosticStatus.OK, f'{rate}, {calibrations.assumed}'
     return DiagnosticStatus.OK, rate
 
 

@@ -8,24 +8,22 @@ from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
-from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import Job, Worker
-from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
+from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import diagnostics, qos
+from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic, is_remapped
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.ros.unprojection import UnprojectionAdvice
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.camera_infos import KEPT, RECENT, CameraInfos
 from depth_pcd_ros.sync.readings import Header
 
 STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
@@ -64,26 +62,19 @@ class LiveCamera:
         self._statistics = statistics
         self._since = time.monotonic()
         self._keep_all = settings.frames == 'all'
-        self._camera_infos = CameraInfos(
-            KEPT if self._keep_all else RECENT, any_frame=is_remapped(node, 'camera_info')
-        )
         self._lane = worker.queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
-        self._calibration: Calibration | None = None  # the newest
         self._unprojection = UnprojectionAdvice(node, settings)
         self._scale: ScaleState | None = None  # of the last frame
         self._scale_source = ScaleSource(node, settings)
         self._subscriptions: list[AdaptiveSubscription] = []
-        depth = qos.INPUT_DEPTH[settings.frames]
         try:
-            self._camera_info = AdaptiveSubscription(
-                node, CameraInfo, 'camera_info', self._take_camera_info, depth=depth, latched=True
-            )
-            self._subscriptions.append(self._camera_info)
+            self._calibrations = LiveCalibrations(node, settings, on_begin=self._lane.open)
+            self._subscriptions += self._calibrations.subscriptions
             self._image = AdaptiveSubscription(
                 node,
                 *image_topic(node, settings.image_transport),
                 self._take_image,
-                depth=depth,
+                depth=qos.INPUT_DEPTH[settings.frames],
                 on_lost=lambda count: statistics.lost(count, time.monotonic()),
             )
             self._subscriptions.append(self._image)
@@ -91,7 +82,7 @@ class LiveCamera:
             self.stop()
             raise
         node.get_logger().info(
-            f'listening to {self._image.topic_name} and {self._camera_info.topic_name}'
+            f'listening to {self._image.topic_name} and {self._calibrations.topic_names}'
         )
         advice = rectified_advice(self._image.topic_name, settings.rectified)
         if advice:
@@ -109,15 +100,14 @@ class LiveCamera:
         """Adapt to the publishers, and look who subscribes."""
         for subscription in (*self._subscriptions, *self._scale_source.subscriptions):
             subscription.check()
-        self._unprojection.check(self._calibration)
+        self._unprojection.check(self._calibrations.newest)
 
     def judge(self, summary: Summary, now: float) -> tuple[bytes, str]:
         """Return the level and the sentence for the diagnostics."""
         return diagnostics.judge(
             summary,
             self._image,
-            self._camera_info,
-            has_camera_info=len(self._camera_infos) > 0,
+            self._calibrations,
             active_for=now - self._since,
             busy_for=self._worker.busy_for(now),
             scale_problem=self._scale_problem(),
@@ -127,16 +117,6 @@ class LiveCamera:
     def scale_values(self) -> dict[str, str]:
         """Return the correction of the scale under the names that a person reads."""
         return {} if self._scale is None else diagnostic_values(self._scale)
-
-    def _take_camera_info(self, msg: Any) -> None:
-        """Remember a CameraInfo; with the first one the work begins."""
-        header, calibration = msg.header, calibration_from_msg(msg)
-        self._calibration = calibration
-        if self._camera_infos.add(stamp_ns(header), header.frame_id, calibration):
-            self._node.get_logger().info(
-                'the calibration changes: its rays are computed anew each time', once=True
-            )
-        self._lane.open()
 
     def _take_image(self, msg: Any) -> None:
         """Let an Image or CompressedImage wait to be worked on."""
@@ -160,7 +140,7 @@ class LiveCamera:
         header = Header(stamp_ns(msg.header), msg.header.frame_id)
         rgb = rgb_from_msg(msg)
         height, width = rgb.shape[:2]
-        calibration = self._camera_infos.find(header.stamp_ns, header.frame_id, width, height)
+        calibration = self._calibrations.find(header, width, height)
         evidence = self._scale_source.evidence(header)
         estimate = self._in_network(Picture(rgb, calibration, header, evidence))
         return partial(self._publish, msg.header, arrived, estimate, wanted)

@@ -12,7 +12,8 @@ import yaml
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from depth_pcd_ros.ros.node import OUTPUTS
+from depth_pcd_ros.results import OUTPUTS
+from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.ros.rviz import TOPICS
 from scenes.rviz_picture import ros1_config
 
@@ -31,7 +32,8 @@ def displays():
 
 def test_displays_show_what_the_node_has():
     """Each display is for the type of its topic, the image or a result, and takes its QoS."""
-    types = {'/image': Image, **{f'/{topic}': msg_type for topic, msg_type in OUTPUTS.items()}}
+    types = {f'/{topic}': TYPES[output.type] for topic, output in OUTPUTS.items()}
+    types['/image'] = Image
     for display in displays():
         assert types[display['Topic']['Value']] is SHOWS[display['Class']]
         assert display['Topic']['Durability Policy'] == 'Volatile'
