@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
         _check_scale_source(settings, sources)
         if all(source.kind == 'unknown' for source in sources):
             return _fail(sources, report)
-        intrinsics = _checked(intrinsics_given(args, report.say), sources)
+        intrinsics = _checked(intrinsics_given(args, report.say), sources, settings)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
         if args.end <= args.start:
@@ -145,7 +145,7 @@ def _manifest(args: argparse.Namespace) -> Manifest:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
 
 
-def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
+def _checked(intrinsics: Intrinsics, sources: list[Source], settings: Settings) -> Intrinsics:
     """Refuse at once what would fail for every input; numbers without a size get the inputs'."""
     if not intrinsics.given:
         lacking = [_lacks(source) for source in sources]
@@ -162,8 +162,10 @@ def _checked(intrinsics: Intrinsics, sources: list[Source]) -> Intrinsics:
         intrinsics = intrinsics.with_size(size, f'as the size of {source.path}')
     calibration = intrinsics.calibration
     if calibration is not None:
+        if settings.distortion == 'ignore':
+            calibration = calibration.without_distortion()
         try:
-            Camera.from_calibration(calibration)
+            Camera.from_calibration(calibration, rectified=settings.rectified)
         except CameraError as err:
             raise IntrinsicsError(f'{intrinsics.origin}: {err}') from err
     return intrinsics

@@ -161,7 +161,9 @@ class Calibration:
         """
         image = self.of_image()
         k = image.k
-        p = image.p if any(image.p) else (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)
+        p = image.p
+        if not any(image.intrinsics(rectified=True)[:2]):
+            p = (*k[0:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0)
         return replace(
             image,
             distortion_model='plumb_bob',

@@ -41,7 +41,7 @@ class Lens(Protocol):
 
 def canonical(model: str) -> str:
     """Return sensor_msgs' own name of a distortion model, whatever its spelling."""
-    name = re.sub('[^a-z0-9]+', '_', model.strip().lower())
+    name = re.sub('[^a-z0-9]+', '_', model.lower()).strip('_')
     return ALIASES.get(name, name)
 
 

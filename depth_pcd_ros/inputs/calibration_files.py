@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 
 from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
-from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.geometry.distortion import canonical
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 
@@ -34,7 +33,7 @@ _SIZE = ('resolution', 'imagesize')
 _BEGIN = re.compile(r'^(header|height|width|image_width|image_height|camera_name)\s*:', re.M)
 
 # What reading a file of another shape leads to.
-_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError)
+_MALFORMED = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 Say = Callable[[str], None]
 
@@ -48,7 +47,8 @@ def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: Non
         say: gets what the file leaves open and how it is understood.
 
     Returns:
-        The calibration; width and height are zero where the file has none.
+        The calibration; width and height are zero where the file has none. Its lens is not looked
+        at: the distortion may be ignored.
 
     Raises:
         IntrinsicsError: no such file, not a calibration, or not the only one.
@@ -59,7 +59,7 @@ def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: Non
             _chosen(cameras, camera_name), lambda text: say(f'{path} {text}')
         )
         if calibration.width or calibration.height:
-            Camera.from_calibration(calibration)
+            calibration.check()
             calibration = calibration.of_image()
     except (CameraError, OSError, yaml.YAMLError, *_MALFORMED) as err:
         reason = ' '.join(str(err).split())
@@ -100,7 +100,7 @@ def _read(text: str) -> dict[str, Mapping[str, Any]]:
             break  # the next message of the same topic
         found.update(cameras)
     if not found:
-        raise error or ValueError(f'it has no camera matrix; {EXPECTED}')
+        raise ValueError(f'{error or "it has no camera matrix"}; {EXPECTED}')
     return found
 
 
@@ -108,11 +108,14 @@ def _cameras(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]
     """Yield the cameras in a document, each with the name that it or its place has."""
     if isinstance(content, dict):
         if isinstance(content.get(_key(content, _MATRIX)), (list, dict)):
-            yield str(content.get('camera_name') or name), content
+            yield str(content.get('camera_name') or content.get('name') or name), content
             return
         content = {**content, **_numbered(content)}
         for key, value in content.items():
             yield from _cameras(value, str(key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            yield from _cameras(value, str(index))
 
 
 def _numbered(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -151,6 +154,8 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
         width, height = (int(number) for number in _numbers(content, size, 2))
     distortion_model, d = _distortion(content, say)
     roi = content.get('roi') or {}
+    if not isinstance(roi, dict):
+        raise ValueError(f'roi is {roi}, expected x_offset, y_offset, width and height')
     return Calibration(
         width=width,
         height=height,
@@ -162,10 +167,10 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
         binning_x=_number(content, ('binningx',)),
         binning_y=_number(content, ('binningy',)),
         roi=(
-            int(roi.get('x_offset', 0)),
-            int(roi.get('y_offset', 0)),
-            int(roi.get('width', 0)),
-            int(roi.get('height', 0)),
+            _number(roi, ('xoffset',)),
+            _number(roi, ('yoffset',)),
+            _number(roi, _WIDTH),
+            _number(roi, _HEIGHT),
         ),
     )
 
@@ -207,7 +212,10 @@ def _key(content: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:
 
 def _number(content: Mapping[str, Any], names: tuple[str, ...]) -> int:
     key = _key(content, names)
-    return 0 if key is None else int(content[key])
+    number = 0.0 if key is None else float(content[key])
+    if not number.is_integer():
+        raise ValueError(f'{key} is {number:g}, expected whole pixels')
+    return int(number)
 
 
 def _matrix(
@@ -230,5 +238,7 @@ def _flat(data: Any) -> Iterator[float]:
     if isinstance(data, (list, tuple)):
         for part in data:
             yield from _flat(part)
-    else:
+    elif isinstance(data, (int, float, str)):
         yield float(data)
+    else:
+        raise ValueError(f'{data!r} is no number')

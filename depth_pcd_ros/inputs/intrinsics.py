@@ -89,6 +89,8 @@ class Intrinsics:
             CameraError: `no_intrinsics`; `size_mismatch` for another aspect ratio; or as
                 `upright_calibration`.
         """
+        if self.lacks_size:
+            return self.with_size(picture.size, 'as the size of the picture').fitted(picture, say)
         if self.calibration is not None:
             return self._scaled(self.calibration, picture, say)
         fx, fy, how = focal_of_exif(picture)

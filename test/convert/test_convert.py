@@ -140,6 +140,22 @@ def test_exif_focal_length(tmp_path, capsys):
     np.testing.assert_allclose(focal * x / z + (WIDTH - 1) / 2, columns, atol=1e-3)
 
 
+def test_an_unknown_lens_can_be_ignored(tmp_path, capsys):
+    """It is refused, and what the sentence proposes helps."""
+    calibration = tmp_path / 'a.yaml'
+    calibration.write_text(
+        f'image_width: {WIDTH}\nimage_height: {HEIGHT}\n'
+        'camera_matrix: [50, 0, 28, 0, 50, 21, 0, 0, 1]\n'
+        'distortion_model: plum\ndistortion_coefficients: [0.1, 0.2]\n'
+    )
+    args = ['convert', photos(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *DEMO]
+    args += ['--camera-info', str(calibration)]
+    assert main(args) == 2
+    assert "distortion_model 'plum' is unknown" in (told := capsys.readouterr().err)
+    assert 'distortion: ignore takes the lens for an ideal one' in told
+    assert main([*args, '--distortion', 'ignore']) == 0
+
+
 def test_photos_with_and_without_exif(tmp_path):
     """One run serves photos with and without EXIF; `--force-intrinsics` treats all alike."""
     folder = tmp_path / 'in'

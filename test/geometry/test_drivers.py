@@ -297,6 +297,12 @@ def test_a_camera_that_cannot_be(changes, reason):
         Camera.from_calibration(calibration, rectified='p' in changes)
 
 
+def test_rectification_without_p():
+    """Zeros but for the last row are none, either: K is taken."""
+    calibration = calibration_from_msg(info('plumb_bob', BROWN, p=[*Z12[:10], 1.0, 0.0]))
+    assert calibration.rectified().intrinsics(rectified=True) == (500.0, 501.0, 320.5, 240.5)
+
+
 def test_a_principal_point_beside_the_rectified_picture():
     """Stereo cameras that look past each other have one."""
     p = [500.0, 0, -80.0, 0, 0, 500.0, 240, 0, 0, 0, 1, 0]

@@ -77,7 +77,6 @@ def test_echoed_camera_info(tmp_path, names):
         ('distortion_coefficients', 'distorsion', 'but no distortion coefficients'),
         ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
         ('[35', '[.nan', 'not finite'),
-        ('plumb_bob', 'plum', 'plum'),
         (YAML, '[1, 2', 'while parsing'),
         (
             YAML,
@@ -285,9 +284,17 @@ def test_matrices_nested_or_flat(tmp_path, matrix, wrapped):
             'K is all zero',
         ),
         (YAML.replace('35, 0', 'a, 0'), "could not convert string to float: 'a'"),
-        (YAML.replace('image_width: 40', 'image_width: wide'), "invalid literal .* 'wide'"),
+        (YAML.replace('image_width: 40', 'image_width: wide'), "float: 'wide'"),
         ('camera_matrix: &a [*a]\n', 'recursion'),
         ('camera_matrix: !!python/object/apply:os.system [echo]\n', "float: 'echo'"),
+        (
+            YAML.replace('image_width: 40', 'image_width: 40.5'),
+            'image_width is 40.5, expected whole',
+        ),
+        (YAML.replace('35, 0', '1' + '0' * 400 + ', 0'), 'int too large'),
+        (YAML.replace('35, 0', '[null], 0'), 'None is no number'),
+        (YAML + 'roi: [1, 2, 3, 4]\n', r'roi is \[1, 2, 3, 4\], expected x_offset'),
+        ('# Camera intrinsics\n\n[image]\n\nwidth\n40\n', 'expected YAML as camera_calibration'),
         ('k: 3\nd: 4\n', 'no camera matrix'),
         ('<?xml version="1.0"?>\n<opencv_storage>\n</opencv_storage>\n', 'no camera matrix'),
     ],
@@ -297,6 +304,20 @@ def test_hostile_files(tmp_path, text, reason):
     with pytest.raises(IntrinsicsError, match=reason) as info:
         read(tmp_path, text)
     assert '\n' not in str(info.value)
+
+
+def test_a_list_of_cameras(tmp_path):
+    """By their names, or their places."""
+    rest = YAML.replace('camera_name: front\n', '').replace('\n', '\n  ')
+    text = f'cameras:\n- name: left\n  {rest}\n- {rest}\n'
+    with pytest.raises(IntrinsicsError, match=r'choose one with --camera-name: left, 1\Z'):
+        read(tmp_path, text)
+    assert read(tmp_path, text, 'left')[0].k == K
+
+
+def test_the_lens_is_not_looked_at(tmp_path):
+    """`distortion: ignore` helps, as the sentence of an unknown model says."""
+    assert read(tmp_path, YAML.replace('plumb_bob', 'fov'))[0].distortion_model == 'fov'
 
 
 def test_many_aliases(tmp_path):

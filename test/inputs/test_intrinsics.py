@@ -117,6 +117,12 @@ def test_resized_keeps_the_picture():
     np.testing.assert_allclose(half.unproject([3.0, 5.0]), full.unproject([6.5, 10.5]), atol=1e-9)
 
 
+def test_numbers_without_a_size():
+    """They are for the picture at hand."""
+    given = Intrinsics(dataclasses.replace(CALIBRATION, width=0, height=0), '--camera-info x.yaml')
+    assert given.fitted(PhotoHeader((WIDTH, HEIGHT)), lambda _: None) == CALIBRATION
+
+
 def test_hfov():
     """90 degrees across 640 pixels: a focal length of 320, the middle between the pixels."""
     said = []
