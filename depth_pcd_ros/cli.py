@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from depth_pcd_ros import __version__
@@ -60,10 +61,28 @@ def _calibrate_scale(args: argparse.Namespace) -> int:
 
 
 def _view(args: argparse.Namespace) -> int:
-    from depth_pcd_ros.show.view import ViewError, view
+    from depth_pcd_ros.inputs.sources import is_recording
+    from depth_pcd_ros.recordings.clouds import recorded_clouds
+    from depth_pcd_ros.recordings.reader import RecordingError, open_recording
+    from depth_pcd_ros.show.view import ViewError, clouds_of_files, view
+
+    def say(sentence: str) -> None:
+        print(f'depth-pcd view: {args.file}: {sentence}', file=sys.stderr)
 
     try:
-        view(args.file, args.port, lambda address: print(address, flush=True))
+        with ExitStack() as stack:
+            if is_recording(args.file):
+                recording = stack.enter_context(open_recording(args.file, say))
+                clouds = recorded_clouds(recording, args.topic)
+                for problem in recording.damage:
+                    say(problem)
+            else:
+                clouds = clouds_of_files(args.file)
+            name = args.file.name
+            view(clouds, name, args.port, lambda address: print(address, flush=True))
+    except RecordingError as err:
+        say(str(err))
+        return 1
     except ViewError as err:
         print(f'depth-pcd view: {err}', file=sys.stderr)
         return 1
@@ -152,9 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.set_defaults(run=_calibrate_scale)
 
     view = commands.add_parser(
-        'view', help='show a cloud in the browser, served to this machine only, until Ctrl-C'
+        'view', help='show clouds in the browser, served to this machine only, until Ctrl-C'
     )
-    view.add_argument('file', type=Path, help='.ply of convert')
+    view.add_argument(
+        'file',
+        type=Path,
+        help='.ply, .pcd, .las or .npz of convert, a folder of them, or a recording',
+    )
+    view.add_argument('--topic', default='', help='of the clouds in a recording')
     view.add_argument(
         '--port', type=_port, default=8080, help='default: 8080, or the next free one'
     )

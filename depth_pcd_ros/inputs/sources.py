@@ -136,6 +136,11 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
             yield from _below(path, out)
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a path is a recording, a file or a folder."""
+    return _kind(path) == 'recording'
+
+
 def _kind(path: Path) -> str:
     if os.path.isdir(path):
         return 'recording' if is_recording_folder(path) else 'unknown'

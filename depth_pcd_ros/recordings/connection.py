@@ -44,8 +44,10 @@ class Storage(Protocol):
     connections: dict[int, Connection]
     damage: list[str]
 
-    def messages(self, ids: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    def messages(self, ids: Collection[int], start: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield id, time [ns] and content of the messages of these topics, in order of time.
+
+        They begin at the time `start` [ns].
 
         What cannot be read is left out and noted in `damage`.
         """

@@ -39,9 +39,9 @@ class Db3File:
             self._database.close()
             raise ValueError(f'its topics cannot be read: {err}') from err
 
-    def messages(self, ids: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
-        """Yield id, time [ns] and content of the messages of these topics, in order of time."""
-        those = f'topic_id IN ({", ".join(str(int(key)) for key in ids)})'
+    def messages(self, ids: Collection[int], start: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield id, time [ns] and content of the messages of these topics from a time on."""
+        those = f'topic_id IN ({", ".join(str(int(key)) for key in ids)}) AND timestamp >= {start}'
         select = 'SELECT topic_id, timestamp, data FROM messages'
         count = 0
         try:

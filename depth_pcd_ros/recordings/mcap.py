@@ -28,6 +28,7 @@ _FOOTER_BYTES = 9 + 20 + len(MAGIC)
 
 class _Chunk(NamedTuple):
     start: int  # time of its first message [ns]
+    end: int  # and of its last
     offset: int  # of its record in the file
     channels: frozenset[int] | None  # that have messages in it; None: not known
 
@@ -91,10 +92,14 @@ class McapFile:
             for key, connection in self.connections.items()
         }
 
-    def messages(self, ids: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
-        """Yield id, time [ns] and content of the messages of these topics, in order of time."""
-        wanted = [c for c in self._chunks if c.channels is None or not c.channels.isdisjoint(ids)]
-        parts = [*wanted, *(_Chunk(time, at, None) for time, at in self._loose)]
+    def messages(self, ids: Collection[int], start: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield id, time [ns] and content of the messages of these topics from a time on."""
+        loose = (_Chunk(time, time, at, None) for time, at in self._loose)
+        parts = [
+            part
+            for part in (*self._chunks, *loose)
+            if part.end >= start and (part.channels is None or not part.channels.isdisjoint(ids))
+        ]
         waiting: list[tuple[int, int, int, bytes]] = []  # chunks may overlap in time
         count = 0
         for part in sorted(parts, key=lambda part: part.start):
@@ -107,6 +112,8 @@ class McapFile:
                 self._note(f'{self._name} is damaged at byte {part.offset}: {err}')
                 continue
             for channel, time_ns, data in found:
+                if time_ns < start:
+                    continue
                 heapq.heappush(waiting, (time_ns, count, channel, data))
                 count += 1
         while waiting:
@@ -178,10 +185,10 @@ class McapFile:
             counts = fields.raw()
             self._counts.update(dict(struct.iter_unpack('<HQ', counts)))
         elif operation == _CHUNK_INDEX:
-            start, _, at, _ = fields.take('QQQQ')
+            start, end, at, _ = fields.take('QQQQ')
             indices = fields.raw()
             channels = frozenset(key for key, _ in struct.iter_unpack('<HQ', indices))
-            self._chunks.append(_Chunk(start, at, channels or None))
+            self._chunks.append(_Chunk(start, end, at, channels or None))
         elif operation == _CHUNK:
             channels_here = Counter[int]()
             for inner, record in _records(_unpacked(content)):
@@ -189,8 +196,8 @@ class McapFile:
                     channels_here.update(struct.unpack_from('<H', record))
                 else:
                     self._take(inner, record)
-            start = struct.unpack_from('<Q', content)[0]
-            self._chunks.append(_Chunk(start, offset, frozenset(channels_here)))
+            start, end = struct.unpack_from('<QQ', content)
+            self._chunks.append(_Chunk(start, end, offset, frozenset(channels_here)))
             self._counts.update(channels_here)
         elif operation == _MESSAGE:
             channel, _, time_ns = fields.take('HIQ')

@@ -76,9 +76,12 @@ class Recording:
         return [*self._missing, *of_files, *self._broken]
 
     def messages(
-        self, connections: Collection[Connection] | None = None
+        self, connections: Collection[Connection] | None = None, *, start: int = 0
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Yield topic, time [ns] and content of the messages of these topics, or of all."""
+        """Yield topic, time [ns] and content of the messages of these topics, or of all.
+
+        They are in order of time, and begin at the time `start` [ns].
+        """
         wanted = {id(one) for one in self.connections if connections is None or one in connections}
 
         def of_file(file: Storage) -> Iterator[tuple[Connection, int, bytes]]:
@@ -88,7 +91,7 @@ class Recording:
                 if id(self._by_type.get((one.topic, one.msgtype))) in wanted
             }
             if ids:
-                for key, time_ns, raw in file.messages(ids):
+                for key, time_ns, raw in file.messages(ids, start):
                     yield ids[key], time_ns, compression.message(raw) if self.is2 else raw
 
         return heapq.merge(*map(of_file, self._files), key=lambda found: found[1])
@@ -109,10 +112,10 @@ class Recording:
         except Exception as err:  # damage leads to whatever it leads to
             raise RecordingError(f'a message is no {msgtype}: {err or type(err).__name__}') from err
 
-    def decoded(self, topic: str) -> Iterator[tuple[int, Any]]:
+    def decoded(self, topic: str, *, start: int = 0) -> Iterator[tuple[int, Any]]:
         """Yield time [ns] and message of what a topic has; what is no message is left out."""
         connections = [one for one in self.connections if one.topic == topic]
-        for connection, time_ns, raw in self.messages(connections):
+        for connection, time_ns, raw in self.messages(connections, start=start):
             try:
                 yield time_ns, self.deserialize(raw, connection.msgtype)
             except RecordingError as err:
@@ -275,10 +278,12 @@ class _Bag:
             for key, one in self._by_id.items()
         }
 
-    def messages(self, ids: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    def messages(self, ids: Collection[int], start: int) -> Iterator[tuple[int, int, bytes]]:
         """See `Storage`."""
         try:
-            for one, time_ns, raw in self._reader.messages([self._by_id[key] for key in ids]):
+            for one, time_ns, raw in self._reader.messages(
+                [self._by_id[key] for key in ids], start=start or None
+            ):
                 yield one.id, time_ns, bytes(raw)
         except Exception as err:  # damage leads to whatever it leads to
             self.damage.append(f'{self._reader.path.name} is damaged: {err}')

@@ -84,6 +84,19 @@ def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
     return _only(reader, sorted(others), f'a {name} topic', '--scale-topic')
 
 
+def find_cloud_topic(reader: Recording, asked: str = '') -> str:
+    """The topic with the clouds to look at: the one asked for, or `points`, or the only one.
+
+    Raises:
+        RecordingError: no such topic, none, or several.
+    """
+    topics = sorted({c.topic for c in reader.connections if c.msgtype == SCALE_TYPES['points']})
+    if asked:
+        return _asked(reader, asked, topics, 'PointCloud2')
+    own = [topic for topic in topics if topic.endswith('/points')]
+    return _only(reader, own if len(own) == 1 else topics, 'a PointCloud2 topic', '--topic')
+
+
 def find_camera(path: Path) -> dict[str, str]:
     """The camera of a recording, as the node and its launch file name it.
 

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A browser page with a cloud to look at from all sides, for machines without RViz."""
+"""A browser page with clouds to look at from all sides, for machines without RViz."""
 
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.errors import DepthPcdError
-from depth_pcd_ros.files.ply import PlyError, read_ply
+from depth_pcd_ros.files.clouds import READERS, Cloud, read_cloud
 from depth_pcd_ros.show.preview import UNCOLOURED
 
 HOST = '127.0.0.1'  # the cloud is nobody else's business
@@ -28,23 +31,51 @@ class ViewError(DepthPcdError):
     """A cloud cannot be shown; the message says why."""
 
 
-def view(path: Path, port: int, shown: Callable[[str], None]) -> None:
-    """Serve the page until interrupted.
+class Shown(NamedTuple):
+    """One of the clouds that can be shown: what it is called, and what reads it."""
+
+    name: str
+    read: Callable[[], Cloud]
+
+
+def clouds_of_files(path: Path) -> list[Shown]:
+    """The cloud in a file, or those of all files below a folder, in the order of their names.
+
+    Of files of one name that differ in their ending, which are one picture's, the first is taken.
+
+    Raises:
+        ViewError: there is none.
+    """
+    if not os.path.isdir(path):
+        return [Shown(path.name, partial(read_cloud, path))]
+    found: dict[Path, Path] = {}
+    for ending in READERS:
+        for file in sorted(path.rglob(f'*{ending}')):
+            found.setdefault(file.with_suffix(''), file)
+    if not found:
+        raise ViewError(f'{path} has no cloud: expected {", ".join(READERS)}, or a recording')
+    files = sorted(found.values())
+    return [Shown(str(file.relative_to(path)), partial(read_cloud, file)) for file in files]
+
+
+def view(clouds: Sequence[Shown], label: str, port: int, shown: Callable[[str], None]) -> None:
+    """Serve the page until interrupted; a slider goes from cloud to cloud.
 
     Args:
-        path: a PLY of `depth-pcd convert`.
+        clouds: at least one.
+        label: title of the page.
         port: where to serve it; if it is taken, the next free one.
         shown: told the address once the page is there.
 
     Raises:
-        ViewError: no such file, no cloud in it, or viser is not installed.
+        ViewError: the first cloud cannot be read or has no points, or viser is not installed.
     """
     try:
-        xyz, rgb = read_ply(path)
-    except (OSError, PlyError) as err:
+        first = clouds[0].read()
+    except (OSError, DepthPcdError) as err:
         raise ViewError(str(err)) from err
-    if not len(xyz):
-        raise ViewError(f'{path} has no points')
+    if not len(first[0]):
+        raise ViewError(f'{clouds[0].name} has no points')
     try:
         import viser
     except ImportError as err:
@@ -52,8 +83,7 @@ def view(path: Path, port: int, shown: Callable[[str], None]) -> None:
             f'the Python package viser is needed to show a cloud ({err}): pip install viser'
         ) from err
 
-    step = -(-len(xyz) // MAX_POINTS)
-    server = viser.ViserServer(host=HOST, port=port, label=path.name, verbose=False)
+    server = viser.ViserServer(host=HOST, port=port, label=label, verbose=False)
     try:
         server.gui.configure_theme(
             control_layout='collapsible',
@@ -63,23 +93,54 @@ def view(path: Path, port: int, shown: Callable[[str], None]) -> None:
             show_share_button=False,  # it would publish the cloud on a relay
         )
         server.scene.set_up_direction('-y')  # an optical frame: x right, y down, z forward
-        middle = np.median(xyz, axis=0)
-        server.scene.add_point_cloud(
-            'cloud',
-            xyz[::step],
-            _grey(xyz[::step]) if rgb is None else rgb[::step],
-            point_size=float(middle[2]) * _PIXEL_ANGLE * 1.5,
-            precision='float32',
-            point_shading='flat',
-        )
+        distance = float(np.median(first[0][:, 2]))
+        _put(server, first, distance)
         # a little behind the camera that took the picture
-        server.initial_camera.position = (0.0, 0.0, -0.2 * float(middle[2]))
-        server.initial_camera.look_at = (0.0, 0.0, float(middle[2]))
+        server.initial_camera.position = (0.0, 0.0, -0.2 * distance)
+        server.initial_camera.look_at = (0.0, 0.0, distance)
         server.initial_camera.fov = FIELD_OF_VIEW
+        if len(clouds) > 1:
+            _add_slider(server, clouds, distance)
         shown(f'http://{HOST}:{server.get_port()}')
         threading.Event().wait()
     finally:
         server.stop()
+
+
+def _add_slider(server: Any, clouds: Sequence[Shown], distance: float) -> None:
+    name = server.gui.add_markdown(clouds[0].name)
+    slider = server.gui.add_slider('cloud', 1, len(clouds), 1, 1)
+    lock = threading.Lock()  # a recording is read by one thread at a time
+
+    def show(_: Any) -> None:
+        with lock:
+            chosen = clouds[int(slider.value) - 1]
+            if name.content == chosen.name:  # it was moved on while this waited
+                return
+            try:
+                cloud = chosen.read()
+            except (OSError, DepthPcdError) as err:
+                name.content = f'{chosen.name}: {err}'
+                return
+            _put(server, cloud, distance)
+            name.content = chosen.name
+
+    slider.on_update(show)
+
+
+def _put(server: Any, cloud: Cloud, distance: float) -> None:
+    """Show a cloud in place of the one before."""
+    step = max(1, -(-len(cloud[0]) // MAX_POINTS))
+    xyz = np.ascontiguousarray(cloud[0][::step])
+    rgb = None if cloud[1] is None else np.ascontiguousarray(cloud[1][::step])
+    server.scene.add_point_cloud(
+        'cloud',
+        xyz,
+        _grey(xyz) if rgb is None else rgb,
+        point_size=distance * _PIXEL_ANGLE * 1.5,
+        precision='float32',
+        point_shading='flat',
+    )
 
 
 def _grey(xyz: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -18,20 +18,44 @@ import pytest
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.cloud.unproject import pack_points
+from depth_pcd_ros.files.pcd import write_pcd
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.recordings.store import TYPES as T
+from depth_pcd_ros.show.view import clouds_of_files
+
+from ..support.recordings import cameras, header, record
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1200, 800
-RED = np.array([255, 0, 0], np.uint8)
+RED, BLUE = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
+
+
+def wall(colour=RED):
+    """Points of a wall of 2 m x 1.5 m, 2 m away."""
+    camera = Camera(200, 150, fx=200.0, fy=200.0, cx=100.0, cy=75.0)
+    depth = np.full((150, 200), 2.0, np.float32)
+    return pack_points(depth, camera.ray_maps, np.broadcast_to(colour, (150, 200, 3)))
 
 
 def red_wall(path):
-    """A wall of 2 m x 1.5 m, red, 2 m away."""
-    camera = Camera(200, 150, fx=200.0, fy=200.0, cx=100.0, cy=75.0)
-    depth = np.full((150, 200), 2.0, np.float32)
-    write_ply(path, pack_points(depth, camera.ray_maps, np.broadcast_to(RED, (150, 200, 3))))
+    """A red wall as PLY."""
+    write_ply(path, wall())
     return path
+
+
+def three_walls(folder, kind):
+    """Blue, red, blue: in files, or in a recording."""
+    walls = [wall(colour) for colour in (BLUE, RED, BLUE)]
+    if kind == 'recording':
+        clouds = [cloud_message(T, points, header(i)) for i, points in enumerate(walls)]
+        return record(folder, [('/points', cloud) for cloud in clouds])
+    folder.mkdir()
+    write_ply(folder / '0.ply', walls[0])
+    write_pcd(folder / '1.pcd', walls[1])
+    write_ply(folder / '2.ply', walls[2])
+    return folder
 
 
 class Browser:
@@ -70,6 +94,18 @@ class Browser:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(int)
         return (bgr[..., 2] > 180) & (bgr[..., :2].max(axis=2) < 80)
 
+    def press(self, key: str) -> None:
+        """Press a key where the slider is."""
+        focus = "document.querySelector('[role=slider]').focus()"
+        self.call('Runtime.evaluate', expression=focus)
+        for kind in ('keyDown', 'keyUp'):
+            self.call('Input.dispatchKeyEvent', type=kind, key=key, code=key)
+
+    def has(self, text: str) -> bool:
+        """Whether the page has this text."""
+        script = f'document.body.innerText.includes({json.dumps(text)})'
+        return self.call('Runtime.evaluate', expression=script)['result'].get('value', False)
+
     def mouse(self, kind: str, x: int, y: int, **more) -> None:
         """Send a mouse event."""
         self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, **more)
@@ -102,10 +138,11 @@ def browser(tmp_path, address) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def address(tmp_path) -> Iterator[str]:
-    """The address of the page for a red wall."""
+def address(tmp_path, request) -> Iterator[str]:
+    """The address of the page for a red wall, or for three walls of a kind."""
     pytest.importorskip('viser')
-    path = red_wall(tmp_path / 'wall.ply')
+    kind = getattr(request, 'param', '')
+    path = three_walls(tmp_path / 'walls', kind) if kind else red_wall(tmp_path / 'wall.ply')
     command = [sys.executable, '-u', '-m', 'depth_pcd_ros.cli', 'view', str(path)]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -151,6 +188,53 @@ def test_page(browser, address):
     time.sleep(1.0)
     away = browser.red()
     assert 0 < away.sum() < 0.8 * turned.sum()
+
+
+@pytest.mark.parametrize(
+    ('address', 'names'),
+    [
+        ('files', ['0.ply', '1.pcd', '2.ply']),
+        ('recording', ['/points, 0.000 s', '/points, 0.100 s', '/points, 0.200 s']),
+    ],
+    indirect=['address'],
+)
+def test_slider(browser, names):
+    """It goes from cloud to cloud, and says which is shown."""
+    wait_for(lambda: browser.has(names[0]))
+    time.sleep(1.0)
+    assert browser.red().mean() < 0.01
+    browser.press('ArrowRight')
+    wait_for(lambda: browser.has(names[1]) and browser.red().mean() > 0.1)
+    browser.press('ArrowRight')
+    wait_for(lambda: browser.has(names[2]) and browser.red().mean() < 0.01)
+    browser.press('ArrowLeft')
+    wait_for(lambda: browser.has(names[1]) and browser.red().mean() > 0.1)
+
+
+def test_files_of_one_picture(tmp_path):
+    """Are one cloud; those in folders below have their paths."""
+    (tmp_path / 'clip').mkdir()
+    for name in ('clip/000000.pcd', 'clip/000000.ply', 'b.pcd', 'notes.txt'):
+        (tmp_path / name).touch()
+    assert [shown.name for shown in clouds_of_files(tmp_path)] == ['b.pcd', 'clip/000000.ply']
+
+
+@pytest.mark.parametrize(
+    ('name', 'told'),
+    [
+        ('empty', 'has no cloud: expected .ply, .pcd, .las, .npz, or a recording'),
+        ('in', 'it lacks a PointCloud2 topic'),
+        ('silent', 'choose a PointCloud2 topic with --topic: /a, /b'),
+    ],
+)
+def test_nothing_to_show(tmp_path, capsys, name, told):
+    """A folder without clouds, a recording without one, or with several topics."""
+    (tmp_path / 'empty').mkdir()
+    record(tmp_path / 'in', cameras(1))
+    cloud = cloud_message(T, wall()[0], header(0))
+    record(tmp_path / 'silent', [('/a', cloud), ('/b', cloud)])
+    assert main(['view', str(tmp_path / name)]) == 1
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('content', [None, b'', b'ply\n'])
