@@ -41,7 +41,7 @@ def test_live(peer, monkeypatch, capsys):
     finally:
         done.set()
         thread.join()
-    found = yaml.safe_load(capsys.readouterr().out)['depth_scale']
+    found = yaml.safe_load(capsys.readouterr().out.splitlines()[-1])['depth_scale']
     assert found == pytest.approx(1.2, rel=1e-3)
 
 
