@@ -7,6 +7,7 @@ subscriber: prints one line of JSON for each cloud, its stamp and its age in the
 node: the real node around a network that takes no time.
 """
 
+import argparse
 import array
 import contextlib
 import json
@@ -105,19 +106,23 @@ def subscriber(node: Node) -> None:
 
 def main() -> int:
     """Run as the first argument says."""
-    role, numbers = sys.argv[1], [float(arg) for arg in sys.argv[2:3] if arg[0] != '-']
-    if role == 'node':
+    parser = argparse.ArgumentParser(prog='python -m bench.actors', description=__doc__)
+    parser.add_argument('role', choices=('camera', 'sender', 'subscriber', 'node'))
+    parser.add_argument('hz', nargs='?', type=float, default=30.0)
+    parser.add_argument('reliability', nargs='?', choices=('reliable', 'best_effort'))
+    args, others = parser.parse_known_args()
+    if args.role == 'node':
         from depth_pcd_ros import engine
         from depth_pcd_ros.ros import node as depth_node
 
         engine.create = NoNetwork
-        return depth_node.main(sys.argv[1:])
+        return depth_node.main(others)
     rclpy.init()
-    actor = rclpy.create_node(role)
-    if role == 'camera':
-        camera(actor, numbers[0], BEST_EFFORT if sys.argv[-1] == 'best_effort' else QOS)
-    elif role == 'sender':
-        sender(actor, numbers[0])
+    actor = rclpy.create_node(args.role)
+    if args.role == 'camera':
+        camera(actor, args.hz, BEST_EFFORT if args.reliability == 'best_effort' else QOS)
+    elif args.role == 'sender':
+        sender(actor, args.hz)
     else:
         subscriber(actor)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth-pcd convert against the script that Depth Anything V2 ships, on the same photos.
 
-    python bench/convert.py --official Depth-Anything-V2/metric_depth [--model CHECKPOINT]
+    python -m bench.convert --official Depth-Anything-V2/metric_depth [--model CHECKPOINT]
 
 The script needs Open3D; of torchvision it imports one class, which is put in its place here where
 torchvision is missing. Both run as commands, alternately, with one photo and with all of them: the
@@ -124,7 +124,9 @@ def stages(photos: Path, model: Path, size: int, out: Path) -> dict[str, float]:
 
 def main() -> int:
     """Measure and print a report as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog='python -m bench.convert', description=__doc__.splitlines()[0]
+    )
     parser.add_argument('--official', type=Path, required=True, help='its folder metric_depth')
     parser.add_argument('--model', type=Path, help='an official ViT-S checkpoint')
     parser.add_argument('--input-size', type=int, default=0, help="px, default: the model's own")

@@ -141,7 +141,7 @@ def export(network: nn.Module, path: Path, step: int, figures: Metrics) -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m scenes.train', description=__doc__)
     parser.add_argument(
         '--folder', type=Path, default=Path('out/train'), help='pool, log, checkpoint'
     )

@@ -329,7 +329,7 @@ def report(camera, life, values, used, threads, node, exit_code):
 
 def main():
     """Run the soak; the exit code is 1 where something was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m test.soak', description=__doc__)
     parser.add_argument('--minutes', type=float, default=20.0)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--device', default='auto', help='as the parameter of the node')

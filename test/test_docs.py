@@ -6,7 +6,6 @@ import contextlib
 import io
 import itertools
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,8 @@ import yaml
 
 from depth_pcd_ros import cli
 from depth_pcd_ros.settings import OPTIONS, Settings
+from test.support.documents import PAGES, ROOT, blocks, commands, lines, spans
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'models/README.md')]
-PAGES += sorted((ROOT / 'docs').glob('*.md'))
 SOURCES = [
     path
     for folder in ('depth_pcd_ros', 'launch', 'config', 'rviz', 'scenes', 'bench', 'test', '.ci')
@@ -45,42 +42,6 @@ FOREIGN = {
     *('projected_map', 'image_proc', 'depth_image_proc', 'jetson_clocks'),
 }
 WORDS = set(re.findall(r'[\w.-]+', SOURCE)) | FOREIGN  # in the code
-
-
-def blocks(text):
-    """The blocks of code, each without its indent, lines that end in a backslash joined."""
-    found = re.findall(r'(?:^|\n\n)((?: {4,}.*\n|\n)+)', text + '\n')
-    found += re.findall(r'```\w*\n(.*?)```', text, re.S)
-    return [re.sub(r'\\\n\s*', ' ', re.sub(r'^ {4}', '', block, flags=re.M)) for block in found]
-
-
-def lines(text):
-    """The commands in the blocks, without comments; several in a line are several."""
-    for block in blocks(text):
-        for line in block.splitlines():
-            with contextlib.suppress(ValueError):  # a figure with an apostrophe
-                words = shlex.split(line, comments=True)
-                command = []
-                for word in [*words, '&&']:
-                    if word == '&&':
-                        if command:
-                            yield command
-                        command = []
-                    else:
-                        command.append(word)
-
-
-def spans(text):
-    """What is written `like this`."""
-    return re.findall(r'`([^`\n]+)`', re.sub(r'```.*?```', '', text, flags=re.S))
-
-
-def commands(text):
-    """The commands in blocks and in spans."""
-    yield from lines(text)
-    for span in spans(text):
-        with contextlib.suppress(ValueError):
-            yield shlex.split(span)
 
 
 def launch_arguments(name):

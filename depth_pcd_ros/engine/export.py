@@ -9,6 +9,7 @@ when the process that started it is gone.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -26,14 +27,19 @@ BAD_CHECKPOINT, NO_TORCH, NO_ROOM = 3, 4, 5
 
 def main() -> int:
     """Convert, print, return the exit code."""
-    path, family, max_depth, folder, weights = sys.argv[1:]
+    parser = argparse.ArgumentParser(
+        prog='python -m depth_pcd_ros.engine.export', description=__doc__
+    )
+    for name in ('checkpoint', 'family', 'max_depth', 'folder', 'weights'):
+        parser.add_argument(name)
+    args = parser.parse_args()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         import torch
     except ImportError as err:
         print(err)
         return NO_TORCH
-    known = FAMILIES[family](Path(path), float(max_depth))
+    known = FAMILIES[args.family](Path(args.checkpoint), float(args.max_depth))
     try:
         network = known.load()
     except CheckpointError as err:
@@ -53,7 +59,7 @@ def main() -> int:
             input=[-1, 3, -1, -1],
         )
     try:
-        ov.save_model(model, Path(folder) / FILENAME, compress_to_fp16=weights == 'fp16')
+        ov.save_model(model, Path(args.folder) / FILENAME, compress_to_fp16=args.weights == 'fp16')
     except (RuntimeError, OSError) as err:
         print(err)
         return NO_ROOM

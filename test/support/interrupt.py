@@ -106,7 +106,9 @@ def check(arguments: list[str], folder: Path, times: int, chance: random.Random)
 
 def main() -> int:
     """Interrupt each kind of input that often."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog='python -m test.support.interrupt', description=__doc__.splitlines()[0]
+    )
     parser.add_argument('--times', type=int, default=50, help='interruptions of each kind')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--device', default='cpu')
