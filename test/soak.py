@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_pcd_ros.pipeline import VIEWS
 from scenes.isolation import isolate, remove_leftovers
 
 from .ros.conftest import (
@@ -41,7 +42,7 @@ BROKEN = 0.01  # of the messages
 MAX_GROWTH = 20.0  # [MB]
 MINUTE = 60  # [s] that the first minute has
 # What needs most memory, each once for each size in the first minute. The largest size comes last,
-# with as many calibrations as the pipeline keeps rays and maps of.
+# with as many calibrations as the pipeline keeps views of.
 PLAIN = {
     'stride': 1,
     'depth_scale': 2.0,
@@ -147,7 +148,7 @@ class Life:
         self.subscriptions = []
         self.changes = 0
         self.deactivations = 0
-        self.hungry = list(itertools.product(SIZES[::-1], HUNGRY))
+        self.hungry = [*itertools.product(SIZES[::-1], HUNGRY), *[(SIZES[0], PLAIN)] * VIEWS]
 
     def happen(self, second):
         """Let one second's events happen."""
@@ -162,7 +163,7 @@ class Life:
         if second < MINUTE:
             if second == 0:
                 self.subscribe('/points', '/depth/image', '/depth/color')
-            if second % 4 == 3 and self.hungry:
+            if second % 2 == 1 and self.hungry:
                 size, values = self.hungry.pop(0)
                 self.camera.change(size)
                 assert self.peer.set_parameters(**values) == ''

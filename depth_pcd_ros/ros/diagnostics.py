@@ -51,7 +51,9 @@ def judge(
         if active_for < SILENT_AFTER:
             return DiagnosticStatus.OK, 'waiting for images'
         since = 'no image yet' if silence is None else f'no image for {silence:.1f} s'
-        why = f'{losses}, {transport.advice()}' if lost else image.who_publishes()
+        why = image.who_publishes()
+        if lost and not why.startswith('no publisher'):
+            why = f'{losses}, {transport.advice()}'
         return DiagnosticStatus.STALE, f'{since} on {image.topic_name}: {why}'
     if not calibrations.known:
         return (

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -272,6 +273,8 @@ def main(args: Sequence[str] | None = None) -> int:
     # other programs want the cores too, they wait ten times longer than they work. (OpenVINO's
     # threads do not spin, whatever this says.)
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    # NumPy tells of absurd numbers of a calibration or a sensor; what comes of them is invalid.
+    warnings.filterwarnings('ignore', '.* encountered in ', RuntimeWarning)
     _parse(args)
     node = None
     try:

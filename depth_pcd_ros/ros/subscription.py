@@ -121,6 +121,9 @@ class AdaptiveSubscription:
         publishers = self._publishers()
         if not publishers:
             topic = self.topic_name
+            if topic.endswith('/compressed/compressed'):
+                base = topic.removesuffix('/compressed/compressed')
+                return f'no publisher: remap image to {base}, image_transport adds /compressed'
             for other in (f'{topic}/compressed', topic.removesuffix('/compressed')):
                 if self._node.count_publishers(other):
                     return f'no publisher, but there is one of {other}: see image_transport'
@@ -128,7 +131,11 @@ class AdaptiveSubscription:
         count = f'{len(publishers)} publisher{"s" if len(publishers) > 1 else ""}'
         own_type = _type_name(self._arguments[0])
         if other_types := {publisher.topic_type for publisher in publishers} - {own_type}:
-            return f'{count} of {", ".join(sorted(other_types))}, expected {own_type}'
+            told = f'{count} of {", ".join(sorted(other_types))}, expected {own_type}'
+            base = self.topic_name.removesuffix('/compressed')
+            if base != self.topic_name and _type_name(CompressedImage) in other_types:
+                told += f': remap image to {base} and set image_transport to compressed'
+            return told
         profiles = [publisher.qos_profile for publisher in publishers]
         for policy, (strict, _) in ADAPTIVE.items():
             asked = self._qos.get(policy) == strict

@@ -7,7 +7,7 @@ import os
 
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from depth_pcd_ros.live.environment import PROFILE_VARIABLES
+from depth_pcd_ros.live.environment import PROFILE_VARIABLES, profile_path, profile_variable
 
 
 def advice() -> str:
@@ -16,7 +16,8 @@ def advice() -> str:
         return 'see docs/transport.md'
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return 'is config/fastdds.xml also set for the camera? See docs/transport.md'
+    profile = profile_path() or 'config/fastdds.xml'
     return (
-        "Fast DDS's shared memory has room for 512 KB: set config/fastdds.xml for the camera and "
-        'this node, see docs/transport.md'
+        "Fast DDS's shared memory has room for 512 KB: start the camera and this node with "
+        f'export {profile_variable()}={profile}, see docs/transport.md'
     )

@@ -163,6 +163,21 @@ def test_the_other_transport_is_told(run_node, peer, transport, wanted, publishe
     peer.wait_for_status(f'no image yet on {wanted}: {why}')
 
 
+@pytest.mark.parametrize(
+    ('transport', 'told'),
+    [
+        ('compressed', 'no publisher: remap image to /cam/image, image_transport adds /compressed'),
+        ('raw', ': remap image to /cam/image and set image_transport to compressed'),
+    ],
+)
+def test_an_image_remapped_to_compressed_is_told(run_node, peer, transport, told):
+    """The node adds /compressed to the name by itself."""
+    remap = ('-r', 'image:=/cam/image/compressed')
+    run_node({'model': 'slow:0', 'image_transport': transport}, *remap, fake=True)
+    peer.publisher('/cam/image/compressed', CompressedImage, wait=False)
+    peer.wait_for_status(told)
+
+
 def test_wrong_override_fails_the_transition(run_node, peer):
     """A policy that does not exist is a failed transition with its reason."""
     node = run_node({'model': 'slow:0', IMAGE_RELIABILITY: 'sure'}, ready='', fake=True)

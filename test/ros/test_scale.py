@@ -162,6 +162,25 @@ def test_range_in_its_own_frame(run_node, peer):
     assert values_of(scales[0])['scale'] == pytest.approx(1.1, rel=0.01)
 
 
+def test_absurd_numbers_are_no_warnings_in_the_log(run_node, peer):
+    """NumPy has words for them; the node has its own."""
+    node, scales, sensor = start(run_node, peer, 'points')
+    far = cloud(1.2, 100)
+    for field in far.fields:
+        field.datatype = field.FLOAT64
+    far.point_step, far.width = 32, far.width // 2
+    for i, field in enumerate(far.fields):
+        field.offset = 8 * min(i, 3)
+    far.row_step = far.width * far.point_step
+    values = np.full((far.width, 4), 1e300)
+    far.data = type(far.data)('B', values.tobytes())
+    sensor.publish(far)
+    peer.show(*picture(100))
+    assert wait_until(lambda: len(scales) == 1)
+    assert values_of(scales[0])['held']
+    assert 'Warning' not in node.log, node.log
+
+
 def test_a_range_without_a_transform_is_told(run_node, peer):
     """What is assumed of a range finder in another frame stands in the log, once."""
     node, scales, sensor = start(run_node, peer, 'range')

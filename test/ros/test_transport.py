@@ -5,6 +5,9 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
 
+from depth_pcd_ros.live.environment import profile_variable
+from scenes.isolation import PROFILE
+
 from .conftest import FAKE_ENGINE, NodeProcess, wait_until
 
 LOST = 'images lost on the way in the last 10 s'
@@ -19,9 +22,8 @@ def start(_isolated_ros):
         node = NodeProcess(['--ros-args', '-p', 'model:=slow:0'], FAKE_ENGINE, node_profile)
         running.append(node)
         node.wait_for('listening')
-        running.append(
-            NodeProcess(['camera', reliability], 'test.ros.stream', profile=camera_profile)
-        )
+        run.camera = NodeProcess(['camera', reliability], 'test.ros.stream', profile=camera_profile)
+        running.append(run.camera)
         return node
 
     yield run
@@ -31,7 +33,10 @@ def start(_isolated_ros):
 
 @pytest.mark.parametrize(
     ('node_profile', 'advice'),
-    [(False, "Fast DDS's shared memory has room for 512 KB"), (True, 'also set for the camera?')],
+    [
+        (False, f'with export {profile_variable()}={PROFILE}, see'),
+        (True, 'also set for the camera?'),
+    ],
 )
 def test_losses_are_told_with_what_helps(start, peer, node_profile, advice):
     """Best-effort images that do not fit into the shared memory: counted, and the cure is named."""
@@ -41,6 +46,8 @@ def test_losses_are_told_with_what_helps(start, peer, node_profile, advice):
     assert advice in status.message
     assert peer.wait_for_values(lambda v: int(v['frames lost on the way']) >= 5)
     node.wait_for(advice, 5.0)
+    start.camera.stop()
+    peer.wait_for_status(': no publisher', DiagnosticStatus.STALE)  # and of the memory no more
 
 
 @pytest.mark.parametrize('reliability', ['BEST_EFFORT', 'RELIABLE'])
