@@ -119,6 +119,7 @@ def _doctor(args: argparse.Namespace) -> int:
         no_ros = str(err)
     if args.watch and not no_ros:
         watch.watch()
+        return 0
     from depth_pcd_ros.live.machine import describe, export_line
 
     for name, sentence in describe(args.model).items():

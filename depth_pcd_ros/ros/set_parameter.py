@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from typing import Any
 
@@ -12,9 +13,11 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 
 from depth_pcd_ros.ros.visit import Visit, visit
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import OPTIONS, Settings
 
-PATIENCE = 5.0  # [s] for the node to be found, and again for its answer
+PATIENCE = 5.0  # [s] for the node to be found
+ANSWER_PATIENCE = 10.0  # [s]
+UNDECLARED = 'Invalid access to undeclared'  # what rclpy says of a parameter that is not there
 STATE_SERVICE = '/change_state'  # what a lifecycle node has
 
 
@@ -63,9 +66,15 @@ def _set(found: Visit, name: str, parameter: str, value: Any) -> str:
     except (TypeError, ValueError):
         return f'{value!r} is no value of a parameter'
     answer = client.call_async(SetParametersAtomically.Request(parameters=[message]))
-    if not found.spin(PATIENCE, answer.done):
-        return f'{name} does not answer'
+    if not found.spin(ANSWER_PATIENCE, answer.done):
+        return (
+            f'{name} has not answered in {ANSWER_PATIENCE:g} s; if it is still loading its model, '
+            'it does what was asked afterwards'
+        )
     result = answer.result().result
     if result.successful:
         return ''
+    if result.reason.startswith(UNDECLARED):
+        close = difflib.get_close_matches(parameter, OPTIONS, 1)
+        return f'{name} has no parameter {parameter}' + ''.join(f': is it {one}?' for one in close)
     return str(result.reason) or f'{name} has refused it'

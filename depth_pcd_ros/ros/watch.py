@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -22,7 +23,7 @@ CLEAR = '\x1b[H\x1b[2J'  # a terminal: the cursor to the upper left corner, and 
 
 
 def watch() -> None:
-    """Print the status of each node of this package, each second, until Ctrl-C."""
+    """Print the status of each node of this package, each second, for as long as it is read."""
     newest: dict[str, Any] = {}
     changed: list[bool] = []
 
@@ -38,7 +39,11 @@ def watch() -> None:
                 continue
             changed.clear()
             start = CLEAR if sys.stdout.isatty() else ''
-            print(start + '\n'.join(block(one) for one in newest.values()), flush=True)
+            try:
+                print(start + '\n'.join(block(one) for one in newest.values()), flush=True)
+            except BrokenPipeError:  # whoever reads it, such as head, has had enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return
 
 
 def listen(node: Node, take: Any) -> None:

@@ -182,6 +182,8 @@ def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
         assert 'edge_filter is 84.0 now' in capsys.readouterr().out
         assert main(['set', 'edge_filter', '184']) == 1
         assert 'edge_filter' in capsys.readouterr().err
+        assert main(['set', 'edge_filte', '84']) == 1
+        assert 'no parameter edge_filte: is it edge_filter?' in capsys.readouterr().err
         assert main(['set', 'edge_filter', '84', '--node', 'other']) == 1
         assert 'lifecycle nodes: /depth_pcd' in capsys.readouterr().err
 
@@ -196,6 +198,11 @@ def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
         assert watch.wait(10.0) == 130
         assert lines[0].startswith(('OK ', 'WARN '))
         assert any('model' in line and 'demo' in line for line in lines)
+        piped = f'{sys.executable} -m depth_pcd_ros.cli doctor --watch | head -n 3'
+        done = subprocess.run(
+            piped, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=30
+        )
+        assert (len(done.stdout.splitlines()), done.stderr) == (3, '')
     finally:
         node.send_signal(signal.SIGINT)
         node.wait(10.0)
