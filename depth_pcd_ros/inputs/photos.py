@@ -118,6 +118,8 @@ def _by_focal_plane(
         return 0.0, 0.0
     focal = _number(exif.get(_FOCAL_LENGTH))
     fx, fy = (focal * res / unit * scale for res, scale in zip(resolutions, scales, strict=True))
+    if not 0.5 < fx / (fy or 1.0) < 2.0:  # pixels are not that far from square
+        return 0.0, 0.0
     return (fx, fy) if upright_size((0, 1), orientation) == (0, 1) else (fy, fx)
 
 

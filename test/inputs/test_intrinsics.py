@@ -220,6 +220,8 @@ FOCAL_PLANE = {'x920A': 4.0, 'xA20E': 8.0, 'xA20F': 10.0, 'xA210': 4}  # 5 mm x 
         ({'orientation': 6}, (40.0, 32.0)),
         ({'scale': 2, 'xA002': 40, 'xA003': 30}, (16.0, 20.0)),
         ({'xA20E': 0.0}, (0.0, 0.0)),
+        ({'xA20F': 1.0}, (0.0, 0.0)),  # a pixel eight times as long as wide
+        ({'x920A': 0.0}, (0.0, 0.0)),
         ({'xA20E': 5000.0, 'xA20F': 5000.0}, (0.0, 0.0)),  # a sensor of 8 micrometres
         ({'xA002': 30, 'xA003': 40}, (0.0, 0.0)),  # of a photo turned since
     ],
