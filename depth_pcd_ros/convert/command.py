@@ -41,7 +41,7 @@ from depth_pcd_ros.inputs.intrinsics import (
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
-from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
+from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find, share
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.topics import Topics
@@ -77,6 +77,11 @@ def main(args: argparse.Namespace) -> int:
             with_files=bool(args.write),
             say=report.say,
         )
+        if args.shard:
+            sources = share(sources, *args.shard)
+            report.say(f'shard {args.shard[0]}/{args.shard[1]} has {len(sources)} of the inputs')
+        if not sources:
+            return 0
         jobs = [_job(source, request) for source in sources]
         _check_existing(jobs, sources, manifest, args)
         foretell(jobs, args.write or ['ply'], settings, report.say)
@@ -140,7 +145,8 @@ def _manifest(args: argparse.Namespace) -> Manifest:
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:
-        return Manifest(args.out, {flag(name): value for name, value in options.items()})
+        job = '-{}-of-{}'.format(*args.shard) if args.shard else ''
+        return Manifest(args.out, {flag(name): value for name, value in options.items()}, job)
     except OSError as err:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
 

@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,26 @@ class Manifest:
 
     Whatever is interrupted, a file that is there was made with the options noted last.
 
+    Jobs that write to one folder have a file each, so that none writes into another's.
+
     Args:
         folder: the output folder; it need not be there.
         options: those of this run, by the names that a person types, as JSON has them.
+        job: the end of the name of this job's file; empty where there is just one.
 
     Raises:
         OSError: the manifest that is there cannot be read.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, Any], job: str = '') -> None:
         self._folder = folder
-        self._path = folder / NAME
+        self._path = folder / (NAME + job)
         text = json.dumps(options, sort_keys=True)
         self._options: dict[str, Any] = json.loads(text)  # as they are read: lists, not tuples
         self._id = hashlib.sha256(text.encode()).hexdigest()[:12]
         self._ids: dict[str, str] = {}  # of the options, by the name of the file
         self._known: dict[str, dict[str, Any]] = {}  # the options, by their id
-        if self._path.exists():
-            self._read()
+        self._read(folder.glob(f'{NAME}*'))
 
     def difference(self, path: Path) -> str:
         """Say in which options the run that made this file differs; '' if in none, or unknown."""
@@ -70,7 +73,7 @@ class Manifest:
         if self._id not in self._known:
             self._append({'options': self._options, 'id': self._id})
             self._known[self._id] = self._options
-        self._append({'file': name, 'id': self._id})
+        self._append({'file': name, 'id': self._id, 'time': time.time_ns()})
         self._ids[name] = self._id
 
     def _name(self, path: Path) -> str:
@@ -82,8 +85,9 @@ class Manifest:
             # the end of the line comes first, so that half a line spoils no other
             file.write(b'\n' + json.dumps(line, sort_keys=True).encode())
 
-    def _read(self) -> None:
-        for line in self._path.read_bytes().splitlines():
+    def _read(self, paths: Iterable[Path]) -> None:
+        files = []
+        for line in (line for path in paths for line in path.read_bytes().splitlines()):
             try:
                 content = json.loads(line)
             except ValueError:  # half a line, of a full disk or a machine that went down
@@ -91,7 +95,9 @@ class Manifest:
             if 'options' in content:
                 self._known[content['id']] = content['options']
             else:
-                self._ids[content['file']] = content['id']
+                files.append(content)
+        for content in sorted(files, key=lambda content: content.get('time', 0)):
+            self._ids[content['file']] = content['id']
 
 
 def _shown(options: Mapping[str, Any], name: str) -> str:

@@ -52,6 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
+        '--shard',
+        type=_shard,
+        metavar='K/N',
+        help='convert the k-th of n shares of the inputs, chosen by their names: n jobs with the '
+        'same inputs and output folder convert them all, for Slurm and job arrays',
+    )
+    parser.add_argument(
         '--batch',
         type=_batch,
         default=0,
@@ -107,6 +114,13 @@ def _seconds(text: str) -> float:
     if not value >= 0.0:
         raise argparse.ArgumentTypeError(f'{text!r}, expected seconds from 0 on')
     return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f'{text!r}, expected K/N with K from 1 to N')
+    return int(match[1]), int(match[2])
 
 
 def _batch(text: str) -> int:

@@ -7,6 +7,7 @@ It asks os.path what a path is: pathlib raises where that may not be known, as i
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,15 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
             yield path  # also a link that leads nowhere: it is told
         elif not os.path.islink(path):  # a link may lead in a circle
             yield from _below(path, out)
+
+
+def share(sources: Sequence[Source], number: int, count: int) -> list[Source]:
+    """Choose the share of this number, from 1, of so many; by names, so that all jobs agree."""
+    return [
+        source
+        for source in sources
+        if int(hashlib.sha256(os.fsencode(source.name)).hexdigest()[:12], 16) % count == number - 1
+    ]
 
 
 def is_recording(path: Path) -> bool:
