@@ -40,6 +40,7 @@ ARGUMENTS = {
     'params_file': ('', 'YAML file with parameters, such as config/depth_pcd.yaml', None),
     'model': ('', 'parameter model, over that of params_file', None),
     'device': ('', 'parameter device, over that of params_file', None),
+    'hfov': ('', 'parameter hfov, over that of params_file', None),
     'rectified': ('', 'parameter rectified, over that of params_file', ['', *BOOLEAN]),
     'image_transport': ('', 'parameter image_transport, over that of params_file', None),
     'frames': ('', 'parameter frames, over that of params_file', None),
@@ -57,7 +58,7 @@ ARGUMENTS = {
         None,
     ),
 }
-PARAMETERS = ('model', 'device', 'rectified', 'image_transport', 'frames', 'scale_source')
+PARAMETERS = ('model', 'device', 'hfov', 'rectified', 'image_transport', 'frames', 'scale_source')
 
 
 def start(context: LaunchContext) -> list[Node]:
@@ -66,7 +67,14 @@ def start(context: LaunchContext) -> list[Node]:
         if given[name] != without and not os.path.isfile(given[name]):
             raise RuntimeError(f'{name} is {given[name]!r}, expected the path of a file')
     truth = {word: word.lower() == 'true' for word in BOOLEAN}
-    parameters = {name: truth.get(given[name], given[name]) for name in PARAMETERS if given[name]}
+    parameters: dict[str, object] = {
+        name: truth.get(given[name], given[name]) for name in PARAMETERS if given[name]
+    }
+    if given['hfov']:
+        try:
+            parameters['hfov'] = float(given['hfov'])  # 60 is an integer to ROS
+        except ValueError:
+            raise RuntimeError(f'hfov is {given["hfov"]!r}, expected degrees') from None
     beside = posixpath.join(posixpath.dirname(given['image']), 'camera_info')
     remappings = [('image', given['image']), ('camera_info', given['camera_info'] or beside)]
     if given['scale_topic']:  # of the two, the node has the one of its scale_source

@@ -205,6 +205,7 @@ def test_settings_for_large_messages(launch, env, params_file, given):
     [
         ('params_file:=/nowhere.yaml', "params_file is '/nowhere.yaml', expected the path of a"),
         ('rectified:=perhaps', '"rectified" provided value "perhaps" is not valid'),
+        ('hfov:=wide', "hfov is 'wide', expected degrees"),
         ('device:=abacus', 'abacus'),
     ],
 )
