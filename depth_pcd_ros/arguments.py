@@ -4,13 +4,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from depth_pcd_ros.settings import OPTIONS, Settings
 
 
-def add_settings(group: argparse._ArgumentGroup, names: Iterable[str]) -> None:
-    """Add an option for each of these settings."""
+def add_settings(
+    group: argparse._ArgumentGroup, names: Iterable[str], *, several: bool = False
+) -> None:
+    """Add an option for each of these settings.
+
+    Args:
+        group: where to.
+        names: the settings.
+        several: an option whose value is one number or word takes a list of them, with commas;
+            what it gives is a list then, not checked against the choices.
+    """
     for name in names:
         known, default = OPTIONS[name], getattr(Settings, name)
         if isinstance(default, bool):
@@ -29,6 +39,15 @@ def add_settings(group: argparse._ArgumentGroup, names: Iterable[str]) -> None:
                 metavar='X',
                 help=f'{known.description} (default: {" ".join(map(str, default))})',
             )
+        elif several:
+            values = ', '.join(known.choices)
+            group.add_argument(
+                flag(name),
+                type=_list_of(type(default)),
+                default=[default],
+                metavar=f'{(known.unit or name).upper()},...',
+                help=f'{known.description} ({values and values + "; "}default: {default})',
+            )
         else:
             group.add_argument(
                 flag(name),
@@ -38,6 +57,16 @@ def add_settings(group: argparse._ArgumentGroup, names: Iterable[str]) -> None:
                 metavar=None if known.choices else (known.unit or name).upper(),
                 help=f'{known.description} (default: {default})',
             )
+
+
+def _list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    def values(text: str) -> list[Any]:
+        try:
+            return list(dict.fromkeys(kind(word.strip()) for word in text.split(',')))
+        except ValueError as err:
+            raise argparse.ArgumentTypeError(f'{text!r}: {err}') from err
+
+    return values
 
 
 def flag(name: str) -> str:

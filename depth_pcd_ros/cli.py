@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: depth-pcd convert, calibrate-scale, view, replay, fetch, doctor and set."""
+"""The command line: depth-pcd convert, evaluate, calibrate-scale, view, replay, doctor and more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from depth_pcd_ros import __version__
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
+from depth_pcd_ros.evaluate.options import add_options as add_evaluate_options
 from depth_pcd_ros.networks.models import MODELS
 from depth_pcd_ros.settings import Settings
 
@@ -52,6 +53,13 @@ def _convert(args: argparse.Namespace) -> int:
     from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
 
     return convert(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in _convert
+    from depth_pcd_ros.evaluate.command import main as evaluate
+
+    return evaluate(args)
 
 
 def _calibrate_scale(args: argparse.Namespace) -> int:
@@ -164,6 +172,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_options(convert)
     convert.set_defaults(run=_convert)
+
+    evaluate = commands.add_parser(
+        'evaluate', help='how good the depth is, against the truth in a recording or folder'
+    )
+    add_evaluate_options(evaluate)
+    evaluate.set_defaults(run=_evaluate)
 
     calibrate = commands.add_parser(
         'calibrate-scale', help='find the constant depth_scale from what is known to be true'

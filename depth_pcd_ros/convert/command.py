@@ -88,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
         engine = create(settings.engine)
         _make_folder(args.out)
     except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
-        if _is_interrupt(err):
+        if is_interrupt(err):
             raise KeyboardInterrupt from err
         print(f'depth-pcd convert: {err}', file=sys.stderr)
         return 2
@@ -107,7 +107,7 @@ def _fail(sources: list[Source], report: Report) -> int:
     return 1
 
 
-def _is_interrupt(err: BaseException | None) -> bool:
+def is_interrupt(err: BaseException | None) -> bool:
     """Whether it comes of Ctrl-C: compiled libraries say then that they cannot be imported."""
     while err is not None and not isinstance(err, KeyboardInterrupt):
         err = err.__cause__ or err.__context__

@@ -44,6 +44,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{name}: {what}' for name, what in FORMATS.items())
         + ' (default: ply; a recording becomes a recording, and these only if asked for)',
     )
+    add_run_options(parser)
+    add_camera_options(parser)
+    recording = add_topic_options(parser)
+    recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
+    add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is about going on with earlier runs, and about batches."""
     parser.add_argument('--force', action='store_true', help='overwrite what is there')
     parser.add_argument(
         '--resume',
@@ -67,8 +76,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'device gains from: 4 on CUDA, 1 elsewhere)',
     )
 
-    add_camera_options(parser)
-
     part = parser.add_argument_group('a part of videos and recordings')
     part.add_argument(
         '--every', type=_number, default=1, metavar='N', help='only every n-th picture (default: 1)'
@@ -84,13 +91,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--end', type=_seconds, default=math.inf, metavar='SECONDS', help='only pictures up to this'
     )
 
+
+def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the topics of recordings; return their group."""
     recording = parser.add_argument_group('recordings')
     recording.add_argument('--image-topic', default='', help='default: found by its type')
     recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
     recording.add_argument('--scale-topic', default='', help='default: found by its type')
-    recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
-
-    add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
+    return recording
 
 
 def _formats(text: str) -> list[str]:

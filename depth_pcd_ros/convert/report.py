@@ -15,9 +15,16 @@ CONVERTED, IN_PART, THERE, FAILED = 'converted', 'in part', 'there already', 'fa
 
 
 class Report:
-    """Tells a person what happens, each thing once, beside a progress bar on stderr."""
+    """Tells a person what happens, each thing once, beside a progress bar on stderr.
 
-    def __init__(self) -> None:
+    Args:
+        command: the name of the sub-command.
+        converted: what has become of an input that it is done with.
+    """
+
+    def __init__(self, command: str = 'convert', converted: str = CONVERTED) -> None:
+        self._command = command
+        self._converted = converted
         self._results: dict[str, Counter[str]] = {}  # of each input
         self._failures: Counter[tuple[str, str]] = Counter()
         self._said: set[str] = set()
@@ -34,7 +41,7 @@ class Report:
 
     def start(self, total: int) -> None:
         """Show the progress bar."""
-        self._bar = tqdm(total=total, unit='picture', desc='convert', mininterval=0.5)
+        self._bar = tqdm(total=total, unit='picture', desc=self._command, mininterval=0.5)
 
     def advance(self, pictures: int) -> None:
         """Move the progress bar."""
@@ -45,7 +52,7 @@ class Report:
         """Print a sentence, once."""
         if sentence not in self._said:
             self._said.add(sentence)
-            tqdm.write(f'depth-pcd convert: {sentence}', file=sys.stderr)
+            tqdm.write(f'depth-pcd {self._command}: {sentence}', file=sys.stderr)
 
     def failure(self, failure: Failure) -> None:
         """Tell why something failed; of many failures of a kind in one input, the first."""
@@ -68,9 +75,10 @@ class Report:
         for label, results in self._results.items():
             if _summary(results) == IN_PART:
                 total = results['pictures'] + results['skipped'] + results['failed']
-                self.say(f'{label}: {total - results["failed"]} of {total} pictures are converted')
+                done = total - results['failed']
+                self.say(f'{label}: {done} of {total} pictures are {self._converted}')
         summary = Counter(map(_summary, self._results.values()))
-        parts = [f'{summary[CONVERTED]} {CONVERTED}']
+        parts = [f'{summary[CONVERTED]} {self._converted}']
         parts += [f'{summary[what]} {what}' for what in (IN_PART, THERE, FAILED) if summary[what]]
         self.say(', '.join(parts))
 

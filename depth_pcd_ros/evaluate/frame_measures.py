@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud import filters
-from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.evaluate import clouds, metrics, regions
+from depth_pcd_ros.evaluate.truth import TruthError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.settings import Settings
 
@@ -26,10 +26,6 @@ UNITS = {
     256.0: "KITTI's 1/256 m taken for metres",
 }
 UNIT_TOLERANCE = 2.0
-
-
-class TruthError(FrameError):
-    """Why one picture has no truth that it could be compared with."""
 
 
 def published(raw: Depth, camera: Camera, settings: Settings) -> Depth:

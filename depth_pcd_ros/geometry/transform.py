@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -65,6 +67,14 @@ def invert(a_from_b: Sequence[float]) -> tuple[float, ...]:
     rotation, translation = split(a_from_b)
     x, y, z, w = a_from_b[3:]
     return (*(-rotation.T @ translation).tolist(), -x, -y, -z, w)
+
+
+def of_rotation(a_from_b: npt.NDArray[Any]) -> tuple[float, ...]:
+    """The transform of a rotation matrix (3, 3), without a translation."""
+    axis = cv2.Rodrigues(np.asarray(a_from_b, np.float64))[0].ravel()  # times the angle
+    angle = float(np.linalg.norm(axis))
+    xyz = axis * (math.sin(angle / 2.0) / angle if angle else 0.5)
+    return (0.0, 0.0, 0.0, *xyz.tolist(), math.cos(angle / 2.0))
 
 
 class StaticTransforms:

@@ -37,7 +37,7 @@ class RecordedScale:
     def __init__(self, reader: Recording, source: str, topic: str) -> None:
         self._readings = Readings()
         self._to_come: Iterator[Reading] = iter(())
-        self._transforms = _static_transforms(reader)
+        self._transforms = static_transforms(reader)
         self._counts: Counter[str] = Counter()  # held, by cause
         self._reasons: dict[str, str] = {}  # the first of each cause
         self._total = 0
@@ -58,7 +58,9 @@ class RecordedScale:
         reading = self._readings.find(stamp)
         transform = None
         if reading is not None and reading.frame_id != header.frame_id:
-            transform = self._transforms.find(_name(header.frame_id), _name(reading.frame_id))
+            transform = self._transforms.find(
+                frame_name(header.frame_id), frame_name(reading.frame_id)
+            )
         return Evidence(reading, transform)
 
     def count(self, state: ScaleState) -> None:
@@ -82,15 +84,17 @@ def _readings(reader: Recording, source: str, topic: str) -> Iterator[Reading]:
         yield READERS[source](msg)
 
 
-def _static_transforms(reader: Recording) -> StaticTransforms:
+def static_transforms(reader: Recording) -> StaticTransforms:
+    """The fixed transforms of a recording, by the names of their frames without a leading /."""
     transforms = StaticTransforms()
     for _, msg in reader.decoded(STATIC_TRANSFORMS):
         for one in msg.transforms:
             t, r = one.transform.translation, one.transform.rotation
-            parent, child = _name(one.header.frame_id), _name(one.child_frame_id)
+            parent, child = frame_name(one.header.frame_id), frame_name(one.child_frame_id)
             transforms.add(parent, child, (t.x, t.y, t.z, r.x, r.y, r.z, r.w))
     return transforms
 
 
-def _name(frame_id: str) -> str:
+def frame_name(frame_id: str) -> str:
+    """The name of a frame without a leading /."""
     return frame_id.removeprefix('/')  # as ROS 1 once wrote it

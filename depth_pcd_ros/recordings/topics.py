@@ -14,6 +14,7 @@ from depth_pcd_ros.scale.messages import TYPES as SCALE_TYPES
 
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+POINTS = 'sensor_msgs/msg/PointCloud2'
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
 PNG = b'\x89PNG\r\n\x1a\n'
 GREY_OF_16_BITS = b'\x10\x00'  # bit depth and colour type in a PNG's header
@@ -97,6 +98,31 @@ def find_cloud_topic(reader: Recording, asked: str = '') -> str:
     return _only(reader, own if len(own) == 1 else topics, 'a PointCloud2 topic', '--topic')
 
 
+def find_truth_topic(reader: Recording, asked: str = '') -> str:
+    """The topic with the true depth: the one asked for, or the only depth images, or only cloud.
+
+    What the node or `convert` has made of a camera is no truth; a raw topic goes before the
+    compressed one of the same camera.
+
+    Raises:
+        RecordingError: no such topic, none, or several.
+    """
+    kinds = {
+        c.topic: c.msgtype for c in reader.connections if c.msgtype in (RAW, COMPRESSED, POINTS)
+    }
+    if asked:
+        return _asked(reader, asked, kinds, 'depth image or PointCloud2')
+    kinds = {topic: kind for topic, kind in kinds.items() if not _is_own_result(reader, topic)}
+    images = [
+        topic
+        for topic, kind in kinds.items()
+        if kind != POINTS and not _is_own_depth(reader, topic) and _is_depth(reader, topic)
+    ]
+    images = [topic for topic in images if posixpath.dirname(topic) not in images]
+    clouds = [topic for topic, kind in kinds.items() if kind == POINTS]
+    return _only(reader, images or clouds, 'a depth image or PointCloud2 topic', '--truth-topic')
+
+
 def find_camera(path: Path) -> dict[str, str]:
     """The camera of a recording, as the node and its launch file name it.
 
@@ -140,6 +166,12 @@ def _is_own_result(reader: Recording, topic: str) -> bool:
             beside = topic.removesuffix(result)
             return result == 'depth/color' or f'{beside}depth/image' in topics
     return False
+
+
+def _is_own_depth(reader: Recording, topic: str) -> bool:
+    beside = topic.removesuffix('depth/image')
+    topics = {c.topic for c in reader.connections}
+    return topic != beside and {f'{beside}points', f'{beside}depth/camera_info'} <= topics
 
 
 def _asked(reader: Recording, topic: str, known: Collection[str], kind: str) -> str:

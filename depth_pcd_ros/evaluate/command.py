@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sub-command depth-pcd evaluate: measure every setting, and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import sys
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from depth_pcd_ros.convert.command import is_interrupt
+from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.evaluate import report as written
+from depth_pcd_ros.evaluate.jobs import UNFILTERED, Request, job_of
+from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
+from depth_pcd_ros.evaluate.pairs import PairsError
+from depth_pcd_ros.evaluate.results import NAME, Results, identify
+from depth_pcd_ros.geometry.calibration import CameraError
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.calibration_files import read_camera_info
+from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
+from depth_pcd_ros.inputs.options import NAMES as CAMERA
+from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
+from depth_pcd_ros.inputs.sources import InputsError, absolute, find
+from depth_pcd_ros.networks.checkpoints import CheckpointError
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.settings import SettingsError
+
+# What a measurement depends on, beside the parameters of the node.
+OPTIONS = (
+    'image_topic', 'camera_info_topic', 'scale_topic', 'truth_topic', 'truth_scale',
+    'truth_tolerance', 'every', 'start', 'end', *CAMERA,
+)  # fmt: skip
+PACKAGES = {'matplotlib': 'matplotlib', 'scipy': 'scipy'}
+PICTURES = 'frames'  # folder for a picture of each frame
+
+
+def main(args: argparse.Namespace) -> int:
+    """Evaluate; return the exit code: 0 all, 1 some failed, 2 wrong usage."""
+    report = Report('evaluate', 'measured')
+    try:
+        _check_packages()
+        settings = combinations(args)
+        args.out = absolute(args.out)
+        inputs = _inputs(args)
+        requests = _requests(args, settings, report)
+        jobs = [[job_of(*one, request) for one in inputs] for request in requests]
+        measured = zip(settings, requests, jobs, strict=True)
+        for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
+            _measure(list(same), args, report)
+    except (
+        SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError, PairsError,
+        EvaluateError,
+    ) as err:  # fmt: skip
+        if is_interrupt(err):
+            raise KeyboardInterrupt from err
+        print(f'depth-pcd evaluate: {err}', file=sys.stderr)
+        return 2
+    results = requests[0].results
+    rows = [results.of(request.id) for request in requests]
+    kept = [i for i, one in enumerate(rows) if one]
+    if not kept:
+        print('depth-pcd evaluate: no frame could be measured: no report', file=sys.stderr)
+        return 1
+    for sentence in written.write(
+        args.out, [settings[i] for i in kept], [rows[i] for i in kept], [str(p) for p, _ in inputs]
+    ):
+        print(sentence)
+    return 1 if report.failed else 0
+
+
+class EvaluateError(DepthPcdError):
+    """It cannot be evaluated as asked; the message says why."""
+
+
+def _check_packages() -> None:
+    missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
+    if missing:
+        raise EvaluateError(
+            f'the Python packages {" and ".join(missing)} are needed: pip install '
+            f'{" ".join(missing)}'
+        )
+
+
+def _inputs(args: argparse.Namespace) -> list[tuple[Path, bool]]:
+    """The inputs, and whether each is a recording."""
+    found = []
+    for text in args.inputs:
+        path = absolute(Path(text))
+        if not os.path.exists(path):
+            raise InputsError(f'{path}: no such recording or folder')
+        if path == args.out:
+            raise InputsError(f'{path} is to be read and written: give another folder with -o')
+        if path.is_file():
+            sources = find([text], args.out)
+            if sources[0].kind != 'recording':
+                raise InputsError(f'{path} is no recording and no folder')
+            found.append((path, True))
+            continue
+        recordings = [one.path for one in _sources(path, args.out) if one.kind == 'recording']
+        found += [(one, True) for one in recordings] or [(path, False)]
+    return found
+
+
+def _sources(path: Path, out: Path) -> Any:
+    try:
+        return find([str(path)], out)
+    except InputsError:  # nothing in it: what it should have is told for pairs
+        return []
+
+
+def _requests(args: argparse.Namespace, settings: list[Setting], report: Report) -> list[Request]:
+    existing = [args.out / name for name in (written.JSON, NAME) if (args.out / name).exists()]
+    if existing and not (args.force or args.resume):
+        raise InputsError(
+            f'{existing[0]} is there already: --force overwrites, --resume goes on and adds'
+        )
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        results = Results(args.out, anew=not args.resume or args.force)
+    except OSError as err:
+        raise InputsError(f'{args.out} cannot be written to: {err.strerror}') from err
+    intrinsics = intrinsics_given(args, report.say)
+    options = {name: getattr(args, name) for name in OPTIONS}
+    for name in ('camera_info', 'truth_camera_info'):
+        path = getattr(args, name)
+        options[name] = None if path is None else path.read_text('utf-8')
+    requests = []
+    for setting in settings:
+        parameters = {name: getattr(setting.settings, name) for name in SETTINGS}
+        key = identify({**options, **parameters})
+        slug = re.sub(r'[^\w.]+', '-', setting.name)
+        requests.append(
+            Request(
+                setting=setting,
+                id=key,
+                pictures=args.out / PICTURES / f'{slug}-{key[:6]}',
+                intrinsics=intrinsics,
+                topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+                selection=Selection(args.every, args.start, args.end),
+                truth_topic=args.truth_topic,
+                truth_camera=_truth_camera(args, report),
+                truth_scale=args.truth_scale,
+                truth_tolerance=args.truth_tolerance,
+                results=results,
+                say=report.say,
+            )
+        )
+    return requests
+
+
+def _truth_camera(args: argparse.Namespace, report: Report) -> Camera | None:
+    if args.truth_camera_info is None:
+        return None
+    calibration = read_camera_info(args.truth_camera_info, '', report.say)
+    try:
+        return Camera.from_calibration(calibration)
+    except CameraError as err:
+        raise IntrinsicsError(f'--truth-camera-info {args.truth_camera_info}: {err}') from err
+
+
+def _measure(group: list[Any], args: argparse.Namespace, report: Report) -> None:
+    """Measure settings that share an engine."""
+    engine = create(group[0][0].settings.engine)
+    with closing(engine):
+        for setting, _, jobs in group:
+            report.say(f'{setting.name} on {engine.device} with {engine.precision}')
+            pipeline = Pipeline(engine, setting.settings.replace(UNFILTERED))
+            run(jobs, pipeline, report, resume=args.resume, batch=args.batch or engine.batch)

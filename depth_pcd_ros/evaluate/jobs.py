@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings and folders of pairs as steps to be done, for `convert.run` to do them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
+from depth_pcd_ros.errors import DepthPcdError, FrameError
+from depth_pcd_ros.evaluate.frame_measures import measure, published
+from depth_pcd_ros.evaluate.options import Setting
+from depth_pcd_ros.evaluate.pairs import Pair, PairsError, find_pairs, read_depth
+from depth_pcd_ros.evaluate.panels import panels
+from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
+from depth_pcd_ros.evaluate.results import Results
+from depth_pcd_ros.evaluate.temporal import alignment_error
+from depth_pcd_ros.evaluate.truth import DepthTruth, Transform, Truth, TruthError
+from depth_pcd_ros.files.whole_file import whole_file
+from depth_pcd_ros.frame import Frame, Points
+from depth_pcd_ros.frame import Picture as Input
+from depth_pcd_ros.geometry import transform
+from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.intrinsics import COMMAND_LINE, Intrinsics, IntrinsicsError, Say
+from depth_pcd_ros.inputs.photos import PhotoHeader, read_photo
+from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
+from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
+from depth_pcd_ros.recordings.scale_readings import RecordedScale
+from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
+from depth_pcd_ros.scale.measurement import ScaleError
+from depth_pcd_ros.scale.plane import find_floor
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
+
+# The pipeline leaves these to `published`: what they would drop is measured, too.
+UNFILTERED = {'min_depth': 0.0, 'max_range': 0.0, 'edge_filter': 0.0}
+USUAL_RATE = 30.0  # Hz, of photos without a stamp
+QUALITY = 85  # of the pictures, as JPEG
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for, of all inputs alike.
+
+    Attributes:
+        setting: that is judged.
+        id: of it and of all else that the figures depend on.
+        pictures: folder for a picture of each frame.
+        intrinsics: what the command line says about the camera.
+        topics: of recordings.
+        selection: which pictures are measured.
+        truth_topic: that of the truth; empty to be found by its type.
+        truth_camera: that of the truth's own camera; None: as the recording says.
+        truth_scale: metres of one unit of the truth; None: as the truth says.
+        truth_tolerance: the farthest that truth and picture may be apart [s].
+        results: where the figures go.
+        say: told of what a person should know.
+    """
+
+    setting: Setting
+    id: str
+    pictures: Path
+    intrinsics: Intrinsics
+    topics: Topics
+    selection: Selection
+    truth_topic: str
+    truth_camera: Camera | None
+    truth_scale: float | None
+    truth_tolerance: float
+    results: Results
+    say: Say
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A frame whose depth may be compared with the next one's."""
+
+    number: int
+    depth: npt.NDArray[np.float32]
+    camera: Camera
+    world_from_camera: Transform
+
+
+class _Job:
+    """An input whose frames are measured."""
+
+    def __init__(self, path: Path, request: Request) -> None:
+        self.label = str(path)
+        self._path = path
+        self._request = request
+        self._settings = request.setting.settings
+        self._before: _Place | None = None
+        # such a picture depends on those before: none is left out
+        stateful = ('scale_source', 'none'), ('temporal_filter', 0.0)
+        self._depends = any(getattr(self._settings, k, v) != v for k, v in stateful)
+
+    def existing(self) -> list[Path]:
+        """Nothing that is refused: the command has looked."""
+        return []
+
+    def close(self) -> None:
+        """Nothing is left half written."""
+
+    def _is_done(self, name: str, resume: bool) -> bool:
+        return resume and not self._depends and self._request.results.has(self._request.id, name)
+
+    def _step(
+        self,
+        name: str,
+        number: int,
+        picture: Input,
+        truth: Truth | None,
+        world_from_camera: Transform | None = None,
+    ) -> Step:
+        """Measure a picture; one without a truth only makes the network see it, if at all."""
+        if truth is not None:
+            save = partial(self._measure, name, number, picture, truth, world_from_camera)
+            return Picture(self.label, picture, save)
+        if self._depends:
+            return Picture(self.label, picture, lambda frame, points: None, is_result=False)
+        return Write(self.label, lambda: None, pictures=1)
+
+    def _measure(
+        self,
+        name: str,
+        number: int,
+        picture: Input,
+        truth: Truth,
+        world_from_camera: Transform | None,
+        frame: Frame,
+        points: Points,
+    ) -> None:
+        true = truth.over(frame, picture, self._settings)
+        depth = published(frame.depth, frame.camera, self._settings)
+        row = measure(frame.depth, depth, true, frame.camera, self._floor(true, frame.camera))
+        file = self._request.pictures / f'{name}.jpg'
+        row = {
+            'frame': f'{self.label}:{name}',
+            'input': self.label,
+            'number': number,
+            'stamp': picture.header.stamp_ns / 1e9,
+            'picture': str(file.relative_to(self._request.pictures.parents[1])),
+            'network_ms': 1e3 * frame.network_time,
+            'temporal': self._temporal(number, depth, frame.camera, world_from_camera),
+            **row,
+        }
+        _, data = cv2.imencode(
+            '.jpg', panels(frame.rgb, depth, true), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        )
+        with whole_file(file) as opened:
+            opened.write(np.asarray(data).tobytes())
+        self._request.results.add(self._request.id, row)
+
+    def _floor(self, true: npt.NDArray[np.float32], camera: Camera) -> Any:
+        """The floor in the truth; None where none is in view."""
+        settings = self._settings
+        try:
+            return find_floor(true, camera, settings.camera_pitch, settings.camera_roll)[0]
+        except ScaleError:
+            return None
+
+    def _temporal(
+        self,
+        number: int,
+        depth: npt.NDArray[np.float32],
+        camera: Camera,
+        world_from_camera: Transform | None,
+    ) -> float | None:
+        """The temporal alignment error with the frame before; None where that is not known."""
+        before, self._before = self._before, None
+        if world_from_camera is None:
+            return None
+        self._before = _Place(number, depth, camera, world_from_camera)
+        if before is None or before.number != number - 1 or before.camera != camera:
+            return None
+        moved = transform.compose(transform.invert(world_from_camera), before.world_from_camera)
+        try:
+            return alignment_error(before.depth, depth, camera, moved)
+        except ValueError:
+            return None
+
+
+class PairsJob(_Job):
+    """A folder of photos and their depth.
+
+    Raises:
+        PairsError: as `find_pairs`.
+    """
+
+    def __init__(self, path: Path, request: Request) -> None:
+        super().__init__(path, request)
+        pairs = find_pairs(path, request.say)
+        first = pairs[0].stamp_ns
+        self._pairs = [
+            pair
+            for number, pair in enumerate(pairs)
+            if request.selection.has(number, (_stamp(number, pair) - first) / 1e9)
+        ]
+
+    def pictures(self) -> int:
+        """The number of pairs."""
+        return len(self._pairs)
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the pairs."""
+        for number, pair in enumerate(self._pairs):
+            if self._is_done(f'{self.label}:{pair.name}', resume):
+                yield Skipped(self.label)
+                continue
+            try:
+                yield self._read(number, pair)
+            except (FrameError, OSError, IntrinsicsError) as err:
+                yield Failure(self.label, err)
+
+    def _read(self, number: int, pair: Pair) -> Step:
+        rgb, photo = read_photo(pair.photo)
+        calibration = self._calibration(pair, photo)
+        depth = read_depth(pair, self._request.truth_scale)
+        truth = DepthTruth(depth, self._request.truth_camera, self._settings.optical_from_sensor)
+        if self._request.truth_camera is None:
+            truth = DepthTruth(depth)
+        # a photo without a stamp is a scene of its own, unless the camera's path is known
+        alone = not pair.stamp_ns and pair.world_from_camera is None
+        sequence = f'{self.label}:{pair.name}' if alone else self.label
+        header = Header(_stamp(number, pair), 'camera', sequence)
+        picture = Input(rgb, calibration, header)
+        return self._step(pair.name, number, picture, truth, pair.world_from_camera)
+
+    def _calibration(self, pair: Pair, header: PhotoHeader) -> Calibration:
+        intrinsics = self._request.intrinsics
+        if intrinsics.lacks_size:
+            intrinsics = intrinsics.with_size(header.size, 'as the size of the photos')
+        if not intrinsics.given and pair.calibration is not None:
+            intrinsics = Intrinsics(pair.calibration, "the folder's intrinsics")
+        return intrinsics.fitted(header, self._request.say)
+
+
+def _stamp(number: int, pair: Pair) -> int:
+    return pair.stamp_ns or round(number * 1e9 / USUAL_RATE)
+
+
+class RecordingJob(_Job):
+    """A recording with a camera and a sensor that knows the truth."""
+
+    def pictures(self) -> int:
+        """The number of messages on the image topic; one where there is no telling."""
+        try:
+            with open_recording(self._path) as recording:
+                topic = find_image_topic(recording, self._request.topics.image)
+                total = sum(c.msgcount for c in recording.connections if c.topic == topic)
+                return self._request.selection.count(total)
+        except DepthPcdError:  # it is told when the recording is read
+            return 1
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the recording."""
+        request = self._request
+        with open_recording(self._path, self._say) as recording:
+            image_topic = find_image_topic(recording, request.topics.image)
+            calibrations = self._calibrations(recording, image_topic)
+            scale = self._scale(recording)
+            truth = RecordedTruth(
+                recording,
+                image_topic,
+                topic=request.truth_topic,
+                camera=request.truth_camera,
+                unit=request.truth_scale,
+                tolerance=request.truth_tolerance,
+                optical_from_sensor=self._settings.optical_from_sensor,
+                say=self._say,
+            )
+            if scale is not None and scale.topic == truth.topic:
+                self._say(f'{truth.topic} corrects the scale and is the truth: that flatters')
+            without = 0
+            number = -1
+            for number, (time_ns, msg) in enumerate(self._selected(recording, image_topic)):
+                name = str(stamp_ns(msg.header))
+                if self._is_done(f'{self.label}:{name}', resume):
+                    yield Skipped(self.label)
+                    continue
+                try:
+                    found = truth.find(stamp_ns(msg.header), msg.header.frame_id)
+                    without += found is None
+                    picture = self._picture(time_ns, msg, calibrations, scale)
+                except DepthPcdError as err:
+                    yield Failure(self.label, err)
+                    continue
+                yield self._step(name, number, picture, found)
+            yield from self._sum_up(without, number + 1, truth)
+            for damage in recording.damage:
+                yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
+
+    def _selected(self, recording: Recording, topic: str) -> Iterator[tuple[int, Any]]:
+        """Time [ns] and message of the pictures to measure."""
+        selection, first_ns = self._request.selection, None
+        for number, (time_ns, msg) in enumerate(recording.decoded(topic)):
+            first_ns = time_ns if first_ns is None else first_ns
+            seconds = (time_ns - first_ns) / 1e9
+            if seconds > selection.end:
+                return
+            if selection.has(number, seconds):
+                yield time_ns, msg
+
+    def _sum_up(self, without: int, pictures: int, truth: RecordedTruth) -> Iterator[Step]:
+        """Tell of pictures without a truth, which is a failure only where none has one."""
+        if not without:
+            return
+        within = f'within {self._request.truth_tolerance:g} s'
+        if without < pictures:
+            self._say(f'{without} of {pictures} pictures have no truth {within}: they are left out')
+            return
+        nearest = (
+            f'the topic {truth.topic} has no message'
+            if truth.apart is None
+            else f'the nearest on {truth.topic} is {truth.apart:.3g} s away: have both the same '
+            'clock? --truth-tolerance allows for more'
+        )
+        reason = f'none of {pictures} pictures has a truth {within}: {nearest}'
+        yield Failure(self.label, TruthError('no_truth', reason))
+
+    def _say(self, sentence: str) -> None:
+        self._request.say(f'{self.label}: {sentence}')
+
+    def _calibrations(self, recording: Recording, topic: str) -> RecordedCalibrations | None:
+        if self._request.intrinsics.given:
+            self._say("the intrinsics given are used, not the recording's")
+            return None
+        asked = self._request.topics.camera_info
+        try:
+            found = find_camera_info_topic(recording, topic, asked)
+        except RecordingError as err:
+            raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
+        self._say(f'pictures of {topic}, intrinsics of {found}')
+        return RecordedCalibrations(recording, found, named=bool(asked))
+
+    def _scale(self, recording: Recording) -> RecordedScale | None:
+        source = self._settings.scale_source
+        if source == 'none':
+            return None
+        return RecordedScale(recording, source, self._request.topics.scale)
+
+    def _picture(
+        self,
+        time_ns: int,
+        msg: Any,
+        calibrations: RecordedCalibrations | None,
+        scale: RecordedScale | None,
+    ) -> Input:
+        rgb = rgb_from_msg(msg)
+        height, width = rgb.shape[:2]
+        if calibrations is None:
+            photo = PhotoHeader((width, height))
+            intrinsics = self._request.intrinsics
+            if intrinsics.lacks_size:
+                intrinsics = intrinsics.with_size((width, height), 'as the size of the pictures')
+            calibration = intrinsics.fitted(photo, self._request.say)
+        else:
+            calibration = calibrations.find(time_ns, msg.header, width, height)
+        evidence = NO_EVIDENCE if scale is None else scale.evidence(msg.header)
+        header = Header(stamp_ns(msg.header), msg.header.frame_id, self.label)
+        return Input(rgb, calibration, header, evidence)
+
+
+def job_of(path: Path, is_recording: bool, request: Request) -> RecordingJob | PairsJob:
+    """The job of an input.
+
+    Raises:
+        PairsError: a folder has no pairs.
+    """
+    if is_recording:
+        return RecordingJob(path, request)
+    if not path.is_dir():
+        raise PairsError(f'{path} is no recording and no folder')
+    return PairsJob(path, request)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of depth-pcd evaluate. Imports nothing that the other sub-commands can do without."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.convert import options as convert
+from depth_pcd_ros.inputs.options import add_options as add_camera_options
+from depth_pcd_ros.settings import Settings
+
+# Those of convert but for what the output looks like: every pixel is judged.
+OUTPUT = ('stride', 'voxel_size', 'cloud_fields', 'organized', 'depth_encoding', 'resolution')
+SETTINGS = tuple(name for name in convert.SETTINGS if name not in OUTPUT)
+TOLERANCE = 0.05  # [s]
+
+
+class Setting(NamedTuple):
+    """One combination of what was asked for, and what tells it from the others."""
+
+    name: str
+    settings: Settings
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the sub-command."""
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='RECORDING|FOLDER',
+        help='recording with a depth camera or LiDAR (rosbag2 folder, .mcap, .db3, .bag), or '
+        'folder of photos with their depth (NYU, TUM, KITTI, or names that match)',
+    )
+    parser.add_argument('-o', '--out', type=Path, required=True, help='folder for the report')
+    convert.add_run_options(parser)
+    truth = parser.add_argument_group('truth')
+    truth.add_argument(
+        '--truth-topic', default='', help='depth images or PointCloud2 (default: found by its type)'
+    )
+    truth.add_argument(
+        '--truth-camera-info',
+        type=Path,
+        metavar='YAML',
+        help='calibration of a depth camera of its own, which has no CameraInfo beside its topic, '
+        'or whose pictures are in a folder',
+    )
+    truth.add_argument(
+        '--truth-scale',
+        type=_positive,
+        metavar='M',
+        help='metres of one unit of the truth (default: 0.001 in 16 bits, 1 in floats, or as the '
+        'layout of a folder has it)',
+    )
+    truth.add_argument(
+        '--truth-tolerance',
+        type=_positive,
+        default=TOLERANCE,
+        metavar='S',
+        help=f'the farthest that truth and picture may be apart in time (default: {TOLERANCE})',
+    )
+    add_camera_options(parser)
+    convert.add_topic_options(parser)
+    add_settings(
+        parser.add_argument_group(
+            "the node's parameters; of several values with commas, each is tried with each"
+        ),
+        SETTINGS,
+        several=True,
+    )
+
+
+def combinations(args: argparse.Namespace) -> list[Setting]:
+    """All combinations of the values given, in the order given.
+
+    Raises:
+        SettingsError: one is not allowed.
+    """
+    given: dict[str, list[Any]] = {}
+    for name in SETTINGS:
+        value = getattr(args, name)
+        given[name] = value if isinstance(value, list) and not _is_tuple(name) else [value]
+    varied = [name for name, values in given.items() if len(values) > 1] or ['model']
+    found = []
+    for values in itertools.product(*given.values()):
+        parameters = dict(zip(given, values, strict=True))
+        words = [
+            _model(parameters[name]) if name == 'model' else f'{name} {_shown(parameters[name])}'
+            for name in varied
+        ]
+        found.append(Setting(', '.join(words), Settings().replace(parameters)))
+    return found
+
+
+def _is_tuple(name: str) -> bool:
+    return isinstance(getattr(Settings, name), tuple)
+
+
+def _model(model: str) -> str:
+    return Path(model).name
+
+
+def _shown(value: Any) -> str:
+    return f'{value:g}' if isinstance(value, float) else str(value)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0')
+    return value

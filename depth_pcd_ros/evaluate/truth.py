@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The truth of one picture, and how it is laid over the depth that is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.evaluate.registration import register, register_points
+from depth_pcd_ros.frame import Frame, Picture
+from depth_pcd_ros.geometry import transform
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.settings import Settings
+
+Depth = npt.NDArray[np.float32]
+Transform = Sequence[float]
+
+
+class TruthError(FrameError):
+    """Why one picture has no truth that it could be compared with."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DepthTruth:
+    """A depth image.
+
+    Attributes:
+        depth: along z of its camera [m], (h, w), NaN where unknown.
+        camera: the model of its pixels; None: they are those of the picture.
+        optical_from_depth: the depth camera's place in the picture's optical frame, x y z [m] and
+            qx qy qz qw; None: it has that frame.
+    """
+
+    depth: Depth
+    camera: Camera | None = None
+    optical_from_depth: Transform | None = None
+
+    def over(self, frame: Frame, picture: Picture, settings: Settings) -> Depth:
+        """The true depth of the frame's pixels, (H, W) [m], NaN where unknown.
+
+        Raises:
+            TruthError: `truth_size`, where the depth image is of another size than its camera.
+        """
+        camera = self.camera
+        if camera is None:
+            camera = Camera.from_calibration(picture.calibration, rectified=settings.rectified)
+            if settings.distortion == 'ignore':
+                camera = camera.without_distortion()
+        size, expected = self.depth.shape[::-1], (camera.width, camera.height)
+        if size != expected:
+            whose = 'its CameraInfo' if self.camera else 'the picture'
+            raise TruthError(
+                'truth_size',
+                f'the truth is {size[0]}x{size[1]}, {whose} {expected[0]}x{expected[1]}; a depth '
+                'camera of its own needs its own CameraInfo: --truth-camera-info',
+            )
+        moved = _in_frame(self.optical_from_depth, frame, picture, settings)
+        return register(self.depth, camera, frame.camera, moved)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointsTruth:
+    """Points of a LiDAR, (N, 3) [m], in a frame whose place is known as that of `DepthTruth`."""
+
+    xyz: npt.NDArray[Any]
+    optical_from_sensor: Transform | None = None
+
+    def over(self, frame: Frame, picture: Picture, settings: Settings) -> Depth:
+        """As `DepthTruth.over`."""
+        moved = _in_frame(self.optical_from_sensor, frame, picture, settings)
+        return register_points(self.xyz, frame.camera, moved)
+
+
+Truth = DepthTruth | PointsTruth
+
+
+def _in_frame(
+    moved: Transform | None, frame: Frame, picture: Picture, settings: Settings
+) -> Transform | None:
+    """The place in the frame's axes, which rectification may have turned."""
+    if settings.distortion != 'rectify' or settings.rectified:
+        return moved
+    turn = transform.of_rotation(picture.calibration.rotation())
+    if turn[6] == 1.0:
+        return moved
+    return turn if moved is None else transform.compose(turn, moved)
