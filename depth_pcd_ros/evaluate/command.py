@@ -131,6 +131,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     except OSError as err:
         raise InputsError(f'{args.out} cannot be written to: {err.strerror}') from err
     intrinsics = intrinsics_given(args, report.say)
+    truth_camera = _truth_camera(args, report)
     options = {name: getattr(args, name) for name in OPTIONS}
     for name in ('camera_info', 'truth_camera_info'):
         path = getattr(args, name)
@@ -149,7 +150,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
                 topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
                 selection=Selection(args.every, args.start, args.end),
                 truth_topic=args.truth_topic,
-                truth_camera=_truth_camera(args, report),
+                truth_camera=truth_camera,
                 truth_scale=args.truth_scale,
                 truth_tolerance=args.truth_tolerance,
                 results=results,

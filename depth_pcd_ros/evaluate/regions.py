@@ -95,8 +95,8 @@ def find_edges(depth: Array, truth: Array) -> Edges:
         known = (truth > 0.0) & (truth < np.inf)
         near = cv2.erode(np.where(known, truth, np.inf).astype(np.float32), around)
         far = cv2.dilate(np.where(known, truth, 0.0).astype(np.float32), around)
-        at = known & (far > EDGE_RATIO * near)
-        flying = at & (depth > FLYING_RATIO * near) & (FLYING_RATIO * depth < far)
+        at = known & (far / EDGE_RATIO > near)
+        flying = at & (depth / FLYING_RATIO > near) & (FLYING_RATIO * depth < far)
     return Edges(at, flying)
 
 

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth-pcd evaluate as a user runs it, with a network whose errors are known."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip('matplotlib')
+pytest.importorskip('scipy')
+
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.evaluate import command
+from depth_pcd_ros.evaluate.metrics import NAMES
+from depth_pcd_ros.recordings.store import TYPES
+from depth_pcd_ros.settings import Settings
+
+from ..support.converting import HEIGHT, WIDTH, interrupted_at, smooth
+from ..support.fake_engine import FakeEngine
+from ..support.ramp import RAMP, lidar
+from ..support.recordings import cameras, header, info, record
+
+TRUE = 1.1 * np.broadcast_to(RAMP, (HEIGHT, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _ramp(monkeypatch):
+    """The network's depth is a ramp; the truth is 1.1 times as far."""
+    depth = np.broadcast_to(RAMP, (HEIGHT, WIDTH))
+    monkeypatch.setattr(command, 'create', lambda *_: FakeEngine(depth))
+
+
+def depth_image(i, pixels=TRUE, encoding='32FC1', frame_id='camera'):
+    """The true depth of picture number i."""
+    height, width = pixels.shape
+    data = np.ascontiguousarray(pixels).view(np.uint8).ravel()
+    step = pixels.itemsize * width
+    image = TYPES['sensor_msgs/msg/Image']
+    return image(header(i, frame_id), height, width, encoding, 0, step, data)
+
+
+def recorded(tmp_path, truth, count=4, topic='/truth/depth/image'):
+    """A recording of a camera with a true depth for each picture; `truth` makes its message."""
+    return record(tmp_path / 'in', [*cameras(count), *[(topic, truth(i)) for i in range(count)]])
+
+
+def evaluate(tmp_path, *options, out='out', source='in'):
+    """Run the command; return its exit code."""
+    words = ['evaluate', str(tmp_path / source), '-o', str(tmp_path / out), '--model', 'demo']
+    return main([*words, *options])
+
+
+def report(tmp_path, out='out'):
+    """report.json."""
+    return json.loads((tmp_path / out / 'report.json').read_text())
+
+
+def test_a_recording(tmp_path, capsys):
+    """All files are there, the figures are those worked out by hand, and a sentence says what."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path) == 0
+    (setting,) = report(tmp_path)['settings']
+    assert list(setting['metrics']) == list(NAMES) == list(setting['aligned'])
+    ratio = 1 / 1.1
+    assert setting['metrics']['abs_rel'] == pytest.approx(1 - ratio, rel=1e-5)
+    assert setting['metrics']['rmse_log'] == pytest.approx(-np.log(ratio), rel=1e-5)
+    assert setting['metrics']['delta1'] == 1.0
+    assert setting['aligned']['abs_rel'] == pytest.approx(0.0, abs=1e-6)
+    assert setting['scale']['median'] == pytest.approx(1.1)
+    assert setting['scale']['spread'] == pytest.approx(0.0, abs=1e-6)
+    assert setting['frames'] == 4
+    assert setting['name'] == 'demo'
+    assert setting['parameters']['edge_filter'] == 88.0
+    shares = {one['from_m']: one['pixels'] for one in setting['by_distance']}
+    assert shares[0.0] == 0
+    assert shares[2.0] == 4 * HEIGHT * WIDTH
+
+    with (tmp_path / 'out' / 'frames.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert float(rows[0]['abs_rel']) == pytest.approx(1 - ratio, rel=1e-5)
+    picture = cv2.imread(str(tmp_path / 'out' / rows[0]['picture']))
+    assert picture.shape == (240, 4 * 320, 3)
+
+    text = (tmp_path / 'out' / 'parameters.yaml').read_text()
+    given = yaml.safe_load(text)['/**']['ros__parameters']
+    assert given['depth_scale'] == pytest.approx(1.1, abs=1e-3)
+    assert given['model'] == 'demo'
+    Settings().replace(given)
+
+    told = capsys.readouterr()
+    assert 'wrong by 9.1% on average' in told.out
+    assert 'depth_scale: 1.100 instead of 1' in told.out
+    assert 'truth of /truth/depth/image, registered' in told.err
+
+
+def test_the_page_needs_nothing_else(tmp_path):
+    """One file: no address, all pictures and plots in it."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path, '--depth-scale', '1,1.1') == 0
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert page.count('<svg') == 4
+    assert page.count('src="data:image/jpeg;base64,') == page.count('<img') == 3
+    for word in ('href=', 'src="http', '@import', 'url(http', '<script', '<link'):
+        assert word not in page.replace('xlink:href="#', '').replace('xlink:href="data:', ''), word
+    assert 'AbsRel' in page
+    assert 'depth_scale 1.1' in page
+
+
+def test_settings_side_by_side(tmp_path, capsys):
+    """Each value of one option with each of another; the best is named."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path, '--depth-scale', '1,1.1', '--edge-filter', '88,0') == 0
+    found = report(tmp_path)
+    names = [one['name'] for one in found['settings']]
+    assert len(names) == 4
+    assert {'depth_scale 1, edge_filter 88', 'depth_scale 1.1, edge_filter 0'} <= set(names)
+    by_name = {one['name']: one for one in found['settings']}
+    assert by_name['depth_scale 1, edge_filter 0']['metrics']['abs_rel'] > 0.09
+    assert by_name['depth_scale 1.1, edge_filter 0']['metrics']['abs_rel'] < 1e-5
+    assert by_name['depth_scale 1.1, edge_filter 0']['parameters']['edge_filter'] == 0.0
+    assert found['best'].startswith('depth_scale 1.1')
+    assert 'Best is depth_scale 1.1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('encoding', ['16UC1', '32FC1'])
+def test_units(tmp_path, encoding):
+    """Millimetres in 16 bits are metres; --truth-scale is about what else there is."""
+    pixels = np.rint(1000 * TRUE).astype(np.uint16) if encoding == '16UC1' else TRUE / 2
+    recorded(tmp_path, lambda i: depth_image(i, pixels, encoding))
+    options = [] if encoding == '16UC1' else ['--truth-scale', '2']
+    assert evaluate(tmp_path, *options) == 0
+    assert report(tmp_path)['settings'][0]['scale']['median'] == pytest.approx(1.1, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('truth', 'told'),
+    [
+        (lambda i: depth_image(i, 1000 * TRUE), 'a factor of 1000: millimetres taken for metres'),
+        (lambda i: depth_image(i, 0 * TRUE), 'the truth has no valid pixel'),
+        (lambda i: depth_image(i, np.nan * TRUE), 'the truth has no valid pixel'),
+        (lambda i: depth_image(i, TRUE[:20, :30].copy()), 'the truth is 30x20, the picture 56x42'),
+        (
+            lambda i: depth_image(i + 300),
+            'none of 4 pictures has a truth within 0.05 s: the nearest',
+        ),
+        (lambda i: depth_image(i, frame_id='other'), "from the truth of frame 'other' to the pict"),
+    ],
+)
+def test_a_truth_that_is_none(tmp_path, capsys, truth, told):
+    """It is said what is wrong; there is no report, and never a zero."""
+    recorded(tmp_path, truth)
+    assert evaluate(tmp_path) == 1
+    err = capsys.readouterr().err
+    assert told in err
+    assert 'no frame could be measured: no report' in err
+    assert not (tmp_path / 'out' / 'report.json').exists()
+
+
+def test_the_remedies_work(tmp_path):
+    """What the messages above advise."""
+    recorded(tmp_path, lambda i: depth_image(i, 1000 * TRUE))
+    assert evaluate(tmp_path, '--truth-scale', '0.001') == 0
+    record(tmp_path / 'late', [*cameras(2), *[('/depth', depth_image(i + 2)) for i in (0, 1)]])
+    assert evaluate(tmp_path, '--truth-tolerance', '0.3', source='late', out='out2') == 0
+
+
+def test_pictures_without_a_truth_are_left_out(tmp_path, capsys):
+    """A truth that is less frequent than the pictures is no failure."""
+    record(tmp_path / 'in', [*cameras(6), *[('/depth', depth_image(i)) for i in (0, 3)]])
+    assert evaluate(tmp_path) == 0
+    assert report(tmp_path)['settings'][0]['frames'] == 2
+    assert '4 of 6 pictures have no truth within 0.05 s' in capsys.readouterr().err
+
+
+def test_a_part_of_a_recording(tmp_path):
+    """--every, --start and --end as convert has them."""
+    recorded(tmp_path, depth_image, count=8)
+    assert evaluate(tmp_path, '--every', '2', '--start', '0.15') == 0
+    with (tmp_path / 'out' / 'frames.csv').open() as file:
+        stamps = [float(row['stamp']) for row in csv.DictReader(file)]
+    assert [round(10 * (stamp - 1.7e9)) for stamp in stamps] == [2, 4, 6]
+
+
+def test_a_depth_camera_of_its_own(tmp_path):
+    """Half the size and focal length, with a CameraInfo beside it, are moved into the picture."""
+    half = np.ascontiguousarray(TRUE[::2, ::2])
+    own = info(0, fx=25.0, width=28)
+    own.height, own.d = 21, np.zeros(5)
+    own.k = np.array([25.0, 0, 13.5, 0, 24.0, 10.0, 0, 0, 1.0])
+    infos = [('/depth/camera_info', own)]
+    images = [('/depth/image_raw', depth_image(i, half)) for i in range(3)]
+    record(tmp_path / 'in', [*cameras(3), *infos, *images])
+    assert evaluate(tmp_path, '--camera-info-topic', '/cam/camera_info') == 0
+    setting = report(tmp_path)['settings'][0]
+    assert setting['scale']['median'] == pytest.approx(1.1, rel=0.01)
+    assert 0.15 < setting['known'] < 0.4  # a quarter of the pixels
+
+
+def test_a_lidar(tmp_path, capsys):
+    """A cloud with a known place; one that corrects the scale, too, is told."""
+    record(tmp_path / 'in', [*cameras(3), *[('/lidar', lidar(i, 1.1)) for i in range(3)]])
+    assert evaluate(tmp_path, '--scale-source', 'none,points', '--scale-smoothing', '0') == 0
+    without, with_points = report(tmp_path)['settings']
+    assert without['scale']['median'] == pytest.approx(1.1, rel=1e-2)
+    assert with_points['scale']['median'] == pytest.approx(1.0, rel=1e-2)
+    assert with_points['name'] == 'scale_source points'
+    assert '/lidar corrects the scale and is the truth: that flatters' in capsys.readouterr().err
+
+
+def test_a_folder_with_a_bad_photo(tmp_path, capsys):
+    """The others are measured, and the exit code says that one was not."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f'{i}.jpg'), smooth(i))
+        cv2.imwrite(str(folder / f'{i}.png'), np.rint(1000 * TRUE).astype(np.uint16))
+    (folder / '1.jpg').write_bytes((folder / '1.jpg').read_bytes()[:300])
+    camera = ['--fx', '50', '--fy', '48', '--cx', '27', '--cy', '20']
+    assert evaluate(tmp_path, *camera) == 1
+    assert report(tmp_path)['settings'][0]['frames'] == 2
+    assert '2 of 3 pictures are measured' in capsys.readouterr().err
+
+
+def test_a_steady_camera(tmp_path):
+    """Where the poses are known, the temporal error is measured: none, of a camera that stands."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f'{i}.jpg'), smooth(i))
+        cv2.imwrite(str(folder / f'{i}.png'), np.rint(1000 * TRUE).astype(np.uint16))
+    (folder / 'poses.txt').write_text('1 0 0 0 0 1 0 0 0 0 1 0\n' * 3)
+    assert evaluate(tmp_path, '--hfov', '60', '--edge-filter', '0') == 0
+    setting = report(tmp_path)['settings'][0]
+    assert setting['temporal_alignment_error'] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_resume(tmp_path, capsys):
+    """After Ctrl-C, what was measured stays; the report is that of one run."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path, out='once') == 0
+    with interrupted_at(command.Results, 'add', 2):
+        assert evaluate(tmp_path) == 130
+    assert not (tmp_path / 'out' / 'report.json').exists()
+    assert evaluate(tmp_path) == 2
+    assert '--force overwrites, --resume goes on' in capsys.readouterr().err
+    with interrupted_at(command.Results, 'add', 2):  # only two are left to measure
+        assert evaluate(tmp_path, '--resume') == 0
+    for one in (once := report(tmp_path, 'once'), again := report(tmp_path)):
+        one['settings'][0].pop('network_ms')
+        one.pop('advice')
+    assert again == once
+    # another setting is added to those that are there
+    with interrupted_at(command.Results, 'add', 4):
+        assert evaluate(tmp_path, '--resume', '--depth-scale', '1,1.1') == 0
+    assert len(report(tmp_path)['settings']) == 2
+    assert evaluate(tmp_path, '--force') == 0
+    assert len(report(tmp_path)['settings']) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['--depth-scale', '1,-3'], 'depth_scale is -3.0, expected from 0.01 to 100'),
+        (['--distortion', 'rays,none'], "distortion is 'none', expected one of rays"),
+        (['--truth-camera-info', 'missing.yaml'], 'missing.yaml'),
+    ],
+)
+def test_wrong_usage(tmp_path, capsys, options, told):
+    """A value that is not allowed is refused before anything is read."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path, *options) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_inputs_that_are_none(tmp_path, capsys):
+    """No such folder, no pairs in it, and no truth in a recording."""
+    assert evaluate(tmp_path) == 2
+    assert 'no such recording or folder' in capsys.readouterr().err
+    (tmp_path / 'in').mkdir()
+    assert evaluate(tmp_path) == 2
+    assert 'has no pairs of a photo and a depth' in capsys.readouterr().err
+    record(tmp_path / 'in' / 'rec', cameras(2))
+    assert evaluate(tmp_path) == 1
+    assert 'it lacks a depth image or PointCloud2 topic' in capsys.readouterr().err
+
+
+def test_missing_packages(tmp_path, capsys, monkeypatch):
+    """It is said what to install before anything is measured."""
+    recorded(tmp_path, depth_image)
+    monkeypatch.setattr(command, 'find_spec', lambda name: None)
+    assert evaluate(tmp_path) == 2
+    assert 'pip install matplotlib scipy' in capsys.readouterr().err
