@@ -46,7 +46,11 @@ setup(
         'PyYAML',
     ],
     # colcon test runs pytest because of the extra of this name.
-    extras_require={'view': ['viser'], 'test': ['pytest', 'pytest-timeout', 'hypothesis']},
+    extras_require={
+        'evaluate': ['matplotlib', 'scipy'],
+        'view': ['viser'],
+        'test': ['pytest', 'pytest-timeout', 'hypothesis'],
+    },
     zip_safe=True,
     maintainer='depth_pcd_ros maintainers',
     maintainer_email='depth_pcd_ros@example.org',

@@ -61,13 +61,13 @@ def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advic
     if farthest is not None and farthest < shown:
         changes['max_range'] = round(farthest, 1)
         sentences.append(
-            f'Beyond {farthest:.1f} m most points are wrong by more than 25 %: max_range: '
+            f'Beyond {farthest:.1f} m most points are wrong by more than 25%: max_range: '
             f'{farthest:.1f}.'
         )
     if nearest is not None and nearest > settings.min_depth:
         changes['min_depth'] = round(nearest, 2)
         sentences.append(
-            f'Nearer than {nearest:.2f} m most points are wrong by more than 25 %: min_depth: '
+            f'Nearer than {nearest:.2f} m most points are wrong by more than 25%: min_depth: '
             f'{nearest:.2f}.'
         )
     angle = _edge_filter(frames)
@@ -101,7 +101,7 @@ def _about(summaries: Sequence[Summary], best: int) -> str:
     figures = chosen['metrics']
     words = (
         f'{chosen["name"]}: wrong by {figures["abs_rel"]:.1%} on average (AbsRel), '
-        f'{figures["delta1"]:.0%} of the points within 25 %, {chosen["network_ms"]:.0f} ms a frame'
+        f'{figures["delta1"]:.0%} of the points within 25%, {chosen["network_ms"]:.0f} ms a frame'
     )
     if len(summaries) == 1:
         return words + '.'

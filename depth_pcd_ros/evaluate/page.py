@@ -21,7 +21,7 @@ LOW, HIGH, NEITHER = min, max, None
 
 
 def _percent(value: float) -> str:
-    return f'{100 * value:.1f} %'
+    return f'{value:.1%}'
 
 
 def _number(value: float) -> str:
@@ -50,7 +50,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, Get, Callable[[float], str], Any], 
         (
             ('AbsRel', 'mean of |z - t| / t', _of('metrics', 'abs_rel'), _percent, LOW),
             ('RMSE', '', _of('metrics', 'rmse'), _metres, LOW),
-            ('δ < 1.25', 'points within 25 %', _of('metrics', 'delta1'), _percent, HIGH),
+            ('δ < 1.25', 'points within 25%', _of('metrics', 'delta1'), _percent, HIGH),
             ('δ < 1.25²', '', _of('metrics', 'delta2'), _percent, HIGH),
             ('δ < 1.25³', '', _of('metrics', 'delta3'), _percent, HIGH),
             ('SqRel', '', _of('metrics', 'sq_rel'), _metres, LOW),
@@ -100,7 +100,7 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, Get, Callable[[float], str], Any], 
                 'Flying points',
                 'hanging between two surfaces',
                 _of('edges', 'flying'),
-                lambda value: f'{100 * value:.2f} %',
+                lambda value: f'{value:.2%}',
                 LOW,
             ),
             ('Coverage', 'of the truth', lambda summary: summary['coverage'], _percent, HIGH),
@@ -252,7 +252,7 @@ def _figures(chosen: Summary) -> str:
     shown = [
         (_percent(chosen['metrics']['abs_rel']), 'wrong on average (AbsRel)'),
         (_percent(chosen['aligned']['abs_rel']), 'with the right scale in each frame'),
-        (_percent(chosen['metrics']['delta1']), 'of the points within 25 %'),
+        (_percent(chosen['metrics']['delta1']), 'of the points within 25%'),
     ]
     if obstacles:
         shown.append((_percent(obstacles['missed']), 'of obstacles within 5 m missed'))

@@ -80,8 +80,9 @@ def over_time(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> st
             scales = [row['scale'] for row in frames]
             look = _look(number, summary)
             axes.plot(scales, marker='o' if len(scales) <= 60 else '', markersize=3, **look)
-            low, high = summary['scale']['p10'], summary['scale']['p90']
-            axes.axhspan(low, high, color=look['color'], alpha=0.08, linewidth=0)
+            if len(summaries) == 1:
+                low, high = summary['scale']['p10'], summary['scale']['p90']
+                axes.axhspan(low, high, color=look['color'], alpha=0.08, linewidth=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(axes, summaries)
     return drawn[0]
@@ -107,7 +108,7 @@ def histogram(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> st
         ticks = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
         ticks = ticks[np.abs(np.log(ticks)) <= reach]
         axes.set_xticks(
-            np.log(ticks), [f'{100 * (tick - 1):+.0f} %'.replace('+0', '0') for tick in ticks]
+            np.log(ticks), [f'{100 * (tick - 1):+.0f}%'.replace('+0', '0') for tick in ticks]
         )
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, None))

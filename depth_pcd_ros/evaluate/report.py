@@ -49,7 +49,8 @@ def write(
     ]
     advice = advise(summaries, rows)
     chosen = summaries[advice.setting]
-    note = f'by depth-pcd evaluate on {chosen["frames"]} frames of {", ".join(inputs)}'
+    names = ', '.join(Path(one).name for one in inputs)
+    note = f'by depth-pcd evaluate on {chosen["frames"]} frames of {names}'
     parameters = parameter_file(advice.parameters, note)
     _write(folder / PARAMETERS, parameters)
     _write(folder / CSV, _csv(summaries, rows))
