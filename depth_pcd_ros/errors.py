@@ -36,8 +36,14 @@ Cause = Literal[
     'no_picture',
     'unknown_input',
     # what evaluate compares with
+    'no_truth',
+    'no_depth',
+    'truth_camera',
     'truth_empty',
+    'truth_frame',
+    'truth_size',
     'truth_unit',
+    'truth_unreadable',
     'nothing_valid',
     # the network and the node
     'aspect_ratio',
