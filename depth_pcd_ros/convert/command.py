@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
             folder=args.out,
             settings=settings,
             intrinsics=intrinsics,
-            outputs=Outputs(args.out, args.write or ['ply'], manifest),
+            outputs=Outputs(args.out, args.write or ['ply'], manifest, args.up),
             manifest=manifest,
             topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
             selection=Selection(args.every, args.start, args.end),
@@ -142,6 +142,8 @@ def _manifest(args: argparse.Namespace) -> Manifest:
     part = {'every': args.every, 'start': args.start, 'end': args.end}
     given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
     options.update(given)
+    if args.up:
+        options['up'] = args.up
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
     try:

@@ -44,6 +44,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{name}: {what}' for name, what in FORMATS.items())
         + ' (default: ply; a recording becomes a recording, and these only if asked for)',
     )
+    parser.add_argument(
+        '--up',
+        choices=('y', 'z'),
+        default='',
+        help='turn PLY, PCD and LAS so that this axis is up, as viewers (y) and GIS (z) have it '
+        "(default: the camera's axes: x right, y down, z ahead)",
+    )
     add_run_options(parser)
     add_camera_options(parser)
     recording = add_topic_options(parser)

@@ -28,25 +28,25 @@ class Format(NamedTuple):
 
     Attributes:
         ending: of its name.
-        write: writes it.
+        write: writes it; the last argument as that of `write_ply`.
         bytes_per_pixel: without and with colours, of points that are all valid, at most.
     """
 
     ending: str
-    write: Callable[[Path, Frame, Points], object]
+    write: Callable[[Path, Frame, Points, str], object]
     bytes_per_pixel: tuple[int, int]
 
 
-def _write_depth(path: Path, frame: Frame, points: Points) -> None:
+def _write_depth(path: Path, frame: Frame, points: Points, up: str) -> None:
     _write_picture(path, depth_pixels(frame.depth, '16UC1'))
 
 
-def _write_npy(path: Path, frame: Frame, points: Points) -> None:
+def _write_npy(path: Path, frame: Frame, points: Points, up: str) -> None:
     with whole_file(path) as file:
         np.save(file, frame.depth)
 
 
-def _write_npz(path: Path, frame: Frame, points: Points) -> None:
+def _write_npz(path: Path, frame: Frame, points: Points, up: str) -> None:
     arrays: dict[str, Any] = {'xyz': points[..., :3]}
     if points.shape[-1] == 4:
         arrays['rgb'] = unpack_rgb(points[..., 3])
@@ -54,7 +54,7 @@ def _write_npz(path: Path, frame: Frame, points: Points) -> None:
         np.savez(file, **arrays)
 
 
-def _write_preview(path: Path, frame: Frame, points: Points) -> None:
+def _write_preview(path: Path, frame: Frame, points: Points, up: str) -> None:
     _write_picture(path, preview(frame.rgb, frame.depth, points, focal=frame.camera.fx))
 
 
@@ -66,12 +66,12 @@ def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> Non
 
 # By the names of `options.FORMATS`.
 WRITERS = {
-    'ply': Format('.ply', lambda path, frame, points: write_ply(path, points), (12, 15)),
-    'pcd': Format('.pcd', lambda path, frame, points: write_pcd(path, points), (12, 16)),
+    'ply': Format('.ply', lambda path, _, points, up: write_ply(path, points, up), (12, 15)),
+    'pcd': Format('.pcd', lambda path, _, points, up: write_pcd(path, points, up), (12, 16)),
     'depth': Format('.depth.png', _write_depth, (2, 2)),
     'npy': Format('.depth.npy', _write_npy, (4, 4)),
     'npz': Format('.npz', _write_npz, (12, 15)),
-    'las': Format('.las', lambda path, frame, points: write_las(path, points), (20, 26)),
+    'las': Format('.las', lambda path, _, points, up: write_las(path, points, up), (20, 26)),
     'preview': Format('.preview.png', _write_preview, (0, 0)),
 }
 
@@ -83,12 +83,16 @@ class Outputs:
         folder: where the files go.
         formats: names of `WRITERS`.
         manifest: told of each file.
+        up: the axis of PLY, PCD and LAS that is up, y or z; '': the camera's axes.
     """
 
-    def __init__(self, folder: Path, formats: Sequence[str], manifest: Manifest) -> None:
+    def __init__(
+        self, folder: Path, formats: Sequence[str], manifest: Manifest, up: str = ''
+    ) -> None:
         self._folder = folder
         self._formats = [WRITERS[name] for name in formats]
         self._manifest = manifest
+        self._up = up
 
     def paths(self, name: str) -> list[Path]:
         """The files of a picture of this name."""
@@ -116,4 +120,4 @@ class Outputs:
         """
         for path, chosen in zip(self.paths(name), self._formats, strict=True):
             self._manifest.begin(path)
-            chosen.write(path, frame, points)
+            chosen.write(path, frame, points, self._up)

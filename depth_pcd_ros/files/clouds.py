@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from depth_pcd_ros.cloud.unproject import unpack_rgb
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.files.axes import turned_back
 from depth_pcd_ros.files.ply import PlyError, read_ply, valid_points
 
-# Positions [m], (N, 3) float32, and colours RGB, (N, 3) uint8, or None.
+# Positions [m] by the camera's axes, (N, 3) float32, and colours RGB, (N, 3) uint8, or None.
 Cloud = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]
 
 
@@ -45,14 +46,16 @@ def _read_pcd(path: Path) -> Cloud:
     if header.get('FIELDS') not in (['x', 'y', 'z'], ['x', 'y', 'z', 'rgb']):
         raise CloudFileError('it is no binary PCD with x, y, z and perhaps rgb')
     count = len(header['FIELDS'])
-    return _split(np.frombuffer(data, '<f4').reshape(int(header['POINTS'][0]), count))
+    points = np.frombuffer(data, '<f4').reshape(int(header['POINTS'][0]), count)
+    return _split(turned_back(points, head.decode('ascii')))
 
 
 def _read_las(path: Path) -> Cloud:
     import laspy
 
     las = laspy.read(path)
-    xyz = np.ascontiguousarray(las.xyz, np.float32)
+    texts = b''.join(vlr.record_data for vlr in las.header.vlrs.get('VLR'))
+    xyz = turned_back(np.ascontiguousarray(las.xyz, np.float32), texts.decode('ascii', 'replace'))
     if 'red' not in las.point_format.dimension_names:
         return xyz, None
     return xyz, (np.column_stack([las.red, las.green, las.blue]) >> 8).astype(np.uint8)

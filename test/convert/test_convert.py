@@ -292,6 +292,20 @@ def test_damaged_video(tmp_path, part, capfd):
     assert (f'{count} pictures could be read, ' if count else 'cannot read it as a video') in told
 
 
+def test_up(tmp_path):
+    """Clouds for viewers are turned, arrays are as the camera sees them, and view undoes it."""
+    args = ['convert', photos(tmp_path / 'in', 1), *CAMERA, *DEMO, '--write', 'ply,npz']
+    for up in ('', 'z'):
+        out = ['-o', str(tmp_path / f'out{up}'), *(['--up', up] if up else [])]
+        assert main([*args, *out]) == 0
+    plain, turned = (tmp_path / out / 'below' / '0.ply' for out in ('out', 'outz'))
+    assert b'comment axes: x right, y ahead, z up\n' in turned.read_bytes()
+    for mine, its in zip(read_ply(plain), read_ply(turned), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    arrays = [contents(tmp_path / out)['below/0.npz'] for out in ('out', 'outz')]
+    assert arrays[0] == arrays[1]
+
+
 def test_clouds_of_voxels(tmp_path):
     """The options of the cloud act on all files: an unorganized one, and its preview."""
     Image.fromarray(smooth(0)).save(tmp_path / 'a.png')

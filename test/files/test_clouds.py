@@ -53,6 +53,32 @@ def test_round_trip(tmp_path, kind, fields):
         np.testing.assert_array_equal(rgb, colours[valid])
 
 
+@pytest.mark.parametrize(
+    ('up', 'axes', 'expected'),
+    [
+        ('y', b'axes: x right, y up, z back', [1.0, -2.0, -3.0]),
+        ('z', b'axes: x right, y ahead, z up', [1.0, 3.0, -2.0]),
+    ],
+)
+@pytest.mark.parametrize('kind', ['ply', 'pcd', 'las'])
+def test_turned(tmp_path, kind, up, axes, expected):
+    """A point 1 m to the right, 2 m down and 3 m ahead; the header says what the axes are."""
+    path, camera = tmp_path / f'cloud.{kind}', [[1.0, 2.0, 3.0], [0.5, 0.25, 1.5]]
+    points = np.array([[*camera[0], 7.0], [*camera[1], 7.0], [np.nan] * 4], np.float32)
+    if kind == 'las':
+        laspy = pytest.importorskip('laspy')
+        write_las(path, points, up)
+        np.testing.assert_allclose(laspy.read(path).xyz[0], expected, atol=STEP)
+    else:
+        (write_ply if kind == 'ply' else write_pcd)(path, points, up)
+        assert np.float32(expected).tobytes() in path.read_bytes()
+    assert axes in path.read_bytes()
+    xyz, rgb = read_cloud(path)
+    np.testing.assert_allclose(xyz, camera, atol=STEP if kind == 'las' else 0)
+    assert rgb.shape == (2, 3)
+    np.testing.assert_array_equal(points[0], [*camera[0], 7.0])  # the caller's are as they were
+
+
 @pytest.mark.parametrize('name', ['a.ply', 'a.pcd', 'a.las', 'a.npz', 'a.txt', 'missing.pcd'])
 def test_no_cloud(tmp_path, name):
     """What is none is refused by name."""
