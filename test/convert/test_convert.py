@@ -459,7 +459,8 @@ def test_a_failed_write_is_told(tmp_path, capsys):
 
 def test_options_are_the_nodes(capsys, monkeypatch):
     """Every parameter of the node that is not about topics is an option, with its default."""
-    assert set(OPTIONS) - set(SETTINGS) == {'image_transport', 'frames', 'autostart'}
+    # convert's own hfov is one of the ways to give intrinsics
+    assert set(OPTIONS) - set(SETTINGS) == {'image_transport', 'frames', 'autostart', 'hfov'}
     monkeypatch.setenv('COLUMNS', '1000')
     with pytest.raises(SystemExit):
         main(['convert', '--help'])
