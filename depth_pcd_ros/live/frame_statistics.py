@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 WINDOW = 10.0  # [s] that rates and delays look back
 LOG_PERIOD = 30.0  # [s] between two log lines of one cause
-KEPT = 2000  # events of each kind: 10 s at 200 Hz
+MAX_EVENTS = 2000  # events of each kind: 10 s at 200 Hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +101,10 @@ class Statistics:
         self._idle = False
         self._failure = ''
         self._jumped = float('-inf')
-        self._losses: collections.deque[tuple[float, int]] = collections.deque(maxlen=KEPT)
-        self._arrivals: collections.deque[float] = collections.deque(maxlen=KEPT)
-        self._results: collections.deque[Published] = collections.deque(maxlen=KEPT)
-        self._drops: collections.deque[_Dropped] = collections.deque(maxlen=KEPT)
+        self._losses: collections.deque[tuple[float, int]] = collections.deque(maxlen=MAX_EVENTS)
+        self._arrivals: collections.deque[float] = collections.deque(maxlen=MAX_EVENTS)
+        self._results: collections.deque[Published] = collections.deque(maxlen=MAX_EVENTS)
+        self._drops: collections.deque[_Dropped] = collections.deque(maxlen=MAX_EVENTS)
 
     def lost(self, count: int, now: float) -> None:
         """Count images that were lost on the way here."""

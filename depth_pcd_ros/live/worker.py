@@ -16,6 +16,7 @@ from depth_pcd_ros.live.frame_queue import FrameQueue
 T = TypeVar('T')
 
 MAX_RESTARTS = 5
+STOP_PATIENCE = 0.5  # [s] that whoever ends waits for the frame in work
 
 log = logging.getLogger(__name__)
 

@@ -49,17 +49,15 @@ class LiveCalibrations:
             any_frame=is_remapped(node, 'camera_info'),
         )
         self.subscriptions: list[AdaptiveSubscription] = []
-        for rank, topic in enumerate(topics(node)):
-            self.subscriptions.append(
-                AdaptiveSubscription(
-                    node,
-                    CameraInfo,
-                    topic,
-                    partial(self._take, rank),
-                    depth=qos.INPUT_DEPTH[settings.frames],
-                    latched=True,
+        try:
+            for rank, topic in enumerate(topics(node)):
+                take, depth = partial(self._take, rank), qos.INPUT_DEPTH[settings.frames]
+                self.subscriptions.append(
+                    AdaptiveSubscription(node, CameraInfo, topic, take, depth=depth, latched=True)
                 )
-            )
+        except Exception:
+            self.destroy()
+            raise
         self._rank = len(self.subscriptions)  # of the first of them that has sent
         if settings.field_of_view is not None:
             on_begin()
@@ -102,6 +100,11 @@ class LiveCalibrations:
                 f'{self.assumed}, which is fx = fy = {assumed.k[0]:.1f} px at {width}x{height}'
             )
         return assumed
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        while self.subscriptions:
+            self.subscriptions.pop().destroy()
 
     def _take(self, rank: int, msg: Any) -> None:
         """Remember a CameraInfo; with the first one the work begins."""

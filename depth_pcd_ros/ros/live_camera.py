@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
-from depth_pcd_ros.live.worker import Job, Worker
+from depth_pcd_ros.live.worker import STOP_PATIENCE, Job, Worker
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import diagnostics, qos
@@ -26,7 +27,6 @@ from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
 
-STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
 MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: all`
 
 
@@ -62,14 +62,16 @@ class LiveCamera:
         self._statistics = statistics
         self._since = time.monotonic()
         self._keep_all = settings.frames == 'all'
-        self._lane = worker.queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
         self._unprojection = UnprojectionAdvice(node, settings)
         self._scale: ScaleState | None = None  # of the last frame
-        self._scale_source = ScaleSource(node, settings)
-        self._subscriptions: list[AdaptiveSubscription] = []
-        try:
+        with contextlib.ExitStack() as ends:  # what has begun ends if the rest cannot begin
+            queue = worker.queue
+            self._lane = queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
+            ends.callback(lambda: statistics.discarded(self._lane.close()))
+            self._scale_source = ScaleSource(node, settings)
+            ends.callback(self._scale_source.destroy)
             self._calibrations = LiveCalibrations(node, settings, on_begin=self._lane.open)
-            self._subscriptions += self._calibrations.subscriptions
+            ends.callback(self._calibrations.destroy)
             self._image = AdaptiveSubscription(
                 node,
                 *image_topic(node, settings.image_transport),
@@ -77,10 +79,8 @@ class LiveCamera:
                 depth=qos.INPUT_DEPTH[settings.frames],
                 on_lost=lambda count: statistics.lost(count, time.monotonic()),
             )
-            self._subscriptions.append(self._image)
-        except Exception:
-            self.stop()
-            raise
+            ends.callback(self._image.destroy)
+            self._ends = ends.pop_all()
         node.get_logger().info(
             f'listening to {self._image.topic_name} and {self._calibrations.topic_names}'
         )
@@ -90,15 +90,13 @@ class LiveCamera:
 
     def stop(self) -> None:
         """Receive nothing more, drop what waits, and wait a moment for the frame in work."""
-        while self._subscriptions:
-            self._subscriptions.pop().destroy()
-        self._scale_source.destroy()
-        self._statistics.discarded(self._lane.close())
+        self._ends.close()
         self._worker.wait(STOP_PATIENCE)
 
     def check(self) -> None:
         """Adapt to the publishers, and look who subscribes."""
-        for subscription in (*self._subscriptions, *self._scale_source.subscriptions):
+        others = (*self._calibrations.subscriptions, *self._scale_source.subscriptions)
+        for subscription in (self._image, *others):
             subscription.check()
         self._unprojection.check(self._calibrations.newest)
 

@@ -28,7 +28,7 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
-from depth_pcd_ros.live.worker import MAX_RESTARTS, NetworkThread, Worker
+from depth_pcd_ros.live.worker import MAX_RESTARTS, STOP_PATIENCE, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
@@ -43,7 +43,6 @@ from depth_pcd_ros.ros.live_camera import LiveCamera
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.settings import SettingsError
 
-STOP_PATIENCE = 0.5  # [s] that the end waits for the frame in work
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 

@@ -17,7 +17,7 @@ from depth_pcd_ros.sync.readings import Evidence, Header, RangeReading, Readings
 MSG_TYPES = {'points': PointCloud2, 'range': Range}
 # How long an image of a recording waits for the readings before it, and for how long readings
 # wait for a live image [s].
-PATIENCE, SPAN = 0.5, 10.0
+READING_WAIT, READING_SPAN = 0.5, 10.0
 
 
 class ScaleSource:
@@ -35,7 +35,7 @@ class ScaleSource:
         self.subscriptions: list[AdaptiveSubscription] = []
         self._node = node
         every = settings.frames == 'all'
-        self._readings = Readings(PATIENCE) if every else Readings(span=SPAN)
+        self._readings = Readings(READING_WAIT) if every else Readings(span=READING_SPAN)
         self._settings = settings
         self._transforms: Transforms | None = None
         source = settings.scale_source

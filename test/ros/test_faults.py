@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slow and failing networks, over the real middleware; the engine is the fake of fake_engine.py."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -75,6 +76,21 @@ def test_latest_works_on_the_newest_frame(run_node, peer):
     received, superseded = int(values['frames received']), int(values['frames superseded'])
     assert superseded > 3 * len(clouds)
     assert received == superseded + int(values['frames processed'])
+
+
+def test_what_comes_while_the_node_is_late_is_counted(run_node, peer):
+    """A few images are kept for it and superseded by each other; none is lost in silence."""
+    node = run_node({'model': 'slow:0.01'}, fake=True)
+    peer.subscribe('/points', PointCloud2)
+    camera = Camera(peer)
+    for _ in range(3):
+        node.process.send_signal(signal.SIGSTOP)  # stands for other programs that want the cores
+        for _ in range(4):
+            camera.show()
+        node.process.send_signal(signal.SIGCONT)
+        peer.wait_for_values(lambda v: v['frames received'] == str(camera.count))
+    ends = ('frames processed', 'frames superseded')
+    assert peer.wait_for_values(lambda v: sum(int(v[end]) for end in ends) == camera.count)
 
 
 def test_a_frame_is_published_while_the_next_is_in_the_network(run_node, peer):

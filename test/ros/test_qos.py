@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality of service: what adapts, what wins, and what is told; the engine is a fake."""
 
+import time
+
 import pytest
 from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -176,6 +178,24 @@ def test_an_image_remapped_to_compressed_is_told(run_node, peer, transport, told
     run_node({'model': 'slow:0', 'image_transport': transport}, *remap, fake=True)
     peer.publisher('/cam/image/compressed', CompressedImage, wait=False)
     peer.wait_for_status(told)
+
+
+@pytest.mark.parametrize('topic', ['/image', '/camera_info', '/scale/points'])
+def test_a_failed_activation_leaves_nothing(run_node, peer, topic):
+    """No subscription, whichever of them cannot be made."""
+    override = f'qos_overrides.{topic}.subscription.reliability'
+    params = {'model': 'slow:0', 'scale_source': 'points', override: 'sure'}
+    node = run_node(params, ready='cannot activate', fake=True)
+    for msg_type, name in (
+        (Image, '/image'),
+        (CameraInfo, '/camera_info'),
+        (PointCloud2, '/scale/points'),
+    ):
+        peer.publisher(name, msg_type, wait=False)
+    time.sleep(1.0)
+    for name in ('/image', '/camera_info', '/scale/points'):
+        assert not peer.node.count_subscribers(name)
+    assert node.process.poll() is None
 
 
 def test_wrong_override_fails_the_transition(run_node, peer):
