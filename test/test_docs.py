@@ -13,7 +13,7 @@ import yaml
 
 from depth_pcd_ros import cli
 from depth_pcd_ros.settings import OPTIONS, Settings
-from test.support.documents import PAGES, ROOT, blocks, commands, lines, spans
+from test.support.documents import MODULES, PAGES, ROOT, blocks, commands, lines, spans, text_of
 
 SOURCES = [
     path
@@ -61,7 +61,14 @@ def launch_arguments(name):
 LAUNCH = {path.name: launch_arguments(path.name) for path in (ROOT / 'launch').glob('*.py')}
 LAUNCH['replay.launch.py'] |= LAUNCH['depth_pcd.launch.py']
 
-pages = pytest.mark.parametrize('page', PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+def texts(*paths):
+    """Run a test for each of these pages, or modules with their docstrings."""
+    return pytest.mark.parametrize('page', paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+pages = texts(*PAGES)
+pages_and_docstrings = texts(*PAGES, *(path for path in MODULES if list(commands(text_of(path)))))
 
 
 @pages
@@ -72,10 +79,10 @@ def test_links(page):
             assert (page.parent / target).exists(), target
 
 
-@pages
+@pages_and_docstrings
 def test_make(page):
     """Targets and variables of the Makefile."""
-    for command in commands(page.read_text()):
+    for command in commands(text_of(page)):
         if command[:1] == ['make'] and len(command) > 1:
             names = [word for word in command[1:] if '=' not in word]
             variables = {word.split('=')[0] for word in command[1:] if '=' in word}
@@ -100,10 +107,10 @@ def test_the_command_line(page):
                 assert fine, (command, told.getvalue())
 
 
-@pages
+@pages_and_docstrings
 def test_ros2(page):
     """Programs, launch files, arguments, remappings and parameters, with values that are taken."""
-    for command in commands(page.read_text()):
+    for command in commands(text_of(page)):
         ours = command[:1] == ['-p'] or command[0].split('/')[-1] == 'depth_pcd_node'
         if command[:2] in (['ros2', 'run'], ['ros2', 'launch']) and len(command) > 3:
             ours = command[2] == 'depth_pcd_ros'

@@ -11,12 +11,12 @@ import sys
 import pytest
 
 from depth_pcd_ros import cli
-from test.support.documents import PAGES, PROGRAMS, ROOT, commands, docstrings
+from test.support.documents import MODULES, PAGES, ROOT, commands, text_of
 
 OURS = ('depth_pcd_ros', 'scenes', 'bench', 'test')
-TEXTS = [path.read_text() for path in PAGES]
-TEXTS += ['\n\n' + text for path in PROGRAMS for text in docstrings(path)]
-TYPED = {tuple(command) for text in TEXTS for command in commands(text) if command}
+TYPED = {
+    tuple(command) for path in (*PAGES, *MODULES) for command in commands(text_of(path)) if command
+}
 
 
 def without_marks(words):

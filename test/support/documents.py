@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'models/README.md')]
 PAGES += sorted((ROOT / 'docs').glob('*.md'))
-PROGRAMS = [
+MODULES = [
     path
     for folder in ('depth_pcd_ros', 'launch', 'scenes', 'bench', 'test')
     for path in sorted((ROOT / folder).rglob('*.py'))
@@ -53,9 +53,11 @@ def commands(text):
             yield shlex.split(span)
 
 
-def docstrings(path):
-    """The docstrings of a module and of all that is in it, without their indent."""
+def text_of(path):
+    """A page, or what the docstrings of a module and of all that is in it say, without indent."""
+    text = path.read_text()
+    if path.suffix != '.py':
+        return text
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = ast.walk(ast.parse(path.read_text()))
-    found = (ast.get_docstring(node) for node in nodes if isinstance(node, documented))
-    return [text for text in found if text]
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    return '\n\n'.join(ast.get_docstring(node) or '' for node in nodes)
