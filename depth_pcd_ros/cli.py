@@ -21,7 +21,7 @@ from depth_pcd_ros.settings import Settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     log = logging.getLogger('depth_pcd_ros')
     handler = logging.StreamHandler()  # to stderr
     handler.setFormatter(logging.Formatter('depth-pcd: %(message)s'))
@@ -154,7 +154,8 @@ def _set(args: argparse.Namespace) -> int:
     return set_parameter(args)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog='depth-pcd', description='Metric point clouds from any camera.'
     )

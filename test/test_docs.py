@@ -101,7 +101,7 @@ def test_the_command_line(page):
             told = io.StringIO()
             try:
                 with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-                    cli._parser().parse_args(words[1:])
+                    cli.parser().parse_args(words[1:])
             except SystemExit as err:
                 fine = err.code == 0 or (not whole and 'arguments are required' in told.getvalue())
                 assert fine, (command, told.getvalue())

@@ -72,7 +72,7 @@ def converted(network: Family, weights: str) -> Iterator[Path]:
         CheckpointError: the checkpoint is not what it should be.
         EngineError: there is no torch to convert it, or no room anywhere.
     """
-    entry = folder() / _key(network, weights)
+    entry = folder() / key_of(network, weights)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(folder()))
@@ -96,7 +96,8 @@ def converted(network: Family, weights: str) -> Iterator[Path]:
         yield path
 
 
-def _key(network: Family, weights: str) -> str:
+def key_of(network: Family, weights: str) -> str:
+    """Name the entry of a network: with the hash of all that it depends on."""
     sources = hashlib.sha256()
     package = importlib.resources.files('depth_pcd_ros')
     for source in SOURCES:

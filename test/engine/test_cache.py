@@ -89,7 +89,7 @@ def test_a_key_is_all_that_an_entry_depends_on(tmp_path, monkeypatch):
     other.write_bytes(b'2')
 
     def key(path=one, family='depth_anything_v2', max_depth=12.0, weights='fp32'):
-        return cache._key(FAMILIES[family](path, max_depth), weights)
+        return cache.key_of(FAMILIES[family](path, max_depth), weights)
 
     keys = [key(), key(other), key(family='demo'), key(max_depth=80.0), key(weights='fp16')]
     for name, value in (('__version__', '9.9.9'), ('SOURCES', ('geometry',))):
@@ -212,7 +212,7 @@ def test_the_key_covers_all_code_of_the_networks(tmp_path, monkeypatch):
     package = tmp_path / 'depth_pcd_ros'
     shutil.copytree(Path(cache.__file__).parents[1], package)
     monkeypatch.setattr('importlib.resources.files', lambda _: package)
-    keys = {cache._key(DEMO, 'fp32')}
+    keys = {cache.key_of(DEMO, 'fp32')}
     modules = [
         *(package / 'networks').rglob('*.py'),
         package / 'engine/export.py',
@@ -220,11 +220,11 @@ def test_the_key_covers_all_code_of_the_networks(tmp_path, monkeypatch):
     ]
     for module in modules:
         module.write_text(f'{module.read_text()}\n')
-        keys.add(cache._key(DEMO, 'fp32'))
+        keys.add(cache.key_of(DEMO, 'fp32'))
     assert len(keys) == len(modules) + 1
     shutil.rmtree(package / 'networks')
     with pytest.raises(EngineError, match=r'networks is missing: the installation is damaged'):
-        cache._key(DEMO, 'fp32')
+        cache.key_of(DEMO, 'fp32')
 
 
 def test_the_entries_used_last_stay(cached, monkeypatch):

@@ -3,6 +3,7 @@
 
 import logging
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError, cuda_engine
-from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS, Graph
+from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.settings import EngineSettings
@@ -35,6 +36,7 @@ class EagerGraph:
     """Stands for a recorded run, which needs CUDA: the same path, run anew each time."""
 
     full = False  # whether the device is
+    made: ClassVar[list['EagerGraph']] = []  # in their order
 
     def __init__(self, path, shape, size, result, _device):
         if EagerGraph.full:
@@ -44,6 +46,7 @@ class EagerGraph:
                 raise RuntimeError('the capture has failed')
         self.path, self.shape, self.size, self.result = path, shape, size, result
         self.was_reset = False
+        EagerGraph.made.append(self)
 
     def __call__(self, pictures):
         """(N, C, H, W) of pictures of the shape."""
@@ -59,6 +62,7 @@ class EagerGraph:
 def eager(monkeypatch):
     """Make CUDA engines that run on the CPU."""
     monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
+    monkeypatch.setattr(EagerGraph, 'made', [])
     monkeypatch.setattr(cuda_engine, '_checked', lambda _: 'cpu')
 
     def make(model='demo', input_size=0, precision='fp32'):
@@ -125,26 +129,23 @@ def test_graphs_are_bounded_told_and_freed(eager, caplog):
     """Each new size is logged; the one used longest ago is freed; closing frees all."""
     caplog.set_level(logging.INFO)
     made = eager(input_size=28)
-    made.infer(*seen(RGB))
-    first = made._graphs[1, 30, 40, 3, 30, 40]
-    for width in (50, 60, 40, 70):
+    for width in (40, 50, 60, 40, 70):
         made.infer(*seen(np.zeros((30, width, 3), np.uint8)))
-    assert [shape[2] for shape in made._graphs] == [60, 40, 70]
-    assert len(made._graphs) == MAX_GRAPHS
+    assert [graph.shape[2] for graph in EagerGraph.made] == [40, 50, 60, 70]
+    assert [graph.was_reset for graph in EagerGraph.made] == [False, True, False, False]
+    assert sum(not graph.was_reset for graph in EagerGraph.made) == MAX_GRAPHS
     assert sum('captured the network for pictures of' in m for m in caplog.messages) == 4
-    assert not first.was_reset
-    graphs = list(made._graphs.values())
     made.close()
-    assert all(graph.was_reset for graph in graphs)
+    assert all(graph.was_reset for graph in EagerGraph.made)
     with pytest.raises(RuntimeError, match='closed'):
         made.infer(*seen(RGB))
 
 
 def test_what_a_graph_reads_is_kept(eager):
     """A recorded run must have a hold on the constants of its size, which the network lets go."""
-    made = eager()
-    made.infer(*seen(RGB))
-    assert [tuple(constant.shape) for constant in made._path.network.constants()] == [
+    eager().infer(*seen(RGB))
+    (graph,) = EagerGraph.made
+    assert [tuple(constant.shape) for constant in graph.path.network.constants()] == [
         (1, 2, 168, 224)
     ]
 
@@ -153,7 +154,7 @@ def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monke
     """A full GPU (here a fake) costs one frame; what the other sizes held is given back."""
     made = eager(input_size=28)
     expected = made.infer(*seen(RGB))
-    other = made._graphs[1, 30, 40, 3, 30, 40]
+    (other,) = EagerGraph.made
     monkeypatch.setattr(EagerGraph, 'full', True)
     with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
         made.infer(*seen(RGB[:20]))
@@ -202,8 +203,9 @@ def test_cuda_agrees_with_the_official_depth(indoor, precision, mean_error):
 
 
 @needs_cuda
-def test_sizes_do_not_leak_on_a_gpu():
+def test_sizes_do_not_leak_on_a_gpu(caplog):
     """The memory after many sizes is that after the first few."""
+    caplog.set_level(logging.INFO)
     made = engine.create(EngineSettings('demo', device='cuda'))
 
     def run(widths):
@@ -213,7 +215,7 @@ def test_sizes_do_not_leak_on_a_gpu():
 
     first = run(range(640, 640 + 28 * MAX_GRAPHS, 28))
     assert run(range(640, 640 + 28 * 20, 28)) < 1.5 * first
-    assert isinstance(next(iter(made._graphs.values())), Graph)
+    assert 'captured the network for pictures of' in caplog.text
 
 
 @needs_cuda

@@ -9,8 +9,7 @@ import pytest
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, CameraError
 from depth_pcd_ros.geometry.rectification import Rectification
-
-from .test_camera import CAMERAS, HEIGHT, MILD, STEREO_P, STEREO_R, WIDTH, calibration_of
+from test.support.cameras import CAMERAS, HEIGHT, MILD, STEREO_P, STEREO_R, WIDTH, calibration_of
 
 
 def test_binning_and_roi_by_hand():

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from depth_pcd_ros.messages import decode
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.store import TYPES
-
-from .test_encodings import by_hand, message
+from test.support.image_messages import by_hand, message
 
 RNG = np.random.default_rng(0)
 

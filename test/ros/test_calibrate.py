@@ -11,7 +11,7 @@ from depth_pcd_ros.calibrate import command
 from depth_pcd_ros.cli import main
 
 from .fake_engine import FakeEngine
-from .test_scale import cloud, picture
+from .ramp_messages import cloud, picture
 
 
 def test_live(peer, monkeypatch, capsys):

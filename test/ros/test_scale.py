@@ -20,46 +20,22 @@ from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.scale.messages import xyz_of_cloud
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
 
-from .conftest import FRAME_ID, ROOT, make_image, make_info, wait_until
+from .conftest import ROOT, wait_until
 from .fake_engine import FakeEngine
+from .ramp_messages import (
+    CX,
+    HEIGHT,
+    RAMP,
+    TENTH,
+    WIDTH,
+    cloud,
+    picture,
+    stamped,
+    true_points,
+)
 
-WIDTH, HEIGHT = 64, 48
-FX, FY, CX, CY = 55.0, 50.0, 30.5, 25.0
-RAMP = np.linspace(2.0, 3.0, WIDTH)
-TENTH = 10**8  # ns
 # optical_from_sensor of a sensor with x ahead, y left, z up, 0.2 m above the camera
 ABOVE = [0.0, -0.2, 0.0, 0.5, -0.5, 0.5, 0.5]
-
-
-def stamped(message, tenths, frame_id=FRAME_ID):
-    """A message with a stamp in tenths of a second."""
-    seconds, rest = divmod(tenths, 10)
-    message.header = Header(frame_id=frame_id)
-    message.header.stamp.sec, message.header.stamp.nanosec = seconds, rest * TENTH
-    return message
-
-
-def true_points(factor):
-    """Points of the ramp times a factor, (N, 3) float32."""
-    v, u = np.mgrid[4:HEIGHT:4, 4 : WIDTH - 4 : 4]
-    z = factor * RAMP[u]
-    points = np.stack([(u - CX) / FX * z, (v - CY) / FY * z, z], -1)
-    return points.reshape(-1, 3).astype(np.float32)
-
-
-def cloud(factor, tenths, frame_id=FRAME_ID):
-    """The points as a message, in their own frame where that is not the camera's."""
-    points = true_points(factor)
-    if frame_id != FRAME_ID:
-        x, y, z = points.T
-        points = np.column_stack([z, -x, -y - 0.2])
-    return stamped(cloud_message(TYPES, points, Header()), tenths, frame_id)
-
-
-def picture(tenths):
-    """An image and its CameraInfo."""
-    image = stamped(make_image(WIDTH, HEIGHT), tenths)
-    return image, make_info(WIDTH, HEIGHT, FX, FY, CX, CY)
 
 
 def values_of(message):
