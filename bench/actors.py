@@ -36,14 +36,14 @@ BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class NoNetwork(FakeEngine):
-    """Stands for a network: a wavy depth map with a step, at once."""
+    """An engine that takes no time: a wavy depth map with a step."""
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(model=settings.model)
         self._out: dict[tuple[int, int], np.ndarray] = {}
 
     def infer(self, rgb: np.ndarray, camera: Camera) -> np.ndarray:
-        """The same memory each time, (H, W) float32; only the first time costs anything."""
+        """Return the same memory each time, (H, W) float32; only the first time costs anything."""
         height, width = rgb.shape[:2]
         if (height, width) not in self._out:
             v, u = np.mgrid[:height, :width]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""depth-pcd convert against the script that Depth Anything V2 ships, on the same photos.
+"""Compare depth-pcd convert with the script that Depth Anything V2 ships, on the same photos.
 
     python -m bench.convert --official Depth-Anything-V2/metric_depth [--model CHECKPOINT]
 
 The script needs Open3D; of torchvision it imports one class, which is put in its place here where
 torchvision is missing. Both run as commands, alternately, with one photo and with all of them: the
 difference is the time for the other photos, without the time to start, and a run before them all
-lets convert prepare the network, which it keeps. The processor's time is told as well: it suffers
+lets convert prepare the network, which it keeps. The processor's time is measured, too: it suffers
 less from what else the machine does. Without a checkpoint the weights are random, which takes the
 same time. The script runs the network at the height of the photo, 490 px after rounding; convert at
 518 px, unless --input-size says otherwise.
@@ -82,13 +82,13 @@ def run(command: list[str], **environment: str) -> np.ndarray:
 
 
 def now() -> np.ndarray:
-    """The time, and the processor time of all commands so far [s]."""
+    """Return the time, and the processor time of all commands so far [s]."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return np.array([time.perf_counter(), used.ru_utime + used.ru_stime])
 
 
 def run_convert(photos: Path, out: Path, model: Path, size: int) -> np.ndarray:
-    """Times of depth-pcd convert; see `run`."""
+    """Time depth-pcd convert, as `run` does."""
     camera = ['--fx', FOCAL, '--fy', FOCAL, '--cx', 320, '--cy', 240]
     command = ['-m', 'depth_pcd_ros.cli', 'convert', photos, '-o', out, '--model', model, *camera]
     command += ['--input-size', size]
@@ -96,7 +96,7 @@ def run_convert(photos: Path, out: Path, model: Path, size: int) -> np.ndarray:
 
 
 def run_official(photos: Path, out: Path, model: Path, folder: Path, shim: Path) -> np.ndarray:
-    """Times of the official script; see `run`."""
+    """Time the official script, as `run` does."""
     command = [folder / 'depth_to_pointcloud.py', '--encoder', 'vits', '--load-from', model]
     command += ['--max-depth', 20, '--img-path', photos, '--outdir', out]
     path = os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(shim)]).strip(os.pathsep)
@@ -104,7 +104,7 @@ def run_official(photos: Path, out: Path, model: Path, folder: Path, shim: Path)
 
 
 def stages(photos: Path, model: Path, size: int, out: Path) -> dict[str, float]:
-    """Median time of each stage of convert for one photo, one after another [ms]."""
+    """Time each stage of convert for one photo, one after another: medians [ms]."""
     engine = create(EngineSettings(str(model), input_size=size))
     times: dict[str, list[float]] = {'read': [], 'network': [], 'points and write': []}
     for path in sorted(photos.iterdir()):

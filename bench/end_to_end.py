@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the camera's message to the cloud in another process: delay, rate, CPU and memory.
+"""Measure from camera message to cloud in another process: delay, rate, CPU and memory.
 
 Camera, node and subscriber are processes of their own (`bench.actors`), with the settings of
 docs/transport.md in all of them or in none. The age of a cloud is taken in the subscriber's
@@ -65,13 +65,13 @@ class Process:
         self._reader.join()
 
     def cpu_seconds(self) -> float:
-        """What it has used of the processors [s]."""
+        """Return its processor time [s]."""
         with open(f'/proc/{self.process.pid}/stat') as file:
             fields = file.read().rpartition(')')[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def resident(self) -> float:
-        """Its resident memory, the shared one too [MB]."""
+        """Return its resident memory, the shared one too [MB]."""
         with open(f'/proc/{self.process.pid}/status') as file:
             fields = dict(line.split(':', 1) for line in file)
         return int(fields['VmRSS'].split()[0]) / 1024
@@ -99,7 +99,7 @@ def running(*specs: tuple[str, ...], tuned: bool) -> Iterator[list[Process]]:
 
 @dataclasses.dataclass
 class Run:
-    """What one run gave; several add up.
+    """The results of one run; several add up.
 
     Attributes:
         ages: of each cloud in the subscriber's callback [s].
@@ -116,7 +116,7 @@ class Run:
     inside: list[float] = dataclasses.field(default_factory=list)
 
     def quantile(self, q: float) -> float:
-        """Of the ages [ms]; infinite if nothing came."""
+        """Return a quantile of the ages [ms]; infinite if nothing came."""
         if not self.ages:
             return float('inf')
         ordered = sorted(self.ages)
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Clouds that came [Hz]."""
+        """Return the rate of the clouds that came [Hz]."""
         return len(self.ages) / self.seconds
 
 
@@ -167,7 +167,7 @@ def run_node(run: Run, node: str, hz: float, seconds: float, tuned: bool) -> Non
 
 
 class Inside:
-    """Hears the node's diagnostics."""
+    """A subscription to the node's diagnostics."""
 
     def __enter__(self) -> 'Inside':
         import rclpy  # after `isolate`
@@ -196,7 +196,7 @@ class Inside:
         self._context.try_shutdown()
 
     def latest(self) -> list[float]:
-        """The last median from arrival to published that it told [ms], if any."""
+        """Return the last reported median from arrival to published [ms], if any."""
         return self._values[-1:]
 
     def _take(self, message: object) -> None:
@@ -207,7 +207,7 @@ class Inside:
 
 
 def measure(repetitions: int) -> list[Row]:
-    """Clouds alone, then the whole way, with the transport's settings and without, in turns."""
+    """Measure clouds alone, then the whole way; with the transport's settings and without."""
     isolate()
     seconds = min(max(repetitions / 10, 2.0), 4.0)  # each; most of the time is for the starts
     alone = {tuned: Run() for tuned in (True, False)}
@@ -240,7 +240,7 @@ def measure(repetitions: int) -> list[Row]:
 
 
 def whole_way(node: str, hz: int, tuned: Run, default: Run) -> list[Row]:
-    """The rows of one node at one rate of the camera."""
+    """Measure one node at one rate of the camera."""
     name = f'camera to cloud, {node}, {hz} Hz'
     rows = [
         Row(

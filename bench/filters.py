@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the filters and the forms of the cloud cost, alone and from depth map to message.
+"""Measure the filters and the forms of the cloud, alone and from depth map to message.
 
 Without a filter, there is the depth range, unprojection, packing and the message.
 """
@@ -38,7 +38,7 @@ NOISE = 0.05  # standard deviation, of the depth
 
 
 def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
-    """One frame from depth map to message with these settings."""
+    """Return a function that takes one frame from depth map to message with these settings."""
     changes = dict(changes)
     calibration = scene.calibration(**(BENT if changes.pop('bent', False) else {}))
     pipeline = Pipeline(FakeEngine(scene.depth), Settings().replace(changes))
@@ -52,7 +52,7 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
 
 
 def alone(scene: Scene) -> dict[str, Callable[[], Any]]:
-    """The stages with a limit of their own, and what noise costs the edge filter."""
+    """Return the stages with a limit of their own, and the edge filter on noise."""
     depth, rgb, incidence = scene.depth, scene.rgb, Settings().edge_filter
     camera = Camera.from_calibration(scene.calibration())
     noise = np.random.default_rng(0).normal(1.0, NOISE, depth.shape)
@@ -66,7 +66,7 @@ def alone(scene: Scene) -> dict[str, Callable[[], Any]]:
 
 
 def measure(repetitions: int) -> list[Row]:
-    """Each of the variants at each size."""
+    """Time each of the variants at each size."""
     rows = []
     for side, (width, height) in enumerate(SIZES):
         scene = make_scene(width, height)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts of the benchmark share: how to time, and rows that become a table and JSON.
+"""Time functions in turns, and make a table and JSON of the results.
 
 A part is a module `bench.NAME` with `measure(repetitions: int) -> list[Row]`; `bench.__main__` has
 the list. What is compared is timed in turns, so that a busy machine slows all of it alike.
@@ -54,14 +54,14 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """See `faster`; None without a reference."""
+        """The ratio, see `faster`; None without a reference."""
         if self.reference is None:
             return None
         return self.reference / self.value if self.faster else self.value / self.reference
 
     @property
     def met(self) -> str:
-        """Which of the bounds is met: 'aim', 'required', 'NO', or '' where there is none."""
+        """The bound that is met: 'aim', 'required', 'NO', or '' where there is none."""
         judged = self.value if self.ratio is None else self.ratio
         sign = -1.0 if self.faster else 1.0
         for name, bound in (('aim', self.aim), ('required', self.required)):
@@ -73,7 +73,7 @@ class Row:
 def medians(
     runs: Mapping[str, Callable[[], Any]], repetitions: int, warm_up: int = WARM_UP
 ) -> dict[str, float]:
-    """Median time of each [ms], run in turns."""
+    """Run functions in turns; return the median time of each [ms]."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for repetition in range(repetitions + warm_up):
         for name, run in runs.items():
@@ -114,7 +114,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as text, peers below their row."""
+    """Format the rows as text, peers below their row."""
     head = ('stage', 'size', 'measured', 'against', 'ratio', 'required', 'aim', 'met')
     lines = [head]
     for row in rows:
@@ -148,5 +148,5 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows as JSON takes them, with what follows from the values."""
+    """Convert the rows for JSON, with ratio and verdict."""
     return [{**dataclasses.asdict(row), 'ratio': row.ratio, 'met': row.met} for row in rows]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network: every engine and precision against torch in fp32 and against the machine's limit.
+"""Measure every engine and precision against torch in fp32 and against the machine's limit.
 
 ViT-S with made-up weights, which cost what real ones do. The limit is the network's operations at
 the speed of a large matrix product of the same precision, measured in the same run.
@@ -70,7 +70,7 @@ def _times(
     rgb: np.ndarray,
     rounds: int,
 ) -> list[Row]:
-    """Rows for one size: host picture in, host depth out."""
+    """Time all engines for one size: host picture in, host depth out."""
     network = checkpoints.of_settings(EngineSettings(model, input_size=side))
     size = network.network_size(HEIGHT, WIDTH)
     on_gpu = torch.cuda.is_available()
@@ -149,14 +149,14 @@ def _times(
 
 
 def clouds_of(made: Engine, rgb: np.ndarray) -> Callable[[], Any]:
-    """What makes the cloud of a picture, with the default filters."""
+    """Return a function that makes the cloud of a picture, with the default filters."""
     pipeline = Pipeline(made, Settings())
     calibration = Calibration(WIDTH, HEIGHT, (500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0))
     return lambda: pipeline.points(pipeline.process(Picture(rgb, calibration)))
 
 
 class Timed:
-    """Something to run; other programs take from its time, but hardly from its processor time."""
+    """A function, its times and its processor times, which suffer less from other programs."""
 
     def __init__(self, run: Callable[[], Any]) -> None:
         self._run = run
@@ -170,7 +170,7 @@ class Timed:
 
     @property
     def busy(self) -> float:
-        """Median time that processors were busy with it [ms]."""
+        """Return the median of its processor time [ms]."""
         return 1e3 * statistics.median(self._seconds[1:])
 
 
@@ -182,7 +182,7 @@ class Official:
         self._network = network.load().to(device)
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """Depth (H, W) m of a picture (H, W, 3) uint8."""
+        """Estimate the depth (H, W) [m] of a picture (H, W, 3) uint8."""
         size = self._known.network_size(*rgb.shape[:2])
         resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
         x = ((resized - self._known.mean) / self._known.std).transpose(2, 0, 1)[None]
@@ -194,7 +194,7 @@ class Official:
         return result
 
     def operations(self, size: tuple[int, int]) -> int:
-        """Floating-point operations of the network for a picture of this size."""
+        """Count the floating-point operations of the network for a picture of this size."""
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             self._network(torch.zeros(1, 3, *size, device=self._device))
         return counter.get_total_flops()
@@ -239,7 +239,7 @@ print(json.dumps({'seconds': seconds, 'busy': busy, 'megabytes': megabytes}))
 
 
 def _start(model: str, device: str, precision: str) -> list[Row]:
-    """Second start to the first depth, and memory, of a process that does nothing else."""
+    """Measure the second start to a first depth, and memory, of a process that only does that."""
     results = []
     for _ in range(3):
         run = subprocess.run(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `scale_source` costs a frame: measuring with each source, smoothing and applying."""
+"""Time `scale_source`: measuring with each source, smoothing and applying."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ VARIANTS = {
 
 
 def _runner(truth: np.ndarray, camera: Camera, changes: dict) -> Callable[[], None]:
-    """One frame; what it is corrected by depends on the frames before."""
+    """Return a function that corrects one frame, after the frames before."""
     row, column = camera.height * 5 // 6, camera.width // 2  # the floor
     ray = (*camera.rays[row, column].tolist(), 1.0)
     distance = float(truth[row, column] * np.linalg.norm(ray))
@@ -68,7 +68,7 @@ def _runner(truth: np.ndarray, camera: Camera, changes: dict) -> Callable[[], No
 
 
 def measure(repetitions: int) -> list[Row]:
-    """A row for each source and size."""
+    """Time each source at each size."""
     rows = []
     for width, height in ((640, 480), (1920, 1080)):
         room = make_room(EVALUATION_SEEDS[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages are measured on: a rendered room, its calibration, and a fake network's depth."""
+"""Inputs of the stages: a rendered room, its calibration, and the depth of a fake network."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Scene(NamedTuple):
     k: tuple[float, ...]
 
     def calibration(self, **lens: object) -> Calibration:
-        """The numbers of its CameraInfo."""
+        """Return the numbers of its CameraInfo."""
         height, width = self.depth.shape
         return Calibration(width, height, self.k, **lens)
 
@@ -44,7 +44,7 @@ def make_scene(width: int, height: int) -> Scene:
 
 
 class StoredNetwork(HostEngine):
-    """Does what an engine on the CPU does before and after a network, which hands over a depth."""
+    """An engine on the CPU around a network that takes no time and gives a stored depth."""
 
     def __init__(self, depth: np.ndarray) -> None:
         network = FakeFamily(Path(), 20.0)

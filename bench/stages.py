@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every stage beside the network costs, next to a copy of the same bytes and to other ways.
+"""Time every stage beside the network, next to a copy of the same bytes and to other ways.
 
 It runs in a process of its own, with the environment that the package ships for large messages.
 All of a size are timed in turns, so each finds the caches as the others have left them.
@@ -61,7 +61,7 @@ def measure(repetitions: int) -> list[Row]:
 
 
 def official_preprocess(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The official code's steps (util/transform.py), in its types."""
+    """Preprocess by the official code's steps (util/transform.py), in its types."""
     resized = cv2.resize(rgb / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
     return np.ascontiguousarray(
         ((resized - Family.mean) / Family.std).transpose(2, 0, 1)[None], np.float32
@@ -69,7 +69,7 @@ def official_preprocess(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def official_points(depth: np.ndarray, rgb: np.ndarray, focal: float) -> np.ndarray:
-    """The official script's steps (depth_to_pointcloud.py), without the file."""
+    """Unproject by the official script's steps (depth_to_pointcloud.py), without the file."""
     height, width = depth.shape
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     x, y = (x - width / 2) / focal, (y - height / 2) / focal
@@ -78,7 +78,7 @@ def official_points(depth: np.ndarray, rgb: np.ndarray, focal: float) -> np.ndar
 
 
 def by_open3d(scene: Scene) -> Callable[[], Any] | None:
-    """Open3D's unprojection of an RGBD image; None where it is not installed."""
+    """Return Open3D's unprojection of an RGBD image; None where it is not installed."""
     try:
         import open3d
     except ImportError:
@@ -101,7 +101,7 @@ def by_open3d(scene: Scene) -> Callable[[], Any] | None:
 
 
 def by_sensor_msgs_py(points: np.ndarray) -> PointCloud2:
-    """What sensor_msgs_py's create_cloud does with points that are packed already."""
+    """Make a message as sensor_msgs_py's create_cloud does of points that are packed already."""
     data = array.array('B')
     data.frombytes(memoryview(points).cast('B'))
     height, width = points.shape[:2]
@@ -109,7 +109,7 @@ def by_sensor_msgs_py(points: np.ndarray) -> PointCloud2:
 
 
 def copy_of(size: int) -> Callable[[], Any]:
-    """A copy of so many bytes from one place to another."""
+    """Return a function that copies so many bytes from one place to another."""
     source, target = np.ones(size, np.uint8), np.ones(size, np.uint8)
     return lambda: np.copyto(target, source)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furnished rooms with exact depth: what the demo recording and the demo network are made from.
+"""Furnished rooms with exact depth: the demo recording and the demo network are made from them.
 
 A seed gives a room (`furniture.make_room`) and a camera in it (`views.make_view`); `render.render`
 gives the photo and the depth along z, and `render.distance_to_surface` judges any 3-D point. On top

@@ -15,7 +15,7 @@ from scenes.textures import albedo
 
 @njit(cache=True, fastmath=True, inline='always')
 def _hit(kind, s, ox, oy, oz, dx, dy, dz, nearest):
-    """Distance along the ray to a primitive (inf: not before `nearest`), and the face it meets."""
+    """Return the distance along a ray to a primitive (inf: not before `nearest`), and its face."""
     px, py, pz = ox - s[0], oy - s[1], oz - s[2]
     if kind == BOX:  # slabs, in its own frame
         c, q = s[6], s[7]
@@ -58,7 +58,7 @@ def _hit(kind, s, ox, oy, oz, dx, dy, dz, nearest):
 
 @njit(cache=True, fastmath=True)
 def _blocked(lit, kinds, shapes, bounds, order, x, y, z, lx, ly, lz):
-    """The primitive between a point and a lamp, or -1; `lit` is a guess that is tried first."""
+    """Find the primitive between a point and a lamp, or -1; `lit` is a guess to try first."""
     dx, dy, dz = lx - x, ly - y, lz - z
     if lit >= 0 and _hit(kinds[lit], shapes[lit], x, y, z, dx, dy, dz, 1.0)[0] < 1.0:
         return lit
@@ -77,7 +77,7 @@ def _blocked(lit, kinds, shapes, bounds, order, x, y, z, lx, ly, lz):
 
 @njit(cache=True, fastmath=True)
 def _wall(size, ox, oy, oz, dx, dy, dz):
-    """Distance along a ray inside the room to its shell, and the axis of the plane it meets."""
+    """Return the distance along a ray in the room to its shell, and the axis of that plane."""
     tx = ((size[0] if dx > 0 else 0.0) - ox) / (dx if dx != 0.0 else -1e-12)
     ty = ((size[1] if dy > 0 else 0.0) - oy) / (dy if dy != 0.0 else -1e-12)
     tz = ((size[2] if dz > 0 else 0.0) - oz) / (dz if dz != 0.0 else -1e-12)
@@ -198,7 +198,7 @@ def cast(
 
 @njit(cache=True, parallel=True)
 def nearest_surface(points, size, kinds, shapes):
-    """Distances (N,) of points (N, 3) to the nearest of shell and primitives; NaN of NaN."""
+    """Measure how far points (N, 3) are from the nearest of shell and primitives; NaN of NaN."""
     distances = np.empty(len(points))
     for n in prange(len(points)):
         x, y, z = points[n]
@@ -222,7 +222,7 @@ def nearest_surface(points, size, kinds, shapes):
 
 @njit(cache=True, inline='always')
 def _box_distance(x, y, z, hx, hy, hz):
-    """Signed distance of a point to a box around the origin (Quilez, see `scenes.render`)."""
+    """Return the signed distance of a point to a box around the origin (see `scenes.render`)."""
     x, y, z = abs(x) - hx, abs(y) - hy, abs(z) - hz
     ox, oy, oz = max(x, 0.0), max(y, 0.0), max(z, 0.0)
     return math.sqrt(ox * ox + oy * oy + oz * oz) + min(max(x, y, z), 0.0)

@@ -262,13 +262,13 @@ def draw(out: Path, stamp: int, published: Messages, received: Messages) -> None
 
 
 def stamp_of(data: bytes) -> int:
-    """The stamp [ns] of a serialized message that begins with a header."""
+    """Return the stamp [ns] of a serialized message that begins with a header."""
     seconds, nanoseconds = np.frombuffer(data[4:12], '<u4').tolist()  # after CDR's own 4 bytes
     return int(seconds) * 10**9 + int(nanoseconds)
 
 
 def pixels(data: bytes, dtype: type) -> np.ndarray:
-    """The pixels of a serialized Image without padding, (H, W) or (H, W, 3)."""
+    """Return the pixels of a serialized Image without padding, (H, W) or (H, W, 3)."""
     image = STORE.deserialize_cdr(data, 'sensor_msgs/msg/Image')
     shape = (image.height, image.width, -1)
     values = image.data.view(np.dtype(dtype).newbyteorder('<')).reshape(shape)
@@ -276,7 +276,7 @@ def pixels(data: bytes, dtype: type) -> np.ndarray:
 
 
 def read_truth(folder: Path) -> dict[int, tuple[float, bytes]]:
-    """The true depths of a recording by stamp."""
+    """Read the true depths of a recording by stamp."""
     with AnyReader([folder], default_typestore=STORE) as reader:
         connections = [c for c in reader.connections if c.topic == recording.TRUTH]
         return {
@@ -285,7 +285,7 @@ def read_truth(folder: Path) -> dict[int, tuple[float, bytes]]:
 
 
 def versions() -> dict[str, str]:
-    """What the demo ran with."""
+    """Return the versions of the libraries."""
     names = ('depth_pcd_ros', 'torch', 'openvino', 'numpy', 'opencv-python-headless', 'rosbags')
     found = {'python': platform.python_version()}
     for name in (*names, 'ros-rclpy'):

@@ -34,7 +34,7 @@ FLYING = 0.05  # of its depth off every surface
 
 
 def blurred(depth: np.ndarray, short_side: int) -> np.ndarray:
-    """A depth map (H, W) as a network of another size gives it: mixed at the edges."""
+    """Blur a depth map (H, W) as a network of another size does: mixed at the edges."""
     height, width = depth.shape
     scale = short_side / min(height, width)
     size = (round(width * scale), round(height * scale))
@@ -51,7 +51,7 @@ def measure(
     sizes: Sequence[int] = NETWORK_SIZES,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[int, np.ndarray]:
-    """By network size, for each threshold: share of flying and of other points removed."""
+    """Measure, by network size and threshold, the shares of flying and of other points removed."""
     removed = {size: np.zeros((len(thresholds), 2)) for size in sizes}
     total = {size: np.zeros(2) for size in sizes}
     for seed in tqdm(EVALUATION_SEEDS[:count], desc='edges', unit='room', mininterval=1):
@@ -72,7 +72,7 @@ def measure(
 
 
 def picture(seed: int) -> np.ndarray:
-    """A cloud before and after the filter, side by side, (H, 2 W, 3) BGR."""
+    """Draw a cloud before and after the filter, side by side, (H, 2 W, 3) BGR."""
     room = make_room(seed)
     view = make_view(room, seed)
     camera = Camera(view.width, view.height, *view.intrinsics())

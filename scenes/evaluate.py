@@ -25,7 +25,7 @@ from scenes.views import make_view
 
 
 def on_rooms(network: engine.Engine, count: int) -> Metrics:
-    """Metrics on the first rooms of the evaluation seeds, at 640x480."""
+    """Measure on the first rooms of the evaluation seeds, at 640x480."""
     results = []
     for seed in tqdm(EVALUATION_SEEDS[:count], desc='rooms', unit='room', mininterval=1):
         room = make_room(seed)
@@ -37,7 +37,7 @@ def on_rooms(network: engine.Engine, count: int) -> Metrics:
 
 
 def on_frame(network: engine.Engine, folder: Path) -> Metrics:
-    """Metrics on an RGB-D frame: rgb.png, depth.png and intrinsics.json of its camera."""
+    """Measure on an RGB-D frame: rgb.png, depth.png and intrinsics.json of its camera."""
     rgb = cv2.imread(str(folder / 'rgb.png'), cv2.IMREAD_COLOR)
     depth = cv2.imread(str(folder / 'depth.png'), cv2.IMREAD_UNCHANGED)
     if rgb is None or depth is None:
@@ -49,7 +49,7 @@ def on_frame(network: engine.Engine, folder: Path) -> Metrics:
 
 
 def on_motorcycle(network: engine.Engine) -> Metrics:
-    """Metrics on scikit-image's stereo photo (Middlebury 2014, with its calibration)."""
+    """Measure on scikit-image's stereo photo (Middlebury 2014, with its calibration)."""
     from skimage.data import stereo_motorcycle
 
     rgb, _, disparity = stereo_motorcycle()
@@ -60,7 +60,7 @@ def on_motorcycle(network: engine.Engine) -> Metrics:
 
 
 def row(name: str, metrics: Metrics) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     return f'{name:<28} {metrics.abs_rel:8.3f} {metrics.delta1:8.3f} {metrics.rmse:8.3f}'
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the plane source hold the scale where it sees no floor: `python -m scenes.floors`.
+"""Measure whether the plane source holds where it sees no floor: `python -m scenes.floors`.
 
 Two kinds of frames: without any floor in view, and with a table top that covers more of the picture
 than the floor does. The depth is off by 0.8 to 1.25 and has a network's error, as in
@@ -46,7 +46,7 @@ class Shot:
 
 
 def without_floor(seed: int) -> Shot | None:
-    """A view at usual heights that shows no floor: of a wall, over furniture, upwards."""
+    """Make a view at usual heights that shows no floor: of a wall, over furniture, upwards."""
     room = make_room(seed)
     rng = np.random.default_rng([seed, 8])
     for _ in range(TRIES):
@@ -58,7 +58,7 @@ def without_floor(seed: int) -> Shot | None:
 
 
 def with_table(seed: int) -> Shot | None:
-    """A view over a table, bed or crate whose top is larger in the picture than the floor."""
+    """Make a view over a table, bed or crate whose top is larger in the picture than the floor."""
     rng = np.random.default_rng([seed, 9])
     empty = make_room(seed)
     for _ in range(TRIES):
@@ -94,7 +94,7 @@ def _random_shot(
 def _with_box(
     room: Room, middle: np.ndarray, half: np.ndarray, top: float, ahead: np.ndarray, legs: bool
 ) -> Room:
-    """The room with a table top (thin, or a block down to the floor) in it."""
+    """Put a table top (thin, or a block down to the floor) into a room."""
     low = top - 0.04 if legs else 0.0
     shape = (*middle, (low + top) / 2, *half, (top - low) / 2, *ahead)
     return dataclasses.replace(
@@ -106,7 +106,7 @@ def _with_box(
 
 
 def _heights(shot: Shot) -> np.ndarray | None:
-    """Height above the floor of what a pixel shows [m]; None for a view from within a thing."""
+    """Measure the height of what each pixel shows [m]; None for a view from within a thing."""
     small = shot.view.resized(160, 120)
     depth = render_depth(shot.room, small)
     if depth.min() < 0.25:
@@ -116,7 +116,7 @@ def _heights(shot: Shot) -> np.ndarray | None:
 
 
 def outcome(shot: Shot, seed: int, known: bool) -> str:
-    """`held`, `right` or `wrong`; where `known`, the true scale is what is held."""
+    """Return `held`, `right` or `wrong`; where `known`, the true scale is what is held."""
     rng = np.random.default_rng([seed, 10])
     factor = rng.uniform(*SCALES)
     truth = render_depth(shot.room, shot.view)
@@ -141,7 +141,7 @@ def outcome(shot: Shot, seed: int, known: bool) -> str:
 
 
 def shots(count: int) -> Iterator[tuple[str, int, Shot]]:
-    """As many of each kind, and as many views with floor ahead."""
+    """Make so many of each kind, and as many views with floor ahead."""
     for name, make in (
         ('no floor', without_floor),
         ('table', with_table),
@@ -165,7 +165,7 @@ def _with_floor(seed: int) -> Shot:
 
 
 def measure_all(count: int) -> dict[tuple[str, bool], Counter[str]]:
-    """How many of each outcome, by the kind of frames and whether a scale was known."""
+    """Count each outcome, by the kind of frames and whether a scale was known."""
     results: dict[tuple[str, bool], Counter[str]] = {}
     for name, seed, shot in shots(count):
         for known in (True, False):

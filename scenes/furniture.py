@@ -12,7 +12,7 @@ from scenes.rooms import Builder, Room
 
 
 def cupboard(b: Builder) -> None:
-    """A cupboard of a person's height, or a sideboard."""
+    """Build a cupboard of a person's height, or a sideboard."""
     tall = b.rng.random() < 0.5
     w, d = b.rng.uniform(0.8, 1.6), b.rng.uniform(0.4, 0.6)
     h = b.rng.uniform(1.8, 2.1) if tall else b.rng.uniform(0.75, 0.9)
@@ -23,7 +23,7 @@ def cupboard(b: Builder) -> None:
 
 
 def shelf(b: Builder) -> None:
-    """A bookshelf."""
+    """Build a bookshelf."""
     w, d, h = b.rng.uniform(0.8, 1.2), 0.3, b.rng.uniform(1.75, 2.0)
     if not b.place(w, d, True):
         return
@@ -43,7 +43,7 @@ def shelf(b: Builder) -> None:
 
 
 def table(b: Builder) -> None:
-    """A table or desk with four legs, and perhaps a thing on it."""
+    """Build a table or desk with four legs, and perhaps a thing on it."""
     w, d, h = b.rng.uniform(1.2, 1.8), b.rng.uniform(0.7, 0.9), b.rng.uniform(0.72, 0.76)
     if not b.place(w, d, b.rng.random() < 0.6):
         return
@@ -59,7 +59,7 @@ def table(b: Builder) -> None:
 
 
 def chair(b: Builder) -> None:
-    """A chair with four legs and a back."""
+    """Build a chair with four legs and a back."""
     if not b.place(0.45, 0.45, False):
         return
     mat, seat = b.wood(), b.fabric()
@@ -71,7 +71,7 @@ def chair(b: Builder) -> None:
 
 
 def sofa(b: Builder) -> None:
-    """A sofa with a back and two arms."""
+    """Build a sofa with a back and two arms."""
     w = b.rng.uniform(1.6, 2.1)
     if not b.place(w, 0.88, True):
         return
@@ -83,7 +83,7 @@ def sofa(b: Builder) -> None:
 
 
 def bed(b: Builder) -> None:
-    """A bed with a pillow end."""
+    """Build a bed with a pillow end."""
     w = b.rng.uniform(0.9, 1.6)
     if not b.place(w, 2.0, True):
         return
@@ -93,7 +93,7 @@ def bed(b: Builder) -> None:
 
 
 def crate(b: Builder) -> None:
-    """A cardboard box, perhaps with a smaller one on it."""
+    """Build a cardboard box, perhaps with a smaller one on it."""
     w, d, h = b.rng.uniform(0.3, 0.6, 3)
     if not b.place(w, d, b.rng.random() < 0.3):
         return
@@ -106,7 +106,7 @@ def crate(b: Builder) -> None:
 
 
 def round_thing(b: Builder) -> None:
-    """A bin, a stool, a football, a gym ball, a plant or a floor lamp."""
+    """Build a bin, a stool, a football, a gym ball, a plant or a floor lamp."""
     which = b.rng.integers(6)
     if not b.place(0.65, 0.65, b.rng.random() < 0.3):
         return
@@ -134,7 +134,7 @@ def round_thing(b: Builder) -> None:
 
 
 def column(b: Builder) -> None:
-    """A column from the floor to the ceiling."""
+    """Build a column from the floor to the ceiling."""
     radius = b.rng.uniform(0.15, 0.25)
     if b.place(2 * radius, 2 * radius, False):
         colour = b.colour(0.4, 0.8, 0.1)
@@ -142,7 +142,7 @@ def column(b: Builder) -> None:
 
 
 def rug(b: Builder) -> None:
-    """A rug of 1 cm on the floor."""
+    """Build a rug of 1 cm on the floor."""
     w, d = b.rng.uniform(1.2, 1.6), b.rng.uniform(1.7, 2.4)
     x, y = b.rng.uniform(1.3, np.maximum(b.size[:2] - 1.3, 1.4))
     b.frame = (x, y, 1.0, 0.0)
@@ -152,7 +152,7 @@ def rug(b: Builder) -> None:
 
 
 def door(b: Builder) -> None:
-    """A door with its frame."""
+    """Build a door with its frame."""
     w, h = b.rng.uniform(0.8, 0.9), b.rng.uniform(2.0, 2.1)
     if b.place(w + 0.16, 0.1, True):
         leaf, frame = b.colour(0.2, 0.8, 0.2), b.colour(0.3, 0.9, 0.1)
@@ -170,7 +170,7 @@ def door(b: Builder) -> None:
 
 
 def wall_thing(b: Builder) -> None:
-    """A picture, a window or a radiator."""
+    """Build a picture, a window or a radiator."""
     which = b.rng.integers(3)
     if which == 0:
         w, h = b.rng.uniform(0.4, 1.0, 2)
@@ -191,7 +191,7 @@ def wall_thing(b: Builder) -> None:
 
 
 def _surfaces(b: Builder) -> None:
-    """Floor, ceiling, walls and skirting board, in the order of rooms.FLOOR to rooms.SKIRTING."""
+    """Paint floor, ceiling, walls and skirting board, from rooms.FLOOR to rooms.SKIRTING."""
     floor = (textures.TILES, textures.BOARDS, textures.CARPET)[b.rng.integers(3)]
     if floor == textures.BOARDS:
         colour = np.array([0.45, 0.28, 0.15]) * b.rng.uniform(0.4, 1.5)
@@ -212,7 +212,7 @@ def _surfaces(b: Builder) -> None:
 
 
 def make_room(seed: int) -> Room:
-    """The furnished room of a seed, 4 to 9 m long."""
+    """Build the furnished room of a seed, 4 to 9 m long."""
     rng = np.random.default_rng([seed, 1])
     size = np.array([rng.uniform(4, 7), rng.uniform(4.5, 9), rng.uniform(2.4, 2.8)])
     b = Builder(rng, size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures that training reuses: rendered once, by processes, into memory-mapped files."""
+"""Pictures that training reuses: rendered once, by processes, into memory-mapped files."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ SHARD = 100  # pictures in a file
 
 
 def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Rendering:
-    """The view of a seed's room, in any size."""
+    """Render the view of a seed's room, in any size."""
     room = make_room(seed)
     return render(room, make_view(room, seed, WIDTH, HEIGHT).resized(width, height))
 

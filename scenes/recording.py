@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo recording, a drive through an unseen room: `python -m scenes.recording OUT_DIR`.
+"""Make the demo recording, a drive through an unseen room: `python -m scenes.recording OUT_DIR`.
 
 A rosbag2 folder (mcap) with the photo, its CameraInfo and the true depth of every frame. The same
 seed gives the same recording.
@@ -49,7 +49,7 @@ TYPES = get_typestore(Stores.ROS2_HUMBLE)
 
 
 def drive(room: Room, seed: int, frames: int, rate: float, width: int, height: int) -> list[View]:
-    """The views of a smooth, collision-free drive: forward, in a gentle curve, looking about.
+    """Plan the views of a smooth, collision-free drive: forward, in a gentle curve, looking about.
 
     ValueError where the room has no place for one in 2000 tries.
     """
@@ -91,7 +91,7 @@ def _free(room: Room, at: np.ndarray) -> bool:
 
 
 def messages(room: Room, view: View, nanoseconds: int) -> dict[str, object]:
-    """The messages of one view, by topic."""
+    """Make the messages of one view, by topic."""
     stamp = TYPES.types['builtin_interfaces/msg/Time'](*divmod(nanoseconds, 10**9))
     header = TYPES.types['std_msgs/msg/Header'](stamp, FRAME_ID)
     image = TYPES.types['sensor_msgs/msg/Image']

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ray casting of a room: photo, exact depth along z, and distances to the nearest surface.
+"""Render a room by ray casting: photo, exact depth along z, distances to the nearest surface.
 
 Every ray is intersected analytically; light is Lambert's law from each lamp, with shadow rays, and
 an ambient part. The depth is that of the ray through the pixel's centre: no rasterisation, no
@@ -32,7 +32,7 @@ class View:
     noise_seed: int = 0
 
     def resized(self, width: int, height: int) -> 'View':
-        """The same view in another size of image, pixel areas scaled as cv2.resize does."""
+        """Return the view in another size of image, pixel areas scaled as cv2.resize does."""
         sx, sy = width / self.width, height / self.height
         return replace(
             self,
@@ -45,20 +45,20 @@ class View:
         )
 
     def intrinsics(self) -> tuple[float, float, float, float]:
-        """fx, fy, cx and cy [px]."""
+        """Return fx, fy, cx and cy [px]."""
         return self.fx, self.fy, self.cx, self.cy
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What a view shows."""
+    """The picture and depth of a view."""
 
     rgb: np.ndarray  # (H, W, 3) uint8
     depth: np.ndarray  # (H, W) float32 m, along z
 
 
 def _spans(room: Room, view: View) -> np.ndarray:
-    """Pixels (P, 4) that a primitive can cover: first and last column, first and last row."""
+    """Return the pixels (P, 4) that primitives can cover: first and last column, then row."""
     s = room.shapes
     signs = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], float)
     corner = signs[None] * s[:, None, 3:6]  # (P, 8, 3): every primitive lies within its box
@@ -88,14 +88,14 @@ def _trace(room: Room, view: View, rgb: np.ndarray, depth: np.ndarray, samples: 
 
 
 def render_depth(room: Room, view: View) -> np.ndarray:
-    """The depth (H, W) float32 [m] along z alone."""
+    """Render only the depth along z, (H, W) float32 [m]."""
     depth = np.empty((view.height, view.width), np.float32)
     _trace(room, view, np.empty((0, 0, 3), np.float32), depth, 1)
     return depth
 
 
 def render(room: Room, view: View, samples: int = 1) -> Rendering:
-    """Photo and depth of a view, with samples x samples colours a pixel.
+    """Render photo and depth of a view, with samples x samples colours a pixel.
 
     The photo is exposed for its mean and gamma-coded (2.2), and has the view's exposure change,
     tint and noise. Textures are resolved as by a camera of 640 columns, whatever the view's size,

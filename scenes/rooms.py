@@ -47,18 +47,18 @@ class Builder:
         self.frame = (0.0, 0.0, 1.0, 0.0)  # x, y, cos, sin: where the piece being built stands
 
     def paint(self, kind: int, *args: object, **kwargs: object) -> int:
-        """Add a material; its number."""
+        """Add a material; return its number."""
         seed = int(self.rng.integers(1, 1 << 20))
         self.materials.append(material(kind, *args, seed=seed, **kwargs))  # type: ignore[arg-type]
         return len(self.materials) - 1
 
     def colour(self, low: float = 0.05, high: float = 0.8, strength: float = 0.5) -> np.ndarray:
-        """A random linear colour (3,) of a brightness, more or less saturated."""
+        """Choose a random linear colour (3,) of a brightness, more or less saturated."""
         grey = self.rng.uniform(low, high)
         return np.clip(grey * (1 + strength * self.rng.uniform(-1, 1, 3)), 0.01, 0.95)
 
     def wood(self) -> int:
-        """A random furniture surface; its material's number."""
+        """Add a random furniture surface; return its material's number."""
         if self.rng.random() < 0.6:
             brown = np.array([0.45, 0.26, 0.13]) * self.rng.uniform(0.3, 1.6)
             return self.paint(textures.WOOD, brown, brown * 0.65)
@@ -66,7 +66,7 @@ class Builder:
         return self.paint(textures.PLASTER, colour, colour * 0.8, grain=0.1)
 
     def fabric(self) -> int:
-        """A random cloth; its material's number."""
+        """Add a random cloth; return its material's number."""
         colour = self.colour(0.05, 0.5)
         return self.paint(textures.CARPET, colour, colour * 0.7, grain=0.03)
 
@@ -110,7 +110,7 @@ class Builder:
         ][wall]
 
     def place(self, width: float, depth: float, by_wall: bool) -> bool:
-        """Find a free spot of a width and depth; False where there is none left."""
+        """Find a free spot of a width and depth; return False where there is none left."""
         for _ in range(12):
             if by_wall:
                 self.on_wall(width)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RViz shows the demo: `python -m scenes.rviz_picture`, the picture is in the README.
+"""Take the README's picture of RViz with the demo: `python -m scenes.rviz_picture`.
 
 RViz 2 is in no package index that needs no ROS, but Debian has the RViz of ROS 1, with the same
 displays, messages and views. So the demo's recording becomes one of ROS 1, `rviz/depth_pcd.rviz` a
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def ros1_config(path: Path) -> Any:
-    """The configuration of RViz 2 in the words of RViz 1."""
+    """Translate the configuration of RViz 2 to that of RViz 1."""
 
     def translate(node: Any) -> Any:
         if isinstance(node, list):
@@ -183,7 +183,7 @@ def photograph(environment: dict[str, str], picture: Path) -> None:
 
 
 def shows_all(screen: np.ndarray) -> bool:
-    """Whether there is colour in the 3D view and in the two pictures on the left."""
+    """Tell whether there is colour in the 3D view and in the two pictures on the left."""
     height, width = screen.shape[:2]
     colourful = np.ptp(screen, axis=2) > 8
     left, right = slice(0, width // 4), slice(width // 3, width)
@@ -196,7 +196,7 @@ def shows_all(screen: np.ndarray) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as found:
         found.bind(('127.0.0.1', 0))
         return int(found.getsockname()[1])

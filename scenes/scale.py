@@ -72,7 +72,7 @@ class Noise:
         self._fields = [self._new(blur, size) for blur, size in NOISE]
 
     def step(self, seconds: float) -> np.ndarray:
-        """The factors some time later."""
+        """Return the factors some time later."""
         kept = np.exp(-seconds / NOISE_TIME)
         for i, (blur, size) in enumerate(NOISE):
             new = self._new(blur, size)
@@ -91,7 +91,7 @@ class Noise:
 def network_depth(
     truth: np.ndarray, factor: float, shift: float, noise: np.ndarray | None
 ) -> np.ndarray:
-    """What a network says that is off by a factor and a shift [m], (H, W) float32."""
+    """Return the depth of a network that is off by a factor and a shift [m], (H, W) float32."""
     depth = blurred(truth, NETWORK_SIZE) * factor + shift
     return (depth if noise is None else depth * noise).astype(np.float32)
 
@@ -99,7 +99,7 @@ def network_depth(
 def sparse_points(
     rng: np.random.Generator, truth: np.ndarray, camera: Camera, count: int, wrong: float
 ) -> np.ndarray:
-    """Points (count, 3) [m] at random pixels, a share of which has any depth."""
+    """Sample points (count, 3) [m] at random pixels, a share of which has any depth."""
     u, v = rng.integers(camera.width, size=count), rng.integers(camera.height, size=count)
     z = truth[v, u] * (1 + SENSOR_NOISE * rng.standard_normal(count))
     bad = rng.random(count) < wrong
@@ -110,7 +110,7 @@ def sparse_points(
 def evidence(
     rng: np.random.Generator, source: str, truth: np.ndarray, camera: Camera, stamp_ns: int
 ) -> Evidence:
-    """What the sensor of a source says about a frame."""
+    """Return the reading of the sensor of a source for a frame."""
     reading: PointsReading | RangeReading | None = None
     if source == 'points':
         reading = PointsReading(stamp_ns, '', sparse_points(rng, truth, camera, POINTS, WRONG))
@@ -122,12 +122,12 @@ def evidence(
 
 
 def error(depth: np.ndarray, truth: np.ndarray) -> float:
-    """Median over (every third) pixels of |depth / truth - 1|."""
+    """Return the median of |depth / truth - 1| over every third pixel."""
     return float(np.median(np.abs(depth[::3, ::3] / truth[::3, ::3] - 1)))
 
 
 def drives(count: int) -> Iterator[tuple[int, object, list[View]]]:
-    """Seed, room and views of the first rooms that have place for a drive."""
+    """Yield seed, room and views of the first rooms that have place for a drive."""
     found = 0
     for seed in EVALUATION_SEEDS:
         room = make_room(seed)
@@ -142,7 +142,7 @@ def drives(count: int) -> Iterator[tuple[int, object, list[View]]]:
 
 
 def camera_of(view: View) -> Camera:
-    """The camera model of a view."""
+    """Return the camera model of a view."""
     return Camera(view.width, view.height, *view.intrinsics())
 
 
@@ -176,7 +176,7 @@ class Run:
 
     @property
     def jump(self) -> float:
-        """Largest change from frame to frame, as `scale_step` counts."""
+        """Return the largest change from frame to frame, as `scale_step` counts."""
         if not self._applied:
             return 0.0
         scale, shift = np.array(self._applied).T
@@ -184,7 +184,7 @@ class Run:
 
 
 def on_drives(count: int, network: engine.Engine | None) -> list[Run]:
-    """Every source on every kind of recording, and on the network's own depth."""
+    """Measure every source on every kind of recording, and on the network's own depth."""
     runs: list[Run] = []
     for seed, room, views in tqdm(drives(count), total=count, desc='drives', mininterval=1):
         rng = np.random.default_rng([seed, 6])

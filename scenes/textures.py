@@ -24,14 +24,14 @@ def material(
     grain: float = 0.3,
     seed: int = 0,
 ) -> np.ndarray:
-    """Material of a kind and two linear colours (3,), with a grain [m] -> (MATERIAL_SIZE,)."""
+    """Make a material of a kind and two linear colours (3,), with a grain [m]: (MATERIAL_SIZE,)."""
     second = colour * 0.6 if second is None else second
     return np.array([kind, grain, seed, *colour, *second], np.float32)
 
 
 @njit(cache=True, inline='always')
 def _hash(x, y, seed):
-    """Pseudo-random number in [0, 1) of an integer cell; constants of Knuth and of xxHash32."""
+    """Hash an integer cell to a number in [0, 1); constants of Knuth and of xxHash32."""
     h = (
         np.int64(x) * 374761393 + np.int64(y) * 668265263 + np.int64(seed) * 2246822519
     ) & 0x7FFFFFFF
@@ -42,7 +42,7 @@ def _hash(x, y, seed):
 
 @njit(cache=True)
 def _noise(u, v, seed):
-    """Smooth value noise of unit cells, in [0, 1)."""
+    """Return smooth value noise of unit cells, in [0, 1)."""
     x = math.floor(u)
     y = math.floor(v)
     a = u - x
@@ -56,20 +56,20 @@ def _noise(u, v, seed):
 
 @njit(cache=True, inline='always')
 def _line(offset, width, footprint):
-    """How much of a pixel of a footprint [m], off a line's middle, a line of a width [m] covers."""
+    """Return how much of a pixel (footprint [m], off a line's middle) a line covers."""
     seen = max(width, footprint)
     return width / seen if abs(offset) < 0.5 * seen else 0.0
 
 
 @njit(cache=True, inline='always')
 def _fade(grain, footprint):
-    """How much of a pattern's contrast is left, from 1 (coarse) to 0 (finer than the footprint)."""
+    """Return what is left of a pattern's contrast, 1 (coarse) to 0 (finer than the footprint)."""
     return min(1.0, 0.5 * grain / footprint)
 
 
 @njit(cache=True)
 def albedo(mat, u, v, footprint):
-    """Linear colour (r, g, b) of a material at surface coordinates (u, v) [m]."""
+    """Return the linear colour (r, g, b) of a material at surface coordinates (u, v) [m]."""
     kind = int(mat[0])
     grain = mat[1]
     seed = int(mat[2])

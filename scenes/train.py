@@ -37,12 +37,12 @@ NET_WIDTH, NET_HEIGHT = INPUT_SIZE * WIDTH // HEIGHT, INPUT_SIZE
 
 
 def normalised(rgb: np.ndarray) -> Tensor:
-    """(N, h, w, 3) of 0 to 1 -> (N, 3, h, w), ImageNet-normalised."""
+    """Normalise (N, h, w, 3) of 0 to 1 as for ImageNet, to (N, 3, h, w)."""
     return torch.from_numpy((rgb - MEAN) / STD).permute(0, 3, 1, 2)
 
 
 def predict(network: DemoNetwork, rgb: np.ndarray) -> np.ndarray:
-    """Depth (H, W) [m] of a picture (H, W, 3) uint8, by the steps of the package's engines."""
+    """Estimate the depth (H, W) [m] of a picture (H, W, 3) uint8 as the engines do."""
     small = cv2.resize(
         rgb / np.float32(255), (NET_WIDTH, NET_HEIGHT), interpolation=cv2.INTER_CUBIC
     )
@@ -54,7 +54,7 @@ def predict(network: DemoNetwork, rgb: np.ndarray) -> np.ndarray:
 
 
 def batch_of(pool: Pictures, rng: np.random.Generator, count: int, scale: float) -> tuple:
-    """A random batch: pictures (N, 3, h, w), normalised, and log depths (N, h, w)."""
+    """Draw a random batch: pictures (N, 3, h, w), normalised, and log depths (N, h, w)."""
     size = (round(NET_WIDTH * scale), round(NET_HEIGHT * scale))
     inputs, targets = [], []
     for i in np.sort(rng.integers(0, len(pool), count)):
@@ -72,7 +72,7 @@ def batch_of(pool: Pictures, rng: np.random.Generator, count: int, scale: float)
 
 
 def photometric(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture (H, W, 3) of 0 to 1 with another exposure, contrast, tint and noise."""
+    """Give a picture (H, W, 3) of 0 to 1 another exposure, contrast, tint and noise."""
     levels = np.linspace(0, 1, 256, dtype=np.float32)
     curves = levels ** rng.uniform(0.75, 1.35) * rng.uniform(0.8, 1.2)
     table = np.clip(curves[:, None] * rng.uniform(0.9, 1.1, 3), 0, 1).astype(np.float32)
@@ -86,7 +86,7 @@ def photometric(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def loss_of(log_depth: Tensor, truth: Tensor) -> Tensor:
-    """L1 of the log depth, and of its differences over 1, 2 and 8 pixels, for sharp edges."""
+    """Return the L1 of the log depth and its differences over 1, 2 and 8 pixels: sharp edges."""
     error = log_depth - truth
     loss = error.abs().mean()
     for step in (1, 2, 8):
@@ -96,7 +96,7 @@ def loss_of(log_depth: Tensor, truth: Tensor) -> Tensor:
 
 
 def rate_at(step: int, steps: int, peak: float) -> float:
-    """One cycle: a linear rise over the first 4 %, then a cosine down to 0."""
+    """Return the rate of one cycle: a linear rise over 4 %, then a cosine down to 0."""
     rise = 0.04 * steps
     if step < rise:
         return peak * (step + 1) / rise
@@ -116,7 +116,7 @@ def average_into(ema: nn.Module, network: nn.Module, step: int) -> None:
 
 
 def validate(network: DemoNetwork, held_out: Pictures) -> Metrics:
-    """Metrics on the held-out pictures, at their own size."""
+    """Measure on the held-out pictures, at their own size."""
     network.eval()
     return mean([compare(predict(network, rgb), t.astype(np.float32)) for rgb, t in held_out])
 
@@ -140,7 +140,7 @@ def export(network: nn.Module, path: Path, step: int, figures: Metrics) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog='python -m scenes.train', description=__doc__)
     parser.add_argument(
         '--folder', type=Path, default=Path('out/train'), help='pool, log, checkpoint'
@@ -158,7 +158,7 @@ def parse() -> argparse.Namespace:
 
 
 def train_step(network: DemoNetwork, optimizer: torch.optim.Optimizer, batch: tuple) -> float:
-    """One step downhill on a batch (pictures, log depths); its loss."""
+    """Take one step downhill on a batch (pictures, log depths); return its loss."""
     x, truth = batch
     network.train()
     loss = loss_of(network.log_depth(x), truth)

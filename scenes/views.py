@@ -17,7 +17,7 @@ FLOOR_FREE = 0.65  # share of the lower third that must be floor
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """room_from_camera (3, 3) of a camera that looks along `yaw`, `pitch` down, rolled; radians."""
+    """Return room_from_camera (3, 3) of a camera that looks along `yaw`, `pitch` down; radians."""
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     forward = np.array([cy * cp, sy * cp, -sp])
     right = np.array([sy, -cy, 0.0])
@@ -27,7 +27,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def random_camera(rng: np.random.Generator, width: int, height: int) -> dict:
-    """Intrinsics and photometry of a random camera, as keyword arguments of View."""
+    """Draw intrinsics and photometry of a random camera, as keyword arguments of View."""
     f = width / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
     return {
         'width': width,
@@ -44,7 +44,7 @@ def random_camera(rng: np.random.Generator, width: int, height: int) -> dict:
 
 
 def make_view(room: Room, seed: int, width: int = 640, height: int = 480) -> View:
-    """A random view of a room: of up to 40 poses, one with free floor ahead, or the best."""
+    """Draw a random view of a room: of up to 40 poses, one with free floor ahead, or the best."""
     rng = np.random.default_rng([seed, 2])
     camera = random_camera(rng, width, height)
     best, best_score = None, -1.0
@@ -70,14 +70,14 @@ def make_view(room: Room, seed: int, width: int = 640, height: int = 480) -> Vie
 
 
 def clear(room: Room, at: np.ndarray, margin: float) -> bool:
-    """Whether a spot (2,) is farther than a margin [m] from all that stands on the floor."""
+    """Tell whether a spot (2,) is farther than a margin [m] from all that stands on the floor."""
     f = room.footprints
     inside = (at > f[:, :2] - margin).all(1) & (at < f[:, 2:] + margin).all(1)
     return not inside.any()
 
 
 def floor_share(room: Room, view: View) -> float:
-    """Share of the lower third that is floor; 0 with a thing before 0.9 m or a blocked view."""
+    """Return the share of floor in the lower third; 0 with a thing before 0.9 m or no view."""
     small = view.resized(16, 12)
     depth = render_depth(room, small)
     if depth.min() < 0.9 or np.median(depth[3:8]) < 1.8:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From depth to points: filters, rays and colours packed, voxels."""
+"""From depth to points: filters, unprojection, packing, voxels."""

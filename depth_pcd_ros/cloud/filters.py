@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages that decide which depths are worth a point; what is dropped becomes NaN."""
+"""Filters that decide which depths become points; what they drop becomes NaN."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def drop(depth: Depth, indices: npt.NDArray[np.int32]) -> None:
 
 
 def drop_outside(depth: Depth, minimum: float, maximum: float, visible: Mask | None = None) -> int:
-    """Set to NaN, in place, what is nearer than `minimum`, farther than `maximum`, or not seen.
+    """Set to NaN, in place, what is nearer than `minimum`, farther than `maximum`, or not visible.
 
     Args:
         depth: depth along z [m], (H, W) float32, contiguous.
@@ -128,7 +128,7 @@ def _growth(a: Ray, b: Ray, tan: float) -> float:
 
 @inner
 def _rises(z0: float, a: Ray, z: float, b: Ray, z1: float, c: Ray, tan: float) -> bool:
-    """Whether the chords from a to b and from b to c are steep and lead farther away."""
+    """Tell whether the chords from a to b and from b to c are steep and lead farther away."""
     return z * _square(b) > z0 * _growth(a, b, tan) and z1 * _square(c) > z * _growth(b, c, tan)
 
 

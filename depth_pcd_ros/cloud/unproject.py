@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From depth and rays to structured points, and to the 16 bytes a point that PointCloud2 wants."""
+"""Unproject depth to points, and pack them into the 16 bytes a point of a PointCloud2."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def check_shapes(depth: Floats, rays: Planes, rgb: Rgb | None) -> None:
 
 
 def floats_per_point(rgb: Rgb | None) -> int:
-    """Return how many numbers a point has."""
+    """Return how many float32 values a point has."""
     return 3 if rgb is None else 4
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points merged into one for each cube of a grid."""
+"""Voxel grid: merge the points in each cube of a grid into one."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of points that others read: PLY, PCD, LAS; written as a whole or not at all."""
+"""Point cloud files that other programs read: PLY, PCD, LAS; written as a whole or not at all."""

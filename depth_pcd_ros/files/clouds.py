@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the clouds that `depth-pcd convert` writes."""
+"""Read the clouds that `depth-pcd convert` writes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _read_npz(path: Path) -> Cloud:
 
 
 def _split(points: npt.NDArray[np.float32]) -> Cloud:
-    """Positions and colours of points, (..., 3 or 4), that are valid."""
+    """Split valid points, (..., 3 or 4), into positions and colours."""
     points = valid_points(points)
     return points[:, :3], unpack_rgb(points[:, 3]) if points.shape[1] == 4 else None
 

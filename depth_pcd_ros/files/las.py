@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to LAS, the format of surveying programs, by the library laspy."""
+"""Write LAS, the format of surveying programs, with the library laspy."""
 
 from __future__ import annotations
 

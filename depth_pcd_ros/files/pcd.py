@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to PCD, the format of PCL, which keeps the rows and columns of a cloud."""
+"""Write PCD, the format of PCL, which keeps the rows and columns of a cloud."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to PLY, which MeshLab, CloudCompare and Open3D open, and back."""
+"""Write PLY, which MeshLab, CloudCompare and Open3D open, and read it back."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_ply(path: Path, points: npt.NDArray[np.float32], up: str = '') -> int:
 
 
 def valid_points(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The points, (..., 3 or 4), whose x, y and z are finite: (N, 3 or 4), contiguous."""
+    """Select the points, (..., 3 or 4), whose x, y and z are finite: (N, 3 or 4), contiguous."""
     points = points.reshape(-1, points.shape[-1])
     return points.take(np.flatnonzero(_are_valid(points)), axis=0)
 
@@ -60,7 +60,7 @@ def _are_valid(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 
 def _vertices(points: npt.NDArray[np.float32]) -> npt.NDArray[np.void]:
-    """Points, (N, 3 or 4), as they are in the file: 12 bytes each, or 15.
+    """Convert points, (N, 3 or 4), to records of the file: 12 bytes each, or 15.
 
     A position is copied as a whole: number by number it would take five times longer.
     """

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For people: depth in colours, previews, the viewer in a browser."""
+"""Visualization: depth in colours, previews, the viewer in a browser."""

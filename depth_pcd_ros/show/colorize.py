@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of the inverse depth, for people."""
+"""Colour the inverse depth, for people to look at."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def colorize(
 
 @functools.lru_cache(maxsize=1)
 def _turbo() -> npt.NDArray[np.uint8]:
-    """The colours of the levels 0 to 255, BGR, and black."""
+    """Return the colours of the levels 0 to 255, BGR, and black."""
     levels = np.arange(256, dtype=np.uint8).reshape(1, -1)
     turbo = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[0]
     return np.vstack([turbo, np.zeros((1, 3), np.uint8)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture that tells whether a cloud is right: photo, inverse depth, cloud from elsewhere."""
+"""Draw a preview of a cloud: photo, inverse depth, and the cloud from another viewpoint."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _draw(
     depth: npt.NDArray[np.float32],
     picture: npt.NDArray[np.uint8],
 ) -> None:
-    """Draw points, which are turned and moved ahead: 2x2 pixels each, the nearest in front."""
+    """Draw points that are turned and moved ahead: 2x2 pixels each, the nearest in front."""
     height, width = depth.shape
     for i in range(len(xyz)):
         a, b, c = xyz[i, 0], xyz[i, 1], xyz[i, 2]
@@ -139,14 +139,14 @@ def _draw(
 
 
 def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """The colours of points, (N, 3)."""
+    """Return the colours of points, (N, 3), BGR."""
     if points.shape[1] == 3:
         return np.full((len(points), 3), UNCOLOURED, np.uint8)
     return unpack_rgb(points[:, 3])[:, ::-1]
 
 
 def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """The depths that most of a picture lies between [m], however little they differ."""
+    """Return the depths between which most of a picture lies [m], however little they differ."""
     valid = depth[np.isfinite(depth)]
     if not valid.size:
         return 1.0, 2.0
@@ -155,7 +155,7 @@ def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float64]:
-    """Rotation by `yaw` about y (down), then by `pitch` about x (right) [deg]."""
+    """Return the rotation by `yaw` about y (down), then by `pitch` about x (right) [deg]."""
     a, b = math.radians(yaw), math.radians(pitch)
     about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])

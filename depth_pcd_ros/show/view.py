@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A browser page with clouds to look at from all sides, for machines without RViz."""
+"""Show clouds on a browser page, to be turned by hand, for machines without RViz."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class ViewError(DepthPcdError):
 
 
 class Shown(NamedTuple):
-    """One of the clouds that can be shown: what it is called, and what reads it."""
+    """A cloud that can be shown: its name, and the function that reads it."""
 
     name: str
     read: Callable[[], Cloud]
 
 
 def clouds_of_files(path: Path) -> list[Shown]:
-    """The cloud in a file, or those of all files below a folder, in the order of their names.
+    """Find the cloud in a file, or those of all files below a folder, in the order of their names.
 
     Of files of one name that differ in their ending, which are one picture's, the first is taken.
 
@@ -65,7 +65,7 @@ def view(clouds: Sequence[Shown], label: str, port: int, shown: Callable[[str], 
         clouds: at least one.
         label: title of the page.
         port: where to serve it; if it is taken, the next free one.
-        shown: told the address once the page is there.
+        shown: called with the address once the page is there.
 
     Raises:
         ViewError: the first cloud cannot be read or has no points, or viser is not installed.
