@@ -61,8 +61,9 @@ def make_model(path: Path) -> None:
     import torch
 
     from depth_pcd_ros.networks.modules.depth_anything_v2 import DepthAnythingV2
+    from depth_pcd_ros.networks.modules.dinov2 import ENCODERS
 
-    torch.save(DepthAnythingV2('vits', 20.0).state_dict(), path)
+    torch.save(DepthAnythingV2(ENCODERS['vits'], 20.0).state_dict(), path)
 
 
 def run(command: list[str], **environment: str) -> np.ndarray:

@@ -49,6 +49,7 @@ class Frame:
             so that it stays the same from frame to frame.
         network_time: what the network took [s].
         scale: how the depth was corrected; None without a `scale_source`.
+        sky: where the network sees sky, (H, W) bool; None where it does not know it.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -59,3 +60,4 @@ class Frame:
     max_range: float
     network_time: float
     scale: ScaleState | None = None
+    sky: npt.NDArray[np.bool_] | None = None

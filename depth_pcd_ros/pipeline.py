@@ -131,6 +131,7 @@ class Pipeline:
         picture, view, rgb, depth, settings, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
+        sky = np.isnan(depth) if self.engine.network.knows_sky else None
         end = self.engine.farthest(camera) * settings.depth_scale
         # What absurd numbers of a sensor make is no measurement, and NumPy's warnings no help.
         with np.errstate(all='ignore'):
@@ -150,6 +151,7 @@ class Pipeline:
         n = settings.stride
         if n > 1:
             rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
+            sky = None if sky is None else filters.every_nth(sky, n)
         max_range = farthest = settings.range_limit or end
         if settings.range_limit is None and true_scale is not None:
             farthest = true_scale.apply(end)  # nothing that the network gives is cut
@@ -163,6 +165,7 @@ class Pipeline:
             max_range,
             network_time,
             true_scale,
+            sky,
         )
 
     def points(self, frame: Frame, memory: Buffer | None = None) -> npt.NDArray[np.float32]:

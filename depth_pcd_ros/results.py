@@ -71,7 +71,7 @@ def _camera_info(result: Result, _: Buffer | None) -> Any:
 
 def _color(result: Result, buffer: Buffer | None) -> Any:
     near, far = color_range(result.settings.min_depth, result.frame.max_range)
-    bgr = colorize(result.frame.depth, near, far, buffer)
+    bgr = colorize(result.frame.depth, near, far, buffer, result.frame.sky)
     return image_message(result.types, bgr, 'bgr8', result.header, _data(buffer))
 
 

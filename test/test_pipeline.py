@@ -2,6 +2,7 @@
 """The stages together, with a fake engine that gives a known depth: no network, no ROS."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.store import TYPES
+from depth_pcd_ros.results import OUTPUTS, Result
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.show.colorize import SKY, color_range, colorize
+from depth_pcd_ros.show.preview import preview
 from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
-from test.support.fake_engine import FakeEngine
+from test.support.fake_engine import FakeEngine, SkyFamily
+from test.support.recordings import header
 
 WIDTH, HEIGHT = 12, 8
 FX, FY, CX, CY = 600.0, 500.0, 5.0, 3.5
@@ -227,3 +233,80 @@ def test_absurd_readings(source):
         picture = Picture(RGB, CALIBRATION, Header(stamp, 'camera'), Evidence(reading, place))
         low, high = Settings().scale_bounds
         assert low <= pipe.process(picture).scale.scale <= high
+
+
+class TestSky:
+    """A network that knows the sky: it has no depth anywhere, and a colour of its own."""
+
+    DEPTH = np.full((HEIGHT, WIDTH), 100.0)
+    DEPTH[:3] = np.nan
+
+    def pipe(self, depth=DEPTH, **settings):
+        """A pipeline over an engine that gives NaN for sky."""
+        engine = FakeEngine(depth, network=SkyFamily(Path()))
+        return Pipeline(engine, Settings().replace(settings))
+
+    def test_depth_has_no_end(self):
+        """Far is valid, sky is not, with and without a limit."""
+        frame = self.pipe().process(PICTURE)
+        assert frame.max_range == np.inf
+        np.testing.assert_array_equal(np.isfinite(frame.depth), np.isfinite(self.DEPTH))
+        np.testing.assert_array_equal(frame.sky, np.isnan(self.DEPTH))
+        limited = self.pipe(max_range=50.0).process(PICTURE)
+        assert limited.max_range == 50.0
+        assert limited.valid_count == 0
+        np.testing.assert_array_equal(limited.sky, frame.sky)
+
+    def test_points_voxels_and_stride_leave_it_out(self):
+        """Nothing of it in any cloud."""
+        for settings in ({'organized': False}, {'voxel_size': 0.01}, {}):
+            pipe = self.pipe(stride=2, **settings)
+            frame = pipe.process(PICTURE)
+            assert frame.sky.shape == frame.depth.shape
+            np.testing.assert_array_equal(frame.sky, np.isnan(frame.depth))
+            points = pipe.points(frame).reshape(-1, 4)
+            known = points[np.isfinite(points[:, 2])]
+            np.testing.assert_allclose(known[:, 2], 100.0)
+            assert len(known) == 2 * 6  # rows 4 and 6
+
+    def test_its_colour_is_its_own(self):
+        """Pale; depth beyond the range of colours, and what a filter drops, have theirs."""
+        pipe = self.pipe()
+        frame = pipe.process(PICTURE)
+        frame.depth[5] = np.nan
+        near, far = color_range(pipe.settings.min_depth, frame.max_range)
+        assert (near, far) == (2.5, 40.0)
+        result = Result(frame, header(0), pipe.settings, pipe.points, TYPES)
+        message = OUTPUTS['depth/color'].message(result, None)
+        picture = np.frombuffer(message.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+        assert (picture[:3] == SKY).all()
+        assert (picture[5] == 0).all()
+        assert not (picture[3:] == SKY).all(axis=-1).any()
+        turbo = colorize(np.linspace(2, 50, 4000, dtype=np.float32)[None], near, far)
+        assert not (turbo == SKY).all(axis=-1).any()
+
+    @pytest.mark.parametrize(
+        ('source', 'cause'), [('points', 'no_depth'), ('range', 'no_depth'), ('plane', 'no_floor')]
+    )
+    def test_a_frame_that_is_all_sky(self, source, cause):
+        """No point, no warning, no scale; the last good scale holds."""
+        pipe = self.pipe(np.nan, scale_source=source, camera_height=1.0)
+        reading = {
+            'points': PointsReading(0, '', np.array([[0.0, 0.0, 3.0]] * 9, np.float32)),
+            'range': RangeReading(0, '', 3.0, 0.1, 10.0, 1e-3),
+            'plane': None,
+        }[source]
+        evidence = Evidence(reading, (0, 0, 0, 0, 0, 0, 1))
+        frame = pipe.process(Picture(RGB, CALIBRATION, evidence=evidence))
+        assert frame.valid_count == 0
+        assert np.isnan(frame.depth).all()
+        assert frame.sky.all()
+        assert frame.scale.cause == cause
+        assert np.isnan(pipe.points(frame)[..., :3]).all()
+        colours = colorize(frame.depth, *color_range(0.1, frame.max_range), sky=frame.sky)
+        assert (colours == SKY).all()
+        assert preview(RGB, frame.depth, pipe.points(frame), focal=600.0, sky=frame.sky).any()
+
+    def test_a_network_that_does_not_know_it(self):
+        """Says nothing of it."""
+        assert pipeline().process(PICTURE).sky is None

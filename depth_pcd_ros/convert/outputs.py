@@ -55,7 +55,8 @@ def _write_npz(path: Path, frame: Frame, points: Points, up: str) -> None:
 
 
 def _write_preview(path: Path, frame: Frame, points: Points, up: str) -> None:
-    _write_picture(path, preview(frame.rgb, frame.depth, points, focal=frame.camera.fx))
+    picture = preview(frame.rgb, frame.depth, points, focal=frame.camera.fx, sky=frame.sky)
+    _write_picture(path, picture)
 
 
 def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> None:

@@ -24,6 +24,7 @@ class Published:
         stamp_age: from the image's stamp to published, by the node's clock [s].
         network_time: spent in the network [s].
         valid_fraction: pixels with a valid depth, 0 to 1.
+        sky_fraction: pixels that are sky, 0 to 1; NaN where the network does not know it.
     """
 
     time: float
@@ -31,6 +32,7 @@ class Published:
     stamp_age: float
     network_time: float
     valid_fraction: float
+    sky_fraction: float = float('nan')
 
 
 class _Dropped(NamedTuple):
@@ -84,6 +86,7 @@ class Summary:
     arrival_age: float
     network_time: float
     valid_fraction: float
+    sky_fraction: float
 
 
 class Statistics:
@@ -201,6 +204,7 @@ class Statistics:
                 arrival_age=_quantile(arrival_ages, 0.50),
                 network_time=_quantile([frame.network_time for frame in results], 0.50),
                 valid_fraction=results[-1].valid_fraction if results else float('nan'),
+                sky_fraction=results[-1].sky_fraction if results else float('nan'),
             )
 
 

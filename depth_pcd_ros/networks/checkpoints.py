@@ -166,6 +166,8 @@ def _from_hub(name: str) -> Path:
         checksum = hub.get_hf_file_metadata(url).etag
         # For logs: the hub's progress bar appears on a terminal only.
         print(f'downloading {url} to {HF_HUB_CACHE}', file=sys.stderr, flush=True)
+        if file.beside:
+            hub.hf_hub_download(file.repo, file.beside)
         path = Path(hub.hf_hub_download(file.repo, file.filename))
         _check_sha256(path, checksum or '')
         return path

@@ -9,11 +9,14 @@ import zipfile
 from pathlib import Path
 
 from depth_pcd_ros.networks.demo import Demo
+from depth_pcd_ros.networks.depth_anything_3 import DepthAnything3
 from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
 from depth_pcd_ros.networks.family import Family
 
 # A file that none of the others recognises is the first one's, which says what is wrong with it.
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (DepthAnythingV2, Demo)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (DepthAnythingV2, DepthAnything3, Demo)
+}
 
 MAX_HEADER = 2**26  # bytes, of a safetensors file: far more than any has
 

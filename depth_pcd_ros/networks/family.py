@@ -41,19 +41,21 @@ class Family(abc.ABC):
         name: what the table of families calls it.
         own_input_size: the `input_size` that it was trained at [px].
         patch: side of what the network sees as one [px]; both sides are multiples of it.
+        input_size_step: what `input_size` is a multiple of [px].
         mean, std: of the channels of its training data, 0 to 1.
         knows_sky: it says which pixels are sky; those have no depth.
         max_depth: depth at which the output ends, for a factor of 1 [m]; inf: nowhere.
 
     Raises:
         CheckpointError: see `max_depth_of`.
-        SettingsError: an `input_size` that is no multiple of `patch`, or a `focal_correction` that
-            has no meaning here.
+        SettingsError: an `input_size` that is no multiple of `input_size_step`, or a
+            `focal_correction` that has no meaning here.
     """
 
     name: ClassVar[str]
     own_input_size: ClassVar[int]
     patch: ClassVar[int] = 14
+    input_size_step: ClassVar[int] = 14
     # ImageNet's, which DINOv2 was trained with.
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
@@ -70,9 +72,9 @@ class Family(abc.ABC):
         self.max_depth = self.max_depth_of(path, max_depth)
         self.input_size = input_size or self.own_input_size
         self.focal_correction = focal_correction
-        if self.input_size < 0 or self.input_size % self.patch:
+        if self.input_size < 0 or self.input_size % self.input_size_step:
             raise SettingsError(
-                f'input_size is {input_size} px, expected 0 or a multiple of {self.patch}'
+                f'input_size is {input_size} px, expected 0 or a multiple of {self.input_size_step}'
             )
 
     @classmethod

@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 
 class HubFile(NamedTuple):
-    """Where the hub has an official checkpoint, of which family it is, and on what terms."""
+    """Where the hub has an official checkpoint, of which family it is, and on what terms.
+
+    `beside` is a small file that tells what it is; it is wanted, too.
+    """
 
     repo: str
     filename: str
     licence: str
     family: str
+    beside: str = ''
 
 
 def _depth_anything_v2(data_set: str, size: str) -> HubFile:
@@ -29,5 +33,12 @@ HUB_FILES = {
     for place, data_set in (('indoor', 'Hypersim'), ('outdoor', 'VKITTI'))
     for size in ('small', 'base', 'large')
 }
+HUB_FILES['da3-large'] = HubFile(
+    repo='depth-anything/DA3METRIC-LARGE',
+    filename='model.safetensors',
+    licence='Apache-2.0',
+    family='depth_anything_3',
+    beside='config.json',
+)
 DEMO = 'demo'
 MODELS = (*HUB_FILES, DEMO)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -81,6 +82,8 @@ def judge(
         return DiagnosticStatus.OK, 'no subscriber'
     if unpublished is None:
         return DiagnosticStatus.OK, 'working on the first image'
+    if summary.sky_fraction == 1.0:
+        return DiagnosticStatus.OK, f'{rate}, the last is all sky: there is nothing to measure'
     if summary.valid_fraction == 0.0:
         return DiagnosticStatus.WARN, (
             f'{rate}, the last without a valid point: see min_depth, max_range, edge_filter'
@@ -144,6 +147,11 @@ def values(summary: Summary) -> dict[str, str]:
         'latency from stamp p99 [ms]': _ms(summary.stamp_age_p99),
         'network time [ms]': _ms(summary.network_time),
         'valid fraction': f'{summary.valid_fraction:.3f}',
+        **(
+            {}
+            if math.isnan(summary.sky_fraction)
+            else {'sky fraction': f'{summary.sky_fraction:.3f}'}
+        ),
     }
 
 

@@ -169,6 +169,7 @@ class LiveCamera:
                 stamp_age=stamp_age * 1e-9,
                 network_time=frame.network_time,
                 valid_fraction=frame.valid_count / frame.depth.size,
+                sky_fraction=float('nan') if frame.sky is None else float(frame.sky.mean()),
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import os
 import signal
 import sys
@@ -106,8 +107,8 @@ class DepthPcdNode(LifecycleNode):
         self._configured = _Configured(Pipeline(engine, settings), publishers, Worker())
         self._inactive = (DiagnosticStatus.WARN, 'not active')
         self.get_logger().info(
-            f'{engine.model} on {engine.device} in {engine.precision}, '
-            f'depth up to {engine.max_depth:g} m'
+            f'{engine.model} on {engine.device} in {engine.precision}, depth '
+            + (f'up to {engine.max_depth:g} m' if engine.max_depth < math.inf else 'without an end')
         )
         return TransitionCallbackReturn.SUCCESS
 

@@ -41,7 +41,8 @@ def measure(
         max_depth: depth at which the network's output ends [m].
 
     Raises:
-        ScaleError: `out_of_range`, `outside`, `at_edges`, `saturated`, `no_agreement`.
+        ScaleError: `out_of_range`, `outside`, `at_edges`, `saturated`, `no_depth`,
+            `no_agreement`.
     """
     r = reading.distance
     if not (math.isfinite(r) and reading.minimum <= r <= reading.maximum and r > 0.0):
@@ -69,7 +70,9 @@ def measure(
         raise ScaleError('outside', f'most of the beam at pixel {_pair(pixel)} is out of view')
     u, v = u[inside], v[inside]
     z = depth[v, u].astype(np.float64)
-    if np.median(z) >= SATURATED * max_depth:
+    if np.count_nonzero(np.isfinite(z)) < MIN_SAMPLES * len(inside):
+        raise ScaleError('no_depth', f'there is no depth (sky) at pixel {_pair(pixel)}')
+    if np.nanmedian(z) >= SATURATED * max_depth:
         raise ScaleError('saturated', f'the beam ends where the depth does, at {max_depth:g} m')
     x, y = camera.ray_maps
     points = np.column_stack([x[v, u] * z, y[v, u] * z, z])

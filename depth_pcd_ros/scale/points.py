@@ -36,8 +36,8 @@ def measure(
         max_depth: depth at which the network's output ends [m].
 
     Raises:
-        ScaleError: `no_points`, `behind`, `outside`, `at_edges` if that is all there is, or as
-            `fit`.
+        ScaleError: `no_points`, `behind`, `outside`, `no_depth`, `at_edges` if that is all there
+            is, or as `fit`.
     """
     true, found = matches(depth, camera, xyz, max_depth)
     return fit(true, found, kind)
@@ -67,6 +67,11 @@ def matches(
     found = cv2.remap(
         depth, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR
     ).ravel()  # (M,)
+    _require(
+        np.count_nonzero(np.isfinite(found)),
+        'no_depth',
+        f'all {len(true)} points in view are where there is no depth (sky)',
+    )
     usable = (near > 0.0) & (far <= EDGE_RATIO * near) & (found < SATURATED * max_depth)
     _require(
         np.count_nonzero(usable), 'at_edges', f'all {len(true)} points in view are at depth edges'

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from depth_pcd_ros.memory import Buffer
 
 # The warmest colour is for this share of the range, and nearer: of 20 m indoors, 1.25 m.
 WARMEST = 1 / 16
+# Of a depth without an end, the coldest colour is for this, and farther [m].
+ENDLESS = 40.0
+SKY = (224, 208, 192)  # BGR: a pale grey blue, which is none of the colours of depths
 
 
 def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
@@ -21,17 +25,23 @@ def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
 
     Args:
         min_depth: nearest valid depth [m], 0 or more.
-        max_range: deepest valid depth [m], above 0.
+        max_range: deepest valid depth [m], above 0; inf: there is none.
 
     Returns:
         near and far for `colorize` [m], in order even where no depth is valid.
     """
+    if math.isinf(max_range):
+        max_range = ENDLESS
     near = max(min_depth, max_range * WARMEST)
     return near, max(max_range, 2.0 * near)
 
 
 def colorize(
-    depth: npt.NDArray[np.float32], near: float, far: float, memory: Buffer | None = None
+    depth: npt.NDArray[np.float32],
+    near: float,
+    far: float,
+    memory: Buffer | None = None,
+    sky: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Colour the inverse depth, from dark red at `near` to dark blue at `far`.
 
@@ -43,9 +53,10 @@ def colorize(
         near: depth of the warmest colour [m]; all that is nearer has it, too.
         far: depth of the coldest colour [m]; all that is farther has it, too.
         memory: where to put the picture.
+        sky: which pixels are sky, (H, W); None: nothing is known of it.
 
     Returns:
-        (H, W, 3) uint8, BGR; black where invalid.
+        (H, W, 3) uint8, BGR; black where invalid, pale where there is sky.
 
     Raises:
         ValueError: not 0 < near < far.
@@ -57,6 +68,8 @@ def colorize(
     rows = picture.reshape(len(depth), -1)
     depth = np.ascontiguousarray(depth, np.float32)
     _colour(depth, np.float32(1.0 / far), np.float32(step), _turbo(), rows)
+    if sky is not None:
+        picture[sky] = SKY
     return picture
 
 

@@ -32,6 +32,7 @@ def preview(
     focal: float,
     near: float = 0.0,
     far: float = 0.0,
+    sky: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Put the photo, its inverse depth and the cloud from another viewpoint side by side.
 
@@ -42,6 +43,7 @@ def preview(
         focal: focal length of the picture [px].
         near: depth of the warm end of the colours [m]; 0: the nearest of the picture.
         far: depth of the cold end [m]; 0: the farthest of the picture.
+        sky: as `colorize`.
 
     Returns:
         (H, 3 W, 3) uint8, BGR as cv2 writes it; of a large picture, every n-th row and column.
@@ -54,7 +56,9 @@ def preview(
     photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
     cloud = render_cloud(points, width, height, focal)
     lowest, highest = _range(depth)
-    return np.hstack([photo, colorize(depth, near or lowest, far or highest), cloud])
+    sky = None if sky is None else sky[::n, ::n]
+    colours = colorize(depth, near or lowest, far or highest, sky=sky)
+    return np.hstack([photo, colours, cloud])
 
 
 def render_cloud(

@@ -31,6 +31,8 @@ from depth_pcd_ros.networks.models import HUB_FILES, MODELS
 
 REPO = 'depth-anything/Depth-Anything-V2-Metric-Hypersim-Small'
 FILENAME = 'depth_anything_v2_metric_hypersim_vits.pth'
+DA3, CONFIG = 'depth-anything/DA3METRIC-LARGE', b'{"model_name": "da3metric-large"}'
+FILES = (f'/{REPO}/resolve/main/{FILENAME}', f'/{DA3}/resolve/main/model.safetensors')
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,10 @@ except checkpoints.CheckpointError as err:
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """A hub with one repository; `fault` is what goes wrong with its one file."""
+    """A hub with a file of weights; `fault` is what goes wrong with it.
+
+    That is the small model's; in the repository of da3-large, a config.json is beside it.
+    """
 
     def __init__(self, fault=''):
         super().__init__(('127.0.0.1', 0), HubRequest)
@@ -68,7 +73,15 @@ class HubRequest(http.server.BaseHTTPRequestHandler):
         self.server.requests.append(f'{self.command} {self.path}')
         if self.path == '/content':
             self._content()
-        elif self.path == f'/{REPO}/resolve/main/{FILENAME}' and self.server.fault != 'missing':
+        elif self.path == f'/{DA3}/resolve/main/config.json':
+            self.send_response(200)
+            self.send_header('X-Repo-Commit', '0123456789abcdef' * 2 + '01234567')
+            self.send_header('ETag', '"0123456789abcdef0123456789abcdef01234567"')
+            self.send_header('Content-Length', str(len(CONFIG)))
+            self.end_headers()
+            if self.command == 'GET':
+                self.wfile.write(CONFIG)
+        elif self.path in FILES and self.server.fault != 'missing':
             self.send_response(302)
             # Another host name, as the hub's: it follows no redirects to foreign hosts by HEAD.
             self.send_header('Location', f'http://localhost:{self.server.server_port}/content')
@@ -140,7 +153,7 @@ def assert_refused_with_directions(run, url):
 
 
 def test_every_name_has_its_official_file_and_licence():
-    """The six names of the contract, against the list of the official repositories."""
+    """The names of the contract, against the list of the official repositories."""
     name = 'depth-anything/Depth-Anything-V2-Metric-'
     file = 'depth_anything_v2_metric_'
     apache, nc = 'Apache-2.0', 'CC-BY-NC-4.0'
@@ -151,6 +164,7 @@ def test_every_name_has_its_official_file_and_licence():
         'outdoor-small': (name + 'VKITTI-Small', file + 'vkitti_vits.pth', apache),
         'outdoor-base': (name + 'VKITTI-Base', file + 'vkitti_vitb.pth', nc),
         'outdoor-large': (name + 'VKITTI-Large', file + 'vkitti_vitl.pth', nc),
+        'da3-large': ('depth-anything/DA3METRIC-LARGE', 'model.safetensors', apache),
     }
     found = {name: (file.repo, file.filename, file.licence) for name, file in HUB_FILES.items()}
     assert found == expected
@@ -177,6 +191,20 @@ def test_downloads_once_and_then_needs_no_network(tmp_path, hub):
     offline = client(tmp_path, hub.url, env={'HF_HUB_OFFLINE': '1'})
     assert json.loads(offline.stdout) == checkpoint
     assert again.stderr == offline.stderr == ''
+
+
+def test_depth_anything_3_comes_with_what_tells_what_it_is(tmp_path, hub):
+    """model.safetensors and config.json beside it; its licence is for everybody; no end."""
+    first = client(tmp_path, hub.url, 'da3-large')
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    path = Path(found['path'])
+    assert (path.name, path.read_bytes()) == ('model.safetensors', WEIGHTS)
+    assert path.with_name('config.json').read_bytes() == CONFIG
+    assert (found['family'], found['licence']) == ('depth_anything_3', 'Apache-2.0')
+    assert found['max_depth'] == math.inf
+    hub.close()
+    assert json.loads(client(tmp_path, hub.url, 'da3-large').stdout) == found
 
 
 def test_a_terminal_shows_a_progress_bar(tmp_path, hub):

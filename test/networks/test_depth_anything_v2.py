@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.networks.modules import depth_anything_v2
 from depth_pcd_ros.networks.modules.depth_anything_v2 import DepthAnythingV2
+from depth_pcd_ros.networks.modules.dinov2 import ENCODERS
 from depth_pcd_ros.networks.preprocess import resize_normalised
 from test.support import golden
 
@@ -26,7 +27,7 @@ NAME = 'depth_anything_v2_metric_hypersim_vits.pth'
 def built(encoder, max_depth, weights):
     """Make a network around weights, without the time for initial values."""
     with torch.device('meta'):
-        network = DepthAnythingV2(encoder, max_depth)
+        network = DepthAnythingV2(ENCODERS[encoder], max_depth)
     network.load_state_dict(weights, assign=True)
     return network.eval()
 
@@ -53,7 +54,7 @@ def state():
 def test_keys_and_shapes_are_official(encoder):
     """The state dict has the keys and shapes of the official one, no more and no fewer."""
     with torch.device('meta'):
-        network = DepthAnythingV2(encoder, 20.0)
+        network = DepthAnythingV2(ENCODERS[encoder], 20.0)
     found = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     assert found == golden.shapes(f'dav2_{encoder}')
 

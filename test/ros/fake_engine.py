@@ -8,6 +8,7 @@ The depth is 2 m everywhere unless it says otherwise.
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -27,13 +28,14 @@ class FakeEngine(support.FakeEngine):
     right. loading: the model takes so many seconds to load. meeting: the second frame and those
     after it leave the network only when the frame before is being finished, and the other way
     round; a frame that waits too long for that fails.
-    cold: its first run fails.
+    cold: its first run fails. sky: it knows the sky, and sees nothing else.
     raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
     the driver, without memory, with the thread, or never.
     """
 
     def __init__(self, model):
-        super().__init__(self.see, max_depth=4.0, model=model)
+        sky = support.SkyFamily(Path()) if model == 'sky' else None
+        super().__init__(self.see, max_depth=4.0, model=model, network=sky)
         self.word, _, number = model.partition(':')
         self.number = float(number or 0)
         self.frames = 0
@@ -57,6 +59,8 @@ class FakeEngine(support.FakeEngine):
         elif self.word == 'meeting':
             if self.frames > 1:
                 MEETING.wait()
+        elif self.word == 'sky':
+            return np.nan
         elif self.word == 'ramp':
             return np.linspace(2.0, 3.0, rgb.shape[1])
         elif self.number <= self.frames < 10:

@@ -3,10 +3,13 @@
 
 import time
 
+import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from depth_pcd_ros.show.colorize import SKY
 
 from .conftest import make_image, make_info, wait_until
 
@@ -105,3 +108,23 @@ def test_old_stamps_are_told(run_node, peer, shift, told):
     status = peer.wait_for_status(told)
     assert ('do the clocks of camera and node differ?' in status.message) == bool(shift)
     assert status.level == (WARN if shift else OK)
+
+
+def test_a_picture_of_nothing_but_sky_is_told(run_node, peer):
+    """It is no fault: its cloud has no point, its colour is that of sky, and both say why."""
+    node = run_node({'model': 'sky'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    colours = peer.subscribe('/depth/color', Image)
+
+    def told():
+        peer.show(make_image(WIDTH, HEIGHT, stamp=(int(time.time()), 0)), info())
+        statuses = [array.status[0] for array in peer.received['/diagnostics']]
+        return any('the last is all sky' in s.message and s.level == OK for s in statuses)
+
+    peer.subscribe('/diagnostics', DiagnosticArray)
+    assert wait_until(told), node.log
+    assert peer.wait_for_values(lambda v: v['sky fraction'] == '1.000')
+    points = np.frombuffer(clouds[-1].data, np.float32).reshape(-1, 4)
+    assert np.isnan(points[:, :3]).all()
+    assert {tuple(colours[-1].data[i : i + 3]) for i in range(0, 99, 3)} == {SKY}
+    assert 'depth without an end' in node.log

@@ -31,8 +31,25 @@ class FakeFamily(Family):
         raise NotImplementedError
 
 
+class SkyFamily(FakeFamily):
+    """One that knows the sky, and where depth has no end."""
+
+    knows_sky = True
+
+    @classmethod
+    def max_depth_of(cls, path, max_depth):
+        """As given, or nowhere."""
+        return max_depth or np.inf
+
+    def metres(self, maps, camera):
+        """NaN for sky."""
+        depth = super().metres(maps, camera)
+        depth[maps[1] > 0] = np.nan
+        return depth
+
+
 class FakeEngine(Engine):
-    """Gives the depth that it was made with.
+    """Gives the depth that it was made with; with a family that knows the sky, NaN is sky.
 
     Args:
         depth: of every picture [m]: a number, (H, W), or what makes one of a picture (H, W, 3).
@@ -53,10 +70,13 @@ class FakeEngine(Engine):
 
     def _run(self, pictures, size):
         of = self.depth if callable(self.depth) else lambda _: self.depth
-        out = np.empty((len(pictures), 1, *pictures[0].shape[:2]), np.float32)
+        out = np.zeros((len(pictures), 1 + self.network.knows_sky, *pictures[0].shape[:2]))
         for rgb, maps in zip(pictures, out, strict=True):
-            maps[:] = of(rgb)
-        return out
+            maps[0] = of(rgb)
+            if self.network.knows_sky:
+                maps[1] = np.isnan(maps[0])
+                maps[0] = np.nan_to_num(maps[0], nan=1.0)
+        return out.astype(np.float32)
 
     def _free(self):
         """Nothing."""

@@ -34,5 +34,21 @@ def weights(network: str, seed: int) -> dict[str, torch.Tensor]:
 
 
 def load(name: str) -> dict[str, np.ndarray]:
-    """Read `vits` (of `INDOOR`, seed 0) or `more` (other networks; see README.md there)."""
-    return np.load(FOLDER / f'dav2_{name}_golden.npz')
+    """Read `vits` (of `INDOOR`, seed 0), `more`, `da3_vits` or `da3_vitl`; see README.md there."""
+    family = '' if name.startswith('da3') else 'dav2_'
+    return np.load(FOLDER / f'{family}{name}_golden.npz')
+
+
+def case(name: str, index: int) -> dict[str, np.ndarray]:
+    """What was recorded for one picture, without the number behind the names."""
+    recorded = load(name)
+    end = f'_{index}'
+    return {key.removesuffix(end): recorded[key] for key in recorded if key.endswith(end)}
+
+
+def long_side(recorded: dict[str, np.ndarray]) -> int:
+    """The `input_size` of a case of Depth Anything 3: the long side after the first step."""
+    sides, size = recorded['rgb'].shape[:2], int(recorded['process_res'])
+    if str(recorded['method']) == 'upper_bound_resize':
+        return size
+    return round(size * max(sides) / min(sides))

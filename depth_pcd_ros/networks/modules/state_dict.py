@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors import safe_open
+from torch import Tensor, nn
 
 from depth_pcd_ros.networks.family import CheckpointError
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read a state dict from a `.safetensors` or, whatever else its name, from a file of torch.
+
+    What is of a file of torch is still in that file: see `fill`.
 
     Raises:
         CheckpointError: no such file, or not a dict of nothing but tensors.
@@ -33,7 +35,9 @@ def read(path: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == '.safetensors':
-            return load_file(path)
+            with safe_open(path, 'pt') as file:
+                keys = list(file.keys())
+            return {key: _tensor(path, key) for key in keys}
         # Files of torch before 1.6 are not zip archives and cannot be mapped into memory.
         mmap = zipfile.is_zipfile(path)
         state = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
@@ -47,8 +51,31 @@ def read(path: Path) -> dict[str, Tensor]:
             f'{path} cannot be read as a checkpoint; it is damaged, cut short or something else '
             f'({path.stat().st_size} bytes, {type(err).__name__})'
         ) from err
-    state = _weights(state, path)
-    return state
+    return _weights(state, path)
+
+
+def _tensor(path: Path, key: str) -> Tensor:
+    # Opened for each: what was mapped of the file counts as memory until it is closed.
+    with safe_open(path, 'pt') as file:
+        tensor: Tensor = file.get_tensor(key).clone()
+    return tensor
+
+
+def fill(network: nn.Module, found: dict[str, Tensor], path: Path) -> None:
+    """Give a network without memory what was read from a file, and make it ready for inference.
+
+    Its memory is its own, so that the file may change afterwards.
+
+    Raises:
+        CheckpointError: see `check_fit`.
+    """
+    expected = network.state_dict()
+    check_fit(found, expected, path)
+    for key, value in expected.items():
+        of_file = found[key]  # only now: a forged one may have claimed any size
+        found[key] = of_file.to(value.dtype, copy=True, memory_format=torch.contiguous_format)
+    network.load_state_dict(found, assign=True)
+    network.eval().requires_grad_(False)
 
 
 def _weights(content: Any, path: Path) -> dict[str, Tensor]:
