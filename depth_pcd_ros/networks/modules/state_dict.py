@@ -72,8 +72,9 @@ def fill(network: nn.Module, found: dict[str, Tensor], path: Path) -> None:
     expected = network.state_dict()
     check_fit(found, expected, path)
     for key, value in expected.items():
-        of_file = found[key]  # only now: a forged one may have claimed any size
-        found[key] = of_file.to(value.dtype, copy=True, memory_format=torch.contiguous_format)
+        # Copied only now: a forged one may have claimed any size. Those of safetensors are copies.
+        copy, form = path.suffix != '.safetensors', torch.contiguous_format
+        found[key] = found[key].to(value.dtype, copy=copy, memory_format=form)
     network.load_state_dict(found, assign=True)
     network.eval().requires_grad_(False)
 
