@@ -54,7 +54,7 @@ setup(
     zip_safe=True,
     maintainer='depth_pcd_ros maintainers',
     maintainer_email='depth_pcd_ros@example.org',
-    description='Turns any camera into a metric depth camera, with Depth Anything V2.',
+    description='Turns any camera into a metric depth camera, with Depth Anything.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [

@@ -29,21 +29,21 @@ class Settings:
 
     model: str = option(
         'indoor-small',
-        'indoor- or outdoor- with small, base or large; demo (bundled); or the path of an '
-        'official .pth or of a .safetensors with the same keys',
+        'indoor- or outdoor- with small, base or large; da3-large; demo (bundled); or the path of '
+        'an official file or of a .safetensors with the same keys',
     )
     max_depth: float = option(
         0.0,
-        "depth at which the network's output ends; 0: the model's own (indoor 20, outdoor 80), "
-        'needed for a path that does not name its data set',
+        "depth at which the network's output ends; 0: the model's own (indoor 20, outdoor 80, da3 "
+        'none), needed for a path of Depth Anything V2 that does not name its data set',
         unit='m',
         minimum=0.0,
         maximum=1000.0,
     )
     input_size: int = option(
         0,
-        "short side of the picture at the network, a multiple of 14; 0: the model's own "
-        '(Depth Anything V2 518)',
+        'short side (da3: long side) of the picture at the network, a multiple of 14; 0: the '
+        "model's own (Depth Anything V2 518, da3 504)",
         unit='px',
         minimum=0,
         maximum=2016,
@@ -90,7 +90,7 @@ class Settings:
     focal_correction: bool = option(
         False,
         'multiply the depth by the ratio of the focal length at the network to that of the '
-        'training data (unproven)',
+        'training data (unproven; not for da3, which knows it)',
     )
     scale_source: str = option(
         'none',
