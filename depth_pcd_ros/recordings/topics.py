@@ -29,7 +29,7 @@ class Topics(NamedTuple):
     scale: str = ''
 
 
-def find_image_topic(reader: Recording, asked: str = '') -> str:
+def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-topic') -> str:
     """The topic with the pictures: the one asked for, or the only one with colour or grey ones.
 
     A raw topic goes before the compressed one of the same camera, and topics without a message,
@@ -46,10 +46,15 @@ def find_image_topic(reader: Recording, asked: str = '') -> str:
     pictures = [topic for topic in kinds if topic in spoken] or list(kinds)
     pictures = [topic for topic in pictures if not _is_depth(reader, topic)]
     found = [t for t in pictures if posixpath.dirname(t) not in pictures]
-    return _only(reader, found, 'an Image or CompressedImage topic', '--image-topic')
+    return _only(reader, found, 'an Image or CompressedImage topic', option)
 
 
-def find_camera_info_topic(reader: Recording, image_topic: str, asked: str = '') -> str:
+def find_camera_info_topic(
+    reader: Recording,
+    image_topic: str,
+    asked: str = '',
+    option: str = '--camera-info-topic',
+) -> str:
     """The CameraInfo topic asked for, or camera_info beside the image topic, or the only one.
 
     Raises:
@@ -64,7 +69,7 @@ def find_camera_info_topic(reader: Recording, image_topic: str, asked: str = '')
         if beside in topics:
             return beside
     others = [topic for topic in topics if not _is_own_result(reader, topic)]
-    return _only(reader, others, 'a CameraInfo topic', '--camera-info-topic')
+    return _only(reader, others, 'a CameraInfo topic', option)
 
 
 def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
@@ -133,8 +138,8 @@ def find_camera(path: Path) -> dict[str, str]:
         RecordingError: it cannot be read, or the topics are not clear.
     """
     with open_recording(path) as reader:
-        image = find_image_topic(reader)
-        camera_info = find_camera_info_topic(reader, image)
+        image = find_image_topic(reader, option='image:=')  # as ros2 launch takes it
+        camera_info = find_camera_info_topic(reader, image, option='camera_info:=')
         kinds = {c.msgtype for c in reader.connections if c.topic == image}
     if kinds == {RAW}:
         return {'image': image, 'camera_info': camera_info, 'image_transport': 'raw'}

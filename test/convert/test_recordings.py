@@ -395,6 +395,16 @@ def test_no_camera_to_be_found(tmp_path, capsys):
     assert told.startswith(f'depth-pcd replay: {tmp_path / "in"}: /odd has CompressedImage, but')
 
 
+def test_several_cameras_for_the_launch_file(tmp_path, capsys):
+    """What is advised is what the launch file takes."""
+    topics = [('/l/image', image(0)), ('/r/image', image(0)), ('/l/camera_info', info(0))]
+    record(tmp_path / 'in', topics)
+    assert main(['replay', str(tmp_path / 'in'), '--find-camera']) == 1
+    told = capsys.readouterr().err
+    assert 'choose an Image or CompressedImage topic with image:=: /l/image, /r/image' in told
+    assert '--image-topic' not in told
+
+
 def test_never_over_its_own_input(tmp_path, capsys):
     """Not even with --force is the recording replaced by what comes of it."""
     record(tmp_path / 'in', camera(0))
