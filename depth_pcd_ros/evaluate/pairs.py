@@ -18,8 +18,8 @@ import numpy as np
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate.truth import Depth, Transform, TruthError
 from depth_pcd_ros.geometry import transform
-from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.inputs.intrinsics import Say, pinhole
+from depth_pcd_ros.geometry.calibration import Calibration, pinhole
+from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.inputs.sources import PHOTOS
 from depth_pcd_ros.messages.depth import metres
 

@@ -229,6 +229,16 @@ def check_stride(n: int) -> None:
         raise ValueError(f'stride is {n}, must be 1 or more')
 
 
+def pinhole(fx: float, fy: float, cx: float, cy: float, size: tuple[int, int]) -> Calibration:
+    """Return the calibration of an ideal lens; fx, fy, cx, cy and size (width, height) in px."""
+    return Calibration(
+        width=size[0],
+        height=size[1],
+        k=(fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
+        p=(fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
+    )
+
+
 def of_field_of_view(hfov: float, size: tuple[int, int]) -> Calibration:
     """Return an ideal lens with square pixels and its principal point in the middle.
 
@@ -236,14 +246,8 @@ def of_field_of_view(hfov: float, size: tuple[int, int]) -> Calibration:
         hfov: horizontal field of view [deg].
         size: width and height of the image [px].
     """
-    width, height = size
-    f, cx, cy = width / 2.0 / math.tan(math.radians(hfov) / 2.0), (width - 1) / 2, (height - 1) / 2
-    return Calibration(
-        width=width,
-        height=height,
-        k=(f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0),
-        p=(f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
-    )
+    focal = size[0] / 2.0 / math.tan(math.radians(hfov) / 2.0)
+    return pinhole(focal, focal, (size[0] - 1) / 2.0, (size[1] - 1) / 2.0, size)
 
 
 def _shifted_scaled(

@@ -157,7 +157,7 @@ class PolynomialLens:
             return np.where(found, u, np.nan), np.where(found, v, np.nan)
 
     def _factor(self, s: Array) -> tuple[Array, Array]:
-        """The radial factor f(s) = N(s) / D(s) and its derivative by s = r^2."""
+        """Return the radial factor f(s) = N(s) / D(s) and its derivative by s = r^2."""
         k1, k2, k3, k4, k5, k6 = self._radial
         factor = 1.0 + s * (k1 + s * (k2 + s * k3))
         slope = k1 + s * (2.0 * k2 + s * 3.0 * k3)
@@ -170,7 +170,7 @@ class PolynomialLens:
     def _without_tilt(
         self, x: Array, y: Array
     ) -> tuple[Array, Array, tuple[Array, Array, Array, Array], npt.NDArray[np.bool_]]:
-        """All terms but the tilt, their 2x2 Jacobian (row-major), and what is in the domain."""
+        """Apply all terms but the tilt; return their Jacobian and what is in the domain, too."""
         p1, p2 = self._tangential
         s1, s2, s3, s4 = self._prism
         xx, xy, yy = x * x, x * y, y * y
@@ -269,7 +269,7 @@ def _close(a: Array, b: Array) -> npt.NDArray[np.bool_]:
 
 
 def _first_root(polynomial: Polynomial) -> float:
-    """The smallest positive root of a polynomial that is 1 at 0, or inf."""
+    """Return the smallest positive root of a polynomial that is 1 at 0, or inf."""
     if not np.isfinite(polynomial.coef).all():
         raise CameraError('bad_distortion', 'D is too large to compute with')
     # With its coefficients reversed it has the reciprocals for roots, and 1 for the highest
@@ -281,7 +281,7 @@ def _first_root(polynomial: Polynomial) -> float:
 
 
 def _tilt(tau_x: float, tau_y: float) -> Array:
-    """The homography (3, 3) of a tilted sensor, as OpenCV's computeTiltProjectionMatrix."""
+    """Return the homography (3, 3) of a tilted sensor, as OpenCV's computeTiltProjectionMatrix."""
     cos_x, sin_x, cos_y, sin_y = np.cos(tau_x), np.sin(tau_x), np.cos(tau_y), np.sin(tau_y)
     about_x = np.array([[1.0, 0.0, 0.0], [0.0, cos_x, sin_x], [0.0, -sin_x, cos_x]])
     about_y = np.array([[cos_y, 0.0, -sin_y], [0.0, 1.0, 0.0], [sin_y, 0.0, cos_y]])

@@ -21,7 +21,7 @@ _NAMES = re.compile(r'[/_]rect(ified)?([/_]|$)')
 
 @dataclass(frozen=True, eq=False)
 class Rectification:
-    """What turns the raw image of a calibration into its rectified one.
+    """The map from the raw image of a calibration to its rectified one.
 
     Attributes:
         camera: the model of the rectified image.

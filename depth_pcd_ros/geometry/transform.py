@@ -70,7 +70,7 @@ def invert(a_from_b: Sequence[float]) -> tuple[float, ...]:
 
 
 def of_rotation(a_from_b: npt.NDArray[Any]) -> tuple[float, ...]:
-    """The transform of a rotation matrix (3, 3), without a translation."""
+    """Return the transform of a rotation matrix (3, 3), without a translation."""
     axis = cv2.Rodrigues(np.asarray(a_from_b, np.float64))[0].ravel()  # times the angle
     angle = float(np.linalg.norm(axis))
     xyz = axis * (math.sin(angle / 2.0) / angle if angle else 0.5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the intrinsics of a file's pictures come from, and how they are fitted to its size."""
+"""Find the intrinsics of a file's pictures, and fit them to their size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from depth_pcd_ros.errors import DepthPcdError
-from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError, pinhole
 from depth_pcd_ros.inputs.orientation import is_turned, upright_calibration, upright_size
 from depth_pcd_ros.inputs.photos import PhotoHeader
 
@@ -35,12 +35,12 @@ Say = Callable[[str], None]
 
 
 class IntrinsicsError(DepthPcdError):
-    """The intrinsics given are none; the message says why."""
+    """The intrinsics given cannot be used; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Intrinsics:
-    """What was given on the command line: at most one of these.
+    """The intrinsics of the command line: at most one of these.
 
     Attributes:
         calibration: numbers for one size; width and height are zero where no size was given.
@@ -70,7 +70,7 @@ class Intrinsics:
         return self.calibration is not None and not self.calibration.width
 
     def with_size(self, size: tuple[int, int], why: str) -> Intrinsics:
-        """The same for upright pictures of this width and height [px], and why it is these."""
+        """Return the same for upright pictures of this size [px], and why it is this."""
         if self.calibration is None:
             return self
         calibration = dataclasses.replace(self.calibration, width=size[0], height=size[1])
@@ -79,11 +79,11 @@ class Intrinsics:
         )
 
     def fitted(self, picture: PhotoHeader, say: Say) -> Calibration:
-        """The calibration of an upright picture.
+        """Return the calibration of an upright picture.
 
         Args:
             picture: its size, orientation and EXIF focal length.
-            say: told of whatever was not given for just this size.
+            say: gets whatever was not given for just this size.
 
         Raises:
             CameraError: `no_intrinsics`; `size_mismatch` for another aspect ratio; or as
@@ -163,18 +163,8 @@ def by_35mm(f35: float, size: tuple[float, float]) -> float:
     return f35 * math.hypot(*size) / FILM_DIAGONAL
 
 
-def pinhole(fx: float, fy: float, cx: float, cy: float, size: tuple[int, int]) -> Calibration:
-    """The calibration of an ideal lens; fx, fy, cx, cy and size (width, height) in px."""
-    return Calibration(
-        width=size[0],
-        height=size[1],
-        k=(fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
-        p=(fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
-    )
-
-
 def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
-    """The calibration of the same picture resized to another width and height [px].
+    """Return the calibration of the same picture resized to another width and height [px].
 
     Pixel centres are integers, so the edge of the picture is at -1/2 and c' = (c + 1/2) s - 1/2.
     """

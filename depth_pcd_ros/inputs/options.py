@@ -68,14 +68,14 @@ def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsi
     Raises:
         IntrinsicsError: they contradict each other or are not complete, or as `read_camera_info`.
     """
-    from depth_pcd_ros.inputs.calibration_files import read_camera_info  # only these commands
+    from depth_pcd_ros.geometry.calibration import pinhole  # only these commands need them
+    from depth_pcd_ros.inputs.calibration_files import read_camera_info
     from depth_pcd_ros.inputs.intrinsics import (
         MAX_35MM,
         MIN_35MM,
         WAYS,
         Intrinsics,
         IntrinsicsError,
-        pinhole,
     )
 
     numbers = {name: getattr(args, name) for name in ('fx', 'fy', 'cx', 'cy')}

@@ -40,12 +40,12 @@ def is_turned(orientation: int) -> bool:
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Width and height of the upright picture [px]."""
+    """Return width and height of the upright picture [px]."""
     return (size[1], size[0]) if _swaps(orientation) else size
 
 
 def upright_calibration(calibration: Calibration, orientation: int) -> Calibration:
-    """The calibration of the upright picture, from that of the stored one.
+    """Return the calibration of the upright picture, from that of the stored one.
 
     With A the turn of the camera's axes and M that of the pixels, a point A X has the pixel
     M K X = (M K A^T) (A X). The tangential coefficients t = (p2, p1) of plumb_bob act as

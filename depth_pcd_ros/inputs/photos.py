@@ -37,7 +37,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 class PhotoHeader(NamedTuple):
-    """What is known of a photo without its pixels.
+    """The size and lens of a photo, without its pixels.
 
     Attributes:
         size: width and height of the upright photo [px].

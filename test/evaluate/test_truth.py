@@ -13,8 +13,8 @@ from PIL import Image
 from depth_pcd_ros.evaluate.pairs import NYU, TUM, PairsError, find_pairs, read_depth
 from depth_pcd_ros.evaluate.truth import DepthTruth, PointsTruth, TruthError
 from depth_pcd_ros.frame import Frame, Picture
+from depth_pcd_ros.geometry.calibration import pinhole
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.inputs.intrinsics import pinhole
 from depth_pcd_ros.messages.depth import depth_from_msg
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.settings import Settings

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError, pinhole
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.intrinsics import (
     Intrinsics,
-    pinhole,
     resized,
 )
 from depth_pcd_ros.inputs.orientation import upright, upright_calibration, upright_size
