@@ -184,3 +184,9 @@ def test_every_room_is_on_the_map():
     rooms = {path.parent.name for path in (ROOT / 'depth_pcd_ros').glob('*/__init__.py')}
     rooms_named = set(re.findall(r'`(\w+)/`', (ROOT / 'CONTRIBUTING.md').read_text()))
     assert rooms <= rooms_named
+
+
+def test_the_readme_leads_to_every_page():
+    """No page is found by chance only."""
+    links = set(re.findall(r'\]\((docs/[\w]+\.md)', (ROOT / 'README.md').read_text()))
+    assert {f'docs/{path.name}' for path in (ROOT / 'docs').glob('*.md')} <= links
