@@ -170,7 +170,10 @@ def _trusted(rows: Sequence[Row]) -> tuple[float | None, float | None]:
 
 def _edge_filter(rows: Sequence[Row]) -> float | None:
     """The angle that drops the most flying points beyond the good ones; None: nothing flies."""
-    flying, good = np.sum([row['edge_filter'] for row in rows], axis=0)
+    tried = [row['edge_filter'] for row in rows if row['edge_filter'] is not None]
+    if not tried:
+        return None
+    flying, good = np.sum(tried, axis=0)
     gain = flying - good
     if not (gain > 0).any():
         return None

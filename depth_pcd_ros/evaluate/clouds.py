@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.kernels import DEPTH, RAYS, kernel, readonly, writable
 
 Array = npt.NDArray[Any]
 
@@ -134,9 +135,8 @@ def obstacles(
     with np.errstate(invalid='ignore'):
         known = truth > 0.0
         judged = np.where(known, depth, np.nan)
-    step = step_for(depth.size)
-    least = max(1, round(PIXELS_IN_CELL * float(np.mean(known)) / step**2))
-    true, found, every = (_cells(one, camera, step, floor) for one in (truth, judged, depth))
+    least = max(1, round(PIXELS_IN_CELL * float(np.mean(known))))
+    true, found, every = (_cells(one, camera, floor) for one in (truth, judged, depth))
     occupied, seen = true >= least, found >= least
     if not occupied.any() and not seen.any():
         return None
@@ -150,21 +150,32 @@ def obstacles(
     )
 
 
-def _cells(
-    depth: Array, camera: Camera, step: int, floor: npt.ArrayLike | None
-) -> npt.NDArray[np.intp]:
+def _cells(depth: Array, camera: Camera, floor: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
     """How many obstacle points each cell has, (cells along x, y, z)."""
-    points = points_of(depth, camera, step)
-    if floor is not None:
-        plane = np.asarray(floor, np.float64)
-        height = (points @ plane + 1.0) / np.linalg.norm(plane)
-        points = points[(height > FLOOR) & (height < CEILING)]
     across, ahead = 2 * round(RANGE / CELL), round(RANGE / CELL)
-    size = (across, across, ahead)
-    cells = np.floor(points / CELL + (across // 2, across // 2, 0))
-    cells = cells[((cells >= 0) & (cells < size)).all(axis=1)].astype(np.intp)
-    counts = np.bincount(np.ravel_multi_index(tuple(cells.T), size), minlength=across**2 * ahead)
-    return counts.reshape(size)
+    counts = np.zeros((across, across, ahead), np.int64)
+    plane = np.zeros(3) if floor is None else np.asarray(floor, np.float64)
+    _count(np.ascontiguousarray(depth, np.float32), *camera.ray_maps, plane, counts)
+    return counts
+
+
+@kernel(DEPTH, RAYS, RAYS, readonly('float64', 1), writable('int64', 3))
+def _count(depth: Array, rays_x: Array, rays_y: Array, plane: Array, counts: Array) -> None:
+    a, b, c = plane
+    norm = math.sqrt(a * a + b * b + c * c)
+    across, _, ahead = counts.shape
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            z = float(depth[v, u])
+            x, y = rays_x[v, u] * z, rays_y[v, u] * z
+            if norm > 0.0:
+                height = (a * x + b * y + c * z + 1.0) / norm
+                if not (height > FLOOR and height < CEILING):
+                    continue
+            i, j, k = x / CELL + across // 2, y / CELL + across // 2, z / CELL
+            # NaN and infinity are not inside
+            if i >= 0 and j >= 0 and k > 0 and i < across and j < across and k < ahead:
+                counts[int(i), int(j), int(k)] += 1
 
 
 def _beside(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

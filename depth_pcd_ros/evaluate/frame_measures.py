@@ -49,6 +49,8 @@ def measure(
     truth: Depth,
     camera: Camera,
     floor: npt.ArrayLike | None = None,
+    *,
+    try_angles: bool = True,
 ) -> dict[str, Any]:
     """Measure one frame.
 
@@ -58,6 +60,7 @@ def measure(
         truth: the true depth, NaN where unknown.
         camera: the model of these pixels.
         floor: as in `clouds.obstacles`.
+        try_angles: try other angles of the edge filter, too, which costs as much as all else.
 
     Raises:
         TruthError: `truth_empty`, `truth_unit`, or `nothing_valid`.
@@ -71,10 +74,12 @@ def measure(
             f'none of the {np.count_nonzero(known)} pixels with a truth has a depth: it is outside '
             'min_depth and max_range, or the edge filter drops it',
         )
-    check_unit(metrics.scale_of(raw, truth))
     scale = metrics.scale_of(depth, truth)
-    edges = regions.find_edges(raw * np.float32(scale), truth)
+    check_unit(scale)
     aligned = raw * np.float32(scale)
+    edges = regions.find_edges(aligned, truth)
+    tried = regions.try_edge_filter(aligned, truth, camera, edges).tolist() if try_angles else None
+    summed = regions.add_up(depth, truth, edges)
     obstacles = clouds.obstacles(depth, truth, camera, floor)
     return {
         'pixels': int(np.count_nonzero(metrics.valid(depth, truth))),
@@ -86,13 +91,13 @@ def measure(
         'points': dataclasses.asdict(clouds.distances(depth, truth, camera)),
         'obstacles': None if obstacles is None else dataclasses.asdict(obstacles),
         'floor': floor is not None,
-        'by_distance': regions.by_distance(depth, truth).tolist(),
-        'by_place': regions.by_place(depth, truth).tolist(),
-        'by_edge': regions.by_edge(depth, truth, edges).tolist(),
+        'by_distance': summed.by_distance.tolist(),
+        'by_place': summed.by_place.tolist(),
+        'by_edge': summed.by_edge.tolist(),
         'flying': int(np.count_nonzero(edges.flying & (depth > 0.0))),
-        'errors': regions.errors(depth, truth).tolist(),
+        'errors': summed.errors.tolist(),
         'by_estimate': regions.by_estimate(aligned, truth).tolist(),
-        'edge_filter': regions.try_edge_filter(aligned, truth, camera, edges).tolist(),
+        'edge_filter': tried,
     }
 
 

@@ -44,6 +44,7 @@ from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
 # The pipeline leaves these to `published`: what they would drop is measured, too.
 UNFILTERED = {'min_depth': 0.0, 'max_range': 0.0, 'edge_filter': 0.0}
 USUAL_RATE = 30.0  # Hz, of photos without a stamp
+TRIALS = 50  # frames of an input in which other angles of the edge filter are tried, about
 QUALITY = 85  # of the pictures, as JPEG
 
 
@@ -99,6 +100,7 @@ class _Job:
         self._request = request
         self._settings = request.setting.settings
         self._before: _Place | None = None
+        self._trying = 1  # in each which frame other angles of the edge filter are tried
         # such a picture depends on those before: none is left out
         stateful = ('scale_source', 'none'), ('temporal_filter', 0.0)
         self._depends = any(getattr(self._settings, k, v) != v for k, v in stateful)
@@ -141,7 +143,14 @@ class _Job:
     ) -> None:
         true = truth.over(frame, picture, self._settings)
         depth = published(frame.depth, frame.camera, self._settings)
-        row = measure(frame.depth, depth, true, frame.camera, self._floor(true, frame.camera))
+        row = measure(
+            frame.depth,
+            depth,
+            true,
+            frame.camera,
+            self._floor(true, frame.camera),
+            try_angles=number % self._trying == 0,
+        )
         file = self._request.pictures / f'{name}.jpg'
         row = {
             'frame': f'{self.label}:{name}',
@@ -154,7 +163,9 @@ class _Job:
             **row,
         }
         _, data = cv2.imencode(
-            '.jpg', panels(frame.rgb, depth, true), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+            '.jpg',
+            panels(frame.rgb, depth, true, row['scale']),
+            [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
         )
         with whole_file(file) as opened:
             opened.write(np.asarray(data).tobytes())
@@ -205,6 +216,7 @@ class PairsJob(_Job):
             for number, pair in enumerate(pairs)
             if request.selection.has(number, (_stamp(number, pair) - first) / 1e9)
         ]
+        self._trying = max(1, len(self._pairs) // TRIALS)
 
     def pictures(self) -> int:
         """The number of pairs."""
@@ -266,6 +278,7 @@ class RecordingJob(_Job):
         request = self._request
         with open_recording(self._path, self._say) as recording:
             image_topic = find_image_topic(recording, request.topics.image)
+            self._trying = max(1, self.pictures() // TRIALS)
             calibrations = self._calibrations(recording, image_topic)
             scale = self._scale(recording)
             truth = RecordedTruth(

@@ -161,7 +161,7 @@ td.best { font-weight: 700; color: #00664b; }
 th.chosen { color: #0072b2; }
 figure { margin: 0 0 16px; } figure img { width: 100%; display: block; border-radius: 6px; }
 figcaption { display: flex; justify-content: space-between; margin-bottom: 4px; }
-.columns { display: grid; grid-template-columns: repeat(4, 1fr); color: #5b6570; font-size: 13px;
+.columns { display: grid; grid-template-columns: repeat(5, 1fr); color: #5b6570; font-size: 13px;
   text-align: center; margin-bottom: 4px; }
 .key { display: inline-block; width: 120px; height: 10px; border-radius: 3px; margin: 0 7px;
   vertical-align: middle;
@@ -318,8 +318,8 @@ def _pictures(chosen: Summary, frames: Sequence[Row], folder: Path) -> str:
         '<section class="card"><h2>Best, median and worst frame, '
         f'{html.escape(chosen["name"])}</h2>'
         '<div class="columns"><span>photo</span><span>depth</span><span>truth</span>'
-        '<span>too near<i class="key"></i>too far</span></div>'
+        '<span>error</span><span>error with the right scale</span></div>'
         f'{"".join(figures)}<small>Depth and truth in the same colours, near is warm, black is '
-        'unknown; the error ends its colours at a third too near and half too far, grey is unknown.'
-        '</small></section>\n'
+        'unknown. Error: too near<i class="key"></i>too far, the colours end at a third too near '
+        'and half too far, grey is unknown.</small></section>\n'
     )

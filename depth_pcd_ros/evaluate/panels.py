@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame at a glance: photo, depth, truth and error, side by side."""
+"""A frame at a glance: photo, depth, truth and the error, side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from depth_pcd_ros.show.colorize import colorize
 
-WIDTH = 320  # [px] of each of the four
+WIDTH = 320  # [px] of each of the five
 MOST_ERROR = 0.4  # ln(z / t) at which the error's colours end: a third too near, half too far
 UNKNOWN = 40  # grey level
 FEW = 0.2  # share of known pixels below which each is drawn larger
@@ -20,17 +20,22 @@ TOO_NEAR, RIGHT, TOO_FAR = (197, 105, 33), (245, 245, 245), (43, 24, 178)  # BGR
 
 
 def panels(
-    rgb: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]
+    rgb: npt.NDArray[np.uint8],
+    depth: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    scale: float,
 ) -> npt.NDArray[np.uint8]:
-    """Draw photo, depth and truth in the same colours of the inverse depth, and the error.
+    """Draw photo, depth and truth in the same colours of the inverse depth, and the error twice.
 
     Args:
         rgb: (H, W, 3) uint8.
         depth: estimated depth [m], (H, W) float32, NaN where invalid.
         truth: the true one.
+        scale: median of truth / depth.
 
     Returns:
-        (h, 4 x 320, 3) uint8, BGR: red is too far, blue too near, grey unknown.
+        (h, 5 x 320, 3) uint8, BGR. The errors, as they are and after alignment by the median, are
+        red where too far, blue where too near, grey where unknown.
     """
     height, width = depth.shape
     size = WIDTH, max(1, round(height * WIDTH / width))
@@ -41,8 +46,9 @@ def panels(
         truth = np.where(spread > 0.0, spread, np.nan).astype(np.float32)
     photo = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
     z, t = (cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in (depth, truth))
-    near, far = _range(truth)
-    return np.hstack([photo, colorize(z, near, far), colorize(t, near, far), _error(z, t)])
+    near, far = _range(t)
+    drawn = [photo, colorize(z, near, far), colorize(t, near, far), _error(z, t)]
+    return np.hstack([*drawn, _error(z * np.float32(scale), t)])
 
 
 def _range(truth: npt.NDArray[Any]) -> tuple[float, float]:

@@ -23,6 +23,8 @@ SIZE = (6.4, 3.5)  # [in]
 GREY, LIGHT = '#5b6570', '#dfe4ea'
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
+FINE_TICKS = (0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.35)
+TICKS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
 STYLE = {
     'svg.fonttype': 'path',  # the reader's machine need not have the font
     'svg.hashsalt': 'depth_pcd_ros',  # the same figures give the same file
@@ -105,7 +107,7 @@ def histogram(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> st
             axes.fill_between(bins, shares, step='mid', color=look['color'], alpha=0.12)
         reach = min(max(map(abs, ends)) + ERROR_BIN, 1.2)
         axes.set_xlim(-reach, reach)
-        ticks = np.array([0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0])
+        ticks = np.array(FINE_TICKS if reach < 0.4 else TICKS)
         ticks = ticks[np.abs(np.log(ticks)) <= reach]
         axes.set_xticks(
             np.log(ticks), [f'{100 * (tick - 1):+.0f}%'.replace('+0', '0') for tick in ticks]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from depth_pcd_ros.cloud import filters
 from depth_pcd_ros.evaluate.metrics import valid
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.kernels import DEPTH, kernel, readonly, writable
 
 Array = npt.NDArray[Any]
 Sums = npt.NDArray[np.float64]
@@ -40,7 +41,7 @@ EDGE_RATIO = 1.15
 FLYING_RATIO = 1.05
 GOOD_RATIO = 1.1
 # Angles of the edge filter that are tried [deg].
-ANGLES = (89.0, 88.0, 87.0, 86.0, 85.0, 84.0, 82.0, 80.0, 77.0, 74.0, 70.0)
+ANGLES = (89.0, 88.0, 87.0, 86.0, 84.0, 82.0, 79.0, 75.0, 70.0)
 
 
 class Edges(NamedTuple):
@@ -50,32 +51,40 @@ class Edges(NamedTuple):
     flying: npt.NDArray[np.bool_]
 
 
-def by_distance(depth: Array, truth: Array) -> Sums:
-    """`SUMS` for each range of `DISTANCES` of the truth, (ranges, 5)."""
-    z, t = _pairs(depth, truth)
-    return _sums(z, t, np.searchsorted(DISTANCES, t, 'right') - 1, len(DISTANCES) - 1)
+class Regions(NamedTuple):
+    """`SUMS` of a frame, and how its errors are distributed.
+
+    Attributes:
+        by_distance: for each range of `DISTANCES` of the truth, (ranges, 5).
+        by_place: for each part of the picture, row by row, (9, 5).
+        by_edge: away from edges and at them, (2, 5).
+        errors: the number of pixels in each bin of ln(z / t), (ERROR_BINS,), zero in the middle.
+    """
+
+    by_distance: Sums
+    by_place: Sums
+    by_edge: Sums
+    errors: npt.NDArray[np.int64]
 
 
-def by_place(depth: Array, truth: Array) -> Sums:
-    """`SUMS` for each part of the picture, row by row, (9, 5)."""
-    height, width = depth.shape
-    rows, columns = (np.arange(n) * PLACES // n for n in (height, width))
-    parts = np.broadcast_to(rows[:, None] * PLACES + columns, depth.shape)
-    return _sums(*_pairs(depth, truth), parts[valid(depth, truth)], PLACES**2)
+def add_up(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], edges: Edges) -> Regions:
+    """Add up the errors where depth and truth are valid.
 
-
-def by_edge(depth: Array, truth: Array, edges: Edges) -> Sums:
-    """`SUMS` away from edges and at them, (2, 5)."""
-    at = edges.at[valid(depth, truth)].astype(np.intp)
-    return _sums(*_pairs(depth, truth), at, 2)
-
-
-def errors(depth: Array, truth: Array) -> npt.NDArray[np.int64]:
-    """The number of pixels in each bin of ln(z / t), (ERROR_BINS,); zero in the middle one."""
-    z, t = _pairs(depth, truth)
-    middle = ERROR_BINS // 2
-    bins = np.rint(np.log(z / t) / ERROR_BIN).clip(-middle, middle).astype(np.intp) + middle
-    return np.bincount(bins, minlength=ERROR_BINS)
+    Args:
+        depth: estimated depth [m], (H, W) float32.
+        truth: true depth [m], (H, W) float32; both invalid as in `metrics.compare`.
+        edges: those of the truth.
+    """
+    n = len(SUMS)
+    regions = Regions(
+        np.zeros((len(DISTANCES) - 1, n)),
+        np.zeros((PLACES**2, n)),
+        np.zeros((2, n)),
+        np.zeros(ERROR_BINS, np.int64),
+    )
+    z, t = (np.ascontiguousarray(one, np.float32) for one in (depth, truth))
+    _add_up(z, t, edges.at.view(np.uint8), np.array(DISTANCES), *regions)
+    return regions
 
 
 def by_estimate(depth: Array, truth: Array) -> npt.NDArray[np.int64]:
@@ -127,13 +136,41 @@ def _pairs(depth: Array, truth: Array) -> tuple[Array, Array]:
     return depth[both].astype(np.float64), truth[both].astype(np.float64)
 
 
-def _sums(z: Array, t: Array, region: Array, regions: int) -> Sums:
-    error = np.abs(z - t)
-    summands = (
-        None,
-        error / t,
-        error * error,
-        np.log(z / t),
-        np.maximum(z / t, t / z) < 1.25,
-    )
-    return np.stack([np.bincount(region, one, regions) for one in summands], axis=1)
+@kernel(
+    DEPTH,
+    DEPTH,
+    readonly('uint8', 2),
+    readonly('float64', 1),
+    *[writable('float64', 2)] * 3,
+    writable('int64', 1),
+)
+def _add_up(
+    depth: Array,
+    truth: Array,
+    at_edge: Array,
+    bounds: Array,
+    by_distance: Sums,
+    by_place: Sums,
+    by_edge: Sums,
+    errors: npt.NDArray[np.int64],
+) -> None:
+    height, width = depth.shape
+    middle = errors.size // 2
+    for v in range(height):
+        for u in range(width):
+            z, t = float(depth[v, u]), float(truth[v, u])
+            if not (z > 0.0 and t > 0.0 and z < np.inf and t < np.inf):
+                continue
+            distance = 0
+            while t >= bounds[distance + 1]:
+                distance += 1
+            place = v * PLACES // height * PLACES + u * PLACES // width
+            d = np.log(z / t)
+            for sums in (by_distance[distance], by_place[place], by_edge[at_edge[v, u]]):
+                sums[0] += 1
+                sums[1] += abs(z - t) / t
+                sums[2] += (z - t) ** 2
+                sums[3] += d
+                sums[4] += max(z / t, t / z) < 1.25
+            step = int(min(max(np.rint(d / ERROR_BIN), -middle), middle))
+            errors[middle + step] += 1

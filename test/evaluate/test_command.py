@@ -83,7 +83,7 @@ def test_a_recording(tmp_path, capsys):
     assert len(rows) == 4
     assert float(rows[0]['abs_rel']) == pytest.approx(1 - ratio, rel=1e-5)
     picture = cv2.imread(str(tmp_path / 'out' / rows[0]['picture']))
-    assert picture.shape == (240, 4 * 320, 3)
+    assert picture.shape == (240, 5 * 320, 3)
 
     text = (tmp_path / 'out' / 'parameters.yaml').read_text()
     given = yaml.safe_load(text)['/**']['ros__parameters']

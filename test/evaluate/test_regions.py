@@ -23,25 +23,28 @@ def scene():
     return depth, truth
 
 
+def summed(depth, truth):
+    """The sums of a row of pixels, or several, none at an edge."""
+    depth, truth = (np.atleast_2d(one).astype(np.float32) for one in (depth, truth))
+    return regions.add_up(depth, truth, regions.Edges(np.zeros(depth.shape, bool), None))
+
+
 def test_by_distance():
     """Sums of each range of the true distance; the bound belongs to the farther one."""
-    truth = np.array([[1.0, 2.0, 4.0, 100.0, np.nan]])
-    depth = np.array([[1.1, 2.0, 2.0, 50.0, 3.0]])
-    found = regions.by_distance(depth, truth)
+    found = summed([1.1, 2.0, 2.0, 50.0, 3.0], [1.0, 2.0, 4.0, 100.0, np.nan]).by_distance
     assert found.shape == (7, 5)
-    np.testing.assert_allclose(found[0], [1, 0.1, 0.01, np.log(1.1), 1])
-    np.testing.assert_allclose(found[1], [2, 0.5, 4.0, np.log(0.5), 1])
-    np.testing.assert_allclose(found[6], [1, 0.5, 2500.0, np.log(0.5), 0])
+    np.testing.assert_allclose(found[0], [1, 0.1, 0.01, np.log(1.1), 1], rtol=1e-5)
+    np.testing.assert_allclose(found[1], [2, 0.5, 4.0, np.log(0.5), 1], rtol=1e-6)
+    np.testing.assert_allclose(found[6], [1, 0.5, 2500.0, np.log(0.5), 0], rtol=1e-6)
     assert not found[2:6].any()
 
 
 def test_by_place():
     """Each pixel counts in its ninth of the picture, row by row."""
-    truth = np.ones((6, 9))
     depth = np.ones((6, 9))
     depth[5, 0] = 2.0  # below on the left
     depth[2, 8] = np.nan  # right, in the middle
-    found = regions.by_place(depth, truth)
+    found = summed(depth, np.ones((6, 9))).by_place
     np.testing.assert_array_equal(found[:, 0], [6, 6, 6, 6, 6, 5, 6, 6, 6])
     np.testing.assert_array_equal(found[:, 1], [0, 0, 0, 0, 0, 0, 1, 0, 0])
 
@@ -50,7 +53,7 @@ def test_errors_and_estimates():
     """Histograms: ln(z / t) in bins of 0.02, the estimate in bins of 10 %."""
     truth = np.array([1.0, 1.0, 1.0, np.nan])
     depth = np.array([1.0, np.exp(0.04), 100.0, 1.0])
-    found = regions.errors(depth, truth)
+    found = summed(depth, truth).errors
     assert np.flatnonzero(found).tolist() == [100, 102, 200]
     everything, good = regions.by_estimate(depth, truth)
     at = int(np.log(1.0 / 0.05) / np.log(1.1))
@@ -69,7 +72,7 @@ def test_edges_and_flying_pixels():
     rows, columns = np.nonzero(edges.flying)
     assert set(columns) == {59}  # reach is one pixel here: 120 / 160
     assert len(rows) == 60
-    away, at = regions.by_edge(depth, truth, edges)
+    away, at = regions.add_up(depth, truth, edges).by_edge
     assert at[0] == np.count_nonzero(edges.at)
     assert at[1] == pytest.approx(60 * 1.5 / 4)
     assert away[1] == pytest.approx(60 * (0.5 + 1.0) / 4)
