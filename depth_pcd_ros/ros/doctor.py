@@ -25,7 +25,7 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
-from depth_pcd_ros.ros import watch
+from depth_pcd_ros.ros import transport, watch
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.visit import visit
 from depth_pcd_ros.settings import OPTIONS, Settings
@@ -155,6 +155,8 @@ def _block(
     frame_id = topic.newest.header.frame_id
     how = getattr(topic.newest, 'encoding', '') or getattr(topic.newest, 'format', '')
     lines = [f'{head}, {width}x{height} {how}, frame {frame_id!r}']
+    if topic.lost:
+        lines.append(f'  images get lost: {transport.advice()}')
     if abs(topic.age) > OLD and not simulated:
         lines.append(f'  its stamps are {topic.age:.1f} s old: tf and sensors may not fit them')
     rectified = bool(rectified_advice(topic.name, rectified=False))

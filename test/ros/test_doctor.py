@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth-pcd doctor and set, with several cameras and a real node over the middleware."""
 
+import os
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.live.environment import PROFILE_VARIABLES, profile_path
 from depth_pcd_ros.ros import doctor
 from depth_pcd_ros.ros.set_parameter import value_of
 from depth_pcd_ros.settings import OPTIONS
@@ -206,6 +208,30 @@ def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
     finally:
         node.send_signal(signal.SIGINT)
         node.wait(10.0)
+
+
+@pytest.mark.usefixtures('_isolated_ros')
+def test_images_that_get_lost():
+    """By the defaults of Fast DDS, most of a best-effort camera's: it says so, and what to set."""
+    env = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
+    camera = subprocess.Popen(
+        [sys.executable, '-m', 'test.ros.stream', 'camera', 'BEST_EFFORT'], cwd=ROOT, env=env
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, '-m', 'depth_pcd_ros.cli', 'doctor', '--seconds', '8'],
+            cwd=ROOT,
+            env=env,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        camera.kill()
+        camera.wait()
+    found = blocks(done.stdout)['/image']
+    assert 'lost on the way' in found
+    assert f'={profile_path()}' in found
 
 
 def test_values_are_read_as_the_parameter_has_them():
