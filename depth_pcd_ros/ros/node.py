@@ -29,7 +29,7 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
-from depth_pcd_ros.live.worker import MAX_RESTARTS, STOP_PATIENCE, NetworkThread, Worker
+from depth_pcd_ros.live.worker import MAX_RESTARTS, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
@@ -44,6 +44,7 @@ from depth_pcd_ros.ros.live_camera import LiveCamera
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.settings import SettingsError
 
+IDLE_PATIENCE = 0.2  # [s] in which threads without a frame end
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
@@ -172,8 +173,9 @@ class DepthPcdNode(LifecycleNode):
         return parameters.explained(result, parameter_list)
 
     def destroy_node(self) -> None:
-        """Stop working, then destroy the node."""
+        """Stop working, free the model's memory, then destroy the node."""
         self._stop()
+        self._release()
         super().destroy_node()
 
     def _stop(self) -> None:
@@ -187,7 +189,7 @@ class DepthPcdNode(LifecycleNode):
         (pipeline, publishers, worker), self._configured = self._configured, None
         publishers.destroy()
         # later, where a frame is in the network: it would be closed under it
-        worker.stop(STOP_PATIENCE, then=functools.partial(self._close, pipeline.engine))
+        worker.stop(IDLE_PATIENCE, then=functools.partial(self._close, pipeline.engine))
 
     def _close(self, engine: Engine) -> None:
         try:
@@ -300,7 +302,7 @@ def main(args: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
         _ignore_signals()  # rclpy has put back the handlers that it had found
     if any(isinstance(thread, NetworkThread) for thread in threading.enumerate()):
-        # It may be inside the network: Python would crash in it.
+        # It is inside the network: Python would crash in it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

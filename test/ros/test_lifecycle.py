@@ -132,6 +132,7 @@ def test_ends_from_every_state(run_node, peer, state, order):
     else:
         node.process.send_signal(getattr(signal, order))
     assert_clean_end(node, start)
+    assert ('fake engine closed' in node.log) == (state in ('inactive', 'active'))
 
 
 @pytest.mark.parametrize('order', ['SIGINT', 'SIGTERM'])

@@ -3,6 +3,8 @@
 
 import xml.etree.ElementTree as ElementTree
 
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
 from .conftest import ROOT, wait_until
 
 # what a node without use_sim_time, without tf2 and with `scale_source: points` has not
@@ -26,6 +28,12 @@ def test_policy_names_what_the_node_has(run_node, peer):
     def names(of_node):
         return {name for name, _ in of_node('depth_pcd', '/')}
 
+    for topic, msg_type in (
+        ('/camera/image_raw', Image),
+        ('/camera/camera_info', CameraInfo),
+        ('/scale/points', PointCloud2),
+    ):
+        peer.publisher(topic, msg_type)  # the node subscribes once there is one
     node = peer.node
     for of_node, expected in (
         (node.get_service_names_and_types_by_node, allowed('service', 'reply')),
