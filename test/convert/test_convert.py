@@ -128,7 +128,7 @@ def test_mixed_folder(tmp_path, capsys):
 def test_exif_focal_length(tmp_path, capsys):
     """The focal length of a phone's photo is used, and said."""
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0xA405] = 28
+    exif[0x8769] = {0xA405: 28}
     Image.fromarray(smooth(0)).save(tmp_path / 'phone.jpg', exif=exif)
     args = ['convert', str(tmp_path / 'phone.jpg'), '-o', str(tmp_path / 'out'), *DEMO]
     assert main([*args, '--write', 'npz']) == 0
@@ -161,7 +161,7 @@ def test_photos_with_and_without_exif(tmp_path):
     folder = tmp_path / 'in'
     folder.mkdir()
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0xA405] = 28
+    exif[0x8769] = {0xA405: 28}
     Image.fromarray(smooth(0)).save(folder / 'phone.jpg', exif=exif)
     Image.fromarray(smooth(0)).save(folder / 'web.png')
     args = ['convert', str(folder), *DEMO, '--hfov', '60', '--write', 'npz']
@@ -180,7 +180,7 @@ def test_photos_with_and_without_exif(tmp_path):
 def test_what_exif_lacks_is_said(tmp_path, capsys):
     """Before anything is computed, for the first photo that has something."""
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x920A] = 4.25
+    exif[0x8769] = {0x920A: 4.25}
     Image.fromarray(smooth(0)).save(tmp_path / 'phone.jpg', exif=exif)
     Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
     inputs = [str(tmp_path / name) for name in ('a.png', 'phone.jpg')]

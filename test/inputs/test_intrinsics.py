@@ -199,8 +199,8 @@ def test_35mm_that_no_lens_has(f35):
 def photo(path, orientation=1, scale=1, **entries):
     """A photo of 40x30 with these entries in its EXIF, by their tag in hexadecimal."""
     data = exif(orientation)
-    for tag, value in entries.items():
-        data.get_ifd(0x8769)[int(tag[1:], 16)] = value
+    if entries:  # not by get_ifd, which older Pillows forget
+        data[0x8769] = {int(tag[1:], 16): value for tag, value in entries.items()}
     Image.fromarray(RGB[::scale, ::scale]).save(path, exif=data)
     return read_header(path)
 
