@@ -48,6 +48,7 @@ setup(
     # colcon test runs pytest because of the extra of this name.
     extras_require={
         'evaluate': ['matplotlib', 'scipy'],
+        'ray': ['ray>=2.9'],
         'view': ['viser'],
         'test': ['pytest', 'pytest-timeout', 'hypothesis'],
     },

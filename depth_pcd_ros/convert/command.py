@@ -6,27 +6,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from depth_pcd_ros.arguments import flag
-from depth_pcd_ros.convert.jobs import (
-    Job,
-    PhotoJob,
-    Request,
-    UnknownJob,
-    VideoJob,
-    picture_size,
-)
+from depth_pcd_ros.convert.cluster import ClusterError, run_on_ray
+from depth_pcd_ros.convert.jobs import Job, UnknownJob, picture_size
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.options import SETTINGS
-from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import run
-from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.geometry.calibration import CameraError
@@ -38,13 +28,11 @@ from depth_pcd_ros.inputs.intrinsics import (
     IntrinsicsError,
     focal_of_exif,
 )
-from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find, share
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
-from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError
 
@@ -64,30 +52,29 @@ def main(args: argparse.Namespace) -> int:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
         if args.end <= args.start:
             raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
-        manifest = _manifest(args)
-        request = Request(
-            folder=args.out,
-            settings=settings,
-            intrinsics=intrinsics,
-            outputs=Outputs(args.out, args.write or ['ply'], manifest, args.up),
-            manifest=manifest,
-            topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
-            selection=Selection(args.every, args.start, args.end),
-            copy=args.copy,
-            with_files=bool(args.write),
-            say=report.say,
-        )
+        manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
+        request = request_of(args, settings, intrinsics, manifest, report.say)
         if args.shard:
             sources = share(sources, *args.shard)
             report.say(f'shard {args.shard[0]}/{args.shard[1]} has {len(sources)} of the inputs')
         if not sources:
             return 0
-        jobs = [_job(source, request) for source in sources]
+        jobs = [job_of(source, request) for source in sources]
         _check_existing(jobs, sources, manifest, args)
         foretell(jobs, args.write or ['ply'], settings, report.say)
-        engine = create(settings.engine)
         _make_folder(args.out)
-    except (SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError) as err:
+        if args.ray is not None:
+            run_on_ray(args, settings, intrinsics, sources=sources, jobs=jobs, report=report)
+            return 1 if report.failed else 0
+        engine = create(settings.engine)
+    except (
+        SettingsError,
+        InputsError,
+        IntrinsicsError,
+        CheckpointError,
+        ClusterError,
+        EngineError,
+    ) as err:
         if is_interrupt(err):
             raise KeyboardInterrupt from err
         print(f'depth-pcd convert: {err}', file=sys.stderr)
@@ -114,15 +101,6 @@ def is_interrupt(err: BaseException | None) -> bool:
     return err is not None
 
 
-def _job(source: Source, request: Request) -> Job:
-    jobs: dict[str, Callable[[Source, Request], Job]] = {
-        'photo': PhotoJob,
-        'video': VideoJob,
-        'recording': RecordingJob,
-    }
-    return jobs[source.kind](source, request) if source.kind in jobs else UnknownJob(source)
-
-
 def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
     """Refuse a sensor that an input does not have."""
     if settings.scale_source in TOPICS:
@@ -132,25 +110,6 @@ def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
                     f'{source.path} is a {source.kind}: scale_source {settings.scale_source} is '
                     'for recordings'
                 )
-
-
-def _manifest(args: argparse.Namespace) -> Manifest:
-    """The manifest of the output folder, with the options that say what comes out."""
-    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
-    options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
-    # only where they are given: folders of the time before there were these stay as they are
-    part = {'every': args.every, 'start': args.start, 'end': args.end}
-    given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
-    options.update(given)
-    if args.up:
-        options['up'] = args.up
-    if args.camera_info is not None:
-        options['camera_info'] = args.camera_info.read_text('utf-8')
-    try:
-        job = '-{}-of-{}'.format(*args.shard) if args.shard else ''
-        return Manifest(args.out, {flag(name): value for name, value in options.items()}, job)
-    except OSError as err:
-        raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
 
 
 def _checked(intrinsics: Intrinsics, sources: list[Source], settings: Settings) -> Intrinsics:

@@ -75,6 +75,21 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         'same inputs and output folder convert them all, for Slurm and job arrays',
     )
     parser.add_argument(
+        '--ray',
+        nargs='?',
+        const='',
+        metavar='ADDRESS',
+        help='convert on the Ray cluster at this address, or on one of this machine by itself '
+        '(needs the Python package ray)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=_number,
+        default=0,
+        metavar='N',
+        help='of --ray (default: one for each GPU, or for four CPUs)',
+    )
+    parser.add_argument(
         '--batch',
         type=_batch,
         default=0,

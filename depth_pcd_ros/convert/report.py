@@ -58,12 +58,16 @@ class Report:
         """Tell why something failed; of many failures of a kind in one input, the first."""
         error = failure.error
         cause = error.cause if isinstance(error, FrameError) else type(error).__name__
-        self._failures[failure.label, cause] += 1
-        self.count(failure.label, 'failed')
         known = isinstance(error, (DepthPcdError, OSError))
         reason = ' '.join(str(error).split())
-        if self._failures[failure.label, cause] == 1:
-            self.say(f'{failure.label}: {reason if known else f"{cause}: {reason}"}')
+        self.fail(failure.label, cause, reason if known else f'{cause}: {reason}')
+
+    def fail(self, label: str, cause: str, reason: str) -> None:
+        """Count a failure by its cause, and tell the first of each."""
+        self._failures[label, cause] += 1
+        self.count(label, 'failed')
+        if self._failures[label, cause] == 1:
+            self.say(f'{label}: {reason}')
 
     def finish(self) -> None:
         """Remove the progress bar and sum up."""

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convert on a Ray cluster: the inputs are handed out as workers become free."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from depth_pcd_ros.convert.jobs import Job
+from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
+from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.steps import Failure
+from depth_pcd_ros.engine import create
+from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.inputs.intrinsics import Intrinsics
+from depth_pcd_ros.inputs.sources import Source
+from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.settings import Settings
+
+PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
+MOST_DEATHS = 3  # of workers that were at one input, after which it has failed
+
+
+class ClusterError(DepthPcdError):
+    """The cluster cannot be used; the message says why."""
+
+
+class _Notes(Report):
+    """What a worker's report is told, to be told to the one of the driver."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[str, tuple[Any, ...]]] = []
+
+    def start(self, total: int) -> None:
+        """Nothing to show."""
+
+    def finish(self) -> None:
+        """Nothing to sum up."""
+
+    def advance(self, pictures: int) -> None:
+        """See `Report`."""
+        self.notes.append(('advance', (pictures,)))
+
+    def count(self, label: str, result: str, number: int = 1) -> None:
+        """See `Report`."""
+        self.notes.append(('count', (label, result, number)))
+
+    def say(self, sentence: str) -> None:
+        """See `Report`."""
+        self.notes.append(('say', (sentence,)))
+
+    def fail(self, label: str, cause: str, reason: str) -> None:
+        """See `Report`."""
+        self.notes.append(('fail', (label, cause, reason)))
+
+
+class _Worker:
+    """Has an engine, and converts what it is given."""
+
+    def __init__(
+        self, args: argparse.Namespace, settings: Settings, intrinsics: Intrinsics, number: int
+    ) -> None:
+        self._args, self._settings, self._intrinsics = args, settings, intrinsics
+        self._number = number
+
+    def load(self) -> str:
+        """Load the model; return what runs it."""
+        self._engine = create(self._settings.engine)
+        self._pipeline = Pipeline(self._engine, self._settings)
+        return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
+
+    def convert(
+        self, sources: Sequence[Source], *, resume: bool
+    ) -> list[tuple[str, tuple[Any, ...]]]:
+        """Convert inputs; return what there is to report."""
+        report = _Notes()
+        # read anew: another worker may have died on these inputs
+        manifest = manifest_of(self._args, f'-ray-{self._number}')
+        request = request_of(self._args, self._settings, self._intrinsics, manifest, report.say)
+        jobs = [job_of(source, request) for source in sources]
+        batch = self._args.batch or self._engine.batch
+        run(jobs, self._pipeline, report, resume=resume, batch=batch)
+        return report.notes
+
+
+def run_on_ray(
+    args: argparse.Namespace,
+    settings: Settings,
+    intrinsics: Intrinsics,
+    *,
+    sources: Sequence[Source],
+    jobs: Sequence[Job],
+    report: Report,
+) -> None:
+    """Convert all sources on a cluster; what fails is reported, and the rest goes on.
+
+    Args:
+        args: the command line; `ray` is the address of the cluster, '' for one of this machine.
+        settings: the node's parameters.
+        intrinsics: what the command line says about the camera.
+        sources: the inputs.
+        jobs: those of the sources.
+        report: told of all that happens.
+
+    Raises:
+        ClusterError: Ray is not installed, or the cluster cannot be reached.
+        DepthPcdError: the model cannot be loaded.
+    """
+    try:
+        import ray
+    except ImportError as err:
+        raise ClusterError(
+            f'--ray needs the Python package ray ({err}): pip install "depth_pcd_ros[ray]"'
+        ) from err
+    try:
+        ray.init(args.ray or 'local', include_dashboard=False, log_to_driver=False)
+    except Exception as err:  # whatever Ray does where there is no cluster
+        raise ClusterError(f'the Ray cluster {args.ray or "here"} cannot be used: {err}') from err
+    plain = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != 'run'})
+    driver = _Driver(ray, plain, settings, intrinsics, report)
+    try:
+        driver.run(sources, sum(job.pictures() for job in jobs))
+    finally:
+        ray.shutdown()
+        for source in driver.interrupted:
+            _clean(args.out, source)
+
+
+class _Driver:
+    def __init__(
+        self,
+        ray: Any,
+        args: argparse.Namespace,
+        settings: Settings,
+        intrinsics: Intrinsics,
+        report: Report,
+    ) -> None:
+        self._ray, self._report, self._resume = ray, report, args.resume
+        self._arguments = args, settings, intrinsics
+        there = ray.cluster_resources()
+        gpus, cpus = there.get('GPU', 0.0), there.get('CPU', 1.0)
+        self.count = args.workers or int(gpus) or max(1, int(cpus) // 4)
+        share = {'num_cpus': 1 if gpus else max(1, int(cpus) // self.count)}
+        if gpus:
+            share['num_gpus'] = min(1.0, gpus / self.count)
+        self._actor = ray.remote(_Worker).options(**share)
+        self._started = 0
+        self._busy: dict[Any, tuple[Any, tuple[Source, ...], int]] = {}
+
+    @property
+    def interrupted(self) -> list[Source]:
+        """What workers were at when all ended."""
+        return [source for _, part, _ in self._busy.values() for source in part]
+
+    def run(self, sources: Sequence[Source], pictures: int) -> None:
+        """Hand out the sources until all are done."""
+        waiting = deque((part, 0) for part in _parts(sources))  # and how often it has failed
+        workers = [self._worker() for _ in range(min(self.count, len(waiting)))]
+        said = [self._loaded(worker) for worker in workers]
+        self._report.say(f'{said[0]}, {len(workers)} workers')
+        self._report.start(pictures)
+        busy = self._busy
+        try:
+            while waiting or busy:
+                while waiting and workers:
+                    part, deaths = waiting.popleft()
+                    worker = workers.pop()
+                    resume = self._resume or deaths > 0
+                    busy[worker.convert.remote(part, resume=resume)] = worker, part, deaths
+                for done in self._ray.wait(list(busy), timeout=1.0)[0]:
+                    worker, part, deaths = busy.pop(done)
+                    try:
+                        self._tell(self._ray.get(done), is_retry=deaths > 0)
+                    except self._ray.exceptions.RayActorError as err:
+                        waiting.extend(self._after_death(part, deaths + 1, err))
+                        worker = self._worker()
+                        self._loaded(worker)
+                    workers.append(worker)
+        finally:
+            self._report.finish()
+
+    def _tell(self, notes: list[tuple[str, tuple[Any, ...]]], *, is_retry: bool) -> None:
+        """Tell what a worker has noted; what its dead predecessor has made, is made now."""
+        for name, values in notes:
+            if is_retry and not self._resume and values[1:2] == ('skipped',):
+                values = (values[0], 'done', values[2])
+            getattr(self._report, name)(*values)
+
+    def _worker(self) -> Any:
+        self._started += 1
+        return self._actor.remote(*self._arguments, self._started)
+
+    def _loaded(self, worker: Any) -> str:
+        try:
+            loaded: str = self._ray.get(worker.load.remote())
+        except self._ray.exceptions.RayTaskError as err:
+            if isinstance(err.cause, DepthPcdError):
+                raise err.cause from err
+            raise
+        return loaded
+
+    def _after_death(
+        self, part: tuple[Source, ...], deaths: int, err: Exception
+    ) -> list[tuple[tuple[Source, ...], int]]:
+        """What is to be tried again of what a dead worker had: each input for itself."""
+        if deaths < MOST_DEATHS:
+            self._report.say(f'a worker has died, and its {len(part)} inputs are tried again')
+            return [((source,), deaths) for source in part]
+        for source in part:
+            self._report.failure(
+                Failure(str(source.path), ClusterError(f'workers died on it: {err}'))
+            )
+        return []
+
+
+def _parts(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+    """What is handed out at once: several photos, or one of all else, the large ones first."""
+    photos = [source for source in sources if source.kind == 'photo']
+    others = [(source,) for source in sources if source.kind != 'photo']
+    starts = range(0, len(photos), PHOTOS_AT_ONCE)
+    return [*others, *(tuple(photos[at : at + PHOTOS_AT_ONCE]) for at in starts)]
+
+
+def _clean(folder: Path, source: Source) -> None:
+    """Remove what a worker that was killed has left half written of an input."""
+    target = folder / source.name
+    name = glob.escape(target.name)
+    halves = [*target.parent.glob(f'{name}.part'), *target.parent.glob(f'{name}.*.part')]
+    for below in (target, target.with_name(f'{target.name}_files')):
+        halves += below.glob('*.part')
+    for half in halves:
+        if half.is_dir():
+            shutil.rmtree(half, ignore_errors=True)
+        else:
+            half.unlink(missing_ok=True)

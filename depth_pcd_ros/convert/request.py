@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the command line to what is asked for, and to what is to be done with one input."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from depth_pcd_ros.arguments import flag
+from depth_pcd_ros.convert.jobs import Job, PhotoJob, Request, UnknownJob, VideoJob
+from depth_pcd_ros.convert.manifest import Manifest
+from depth_pcd_ros.convert.options import SETTINGS
+from depth_pcd_ros.convert.outputs import Outputs
+from depth_pcd_ros.convert.recording_job import RecordingJob
+from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
+from depth_pcd_ros.inputs.options import NAMES as CAMERA
+from depth_pcd_ros.inputs.sources import InputsError, Source
+from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.settings import Settings
+
+
+def request_of(
+    args: argparse.Namespace,
+    settings: Settings,
+    intrinsics: Intrinsics,
+    manifest: Manifest,
+    say: Say,
+) -> Request:
+    """Put together what is asked for, of all inputs alike."""
+    return Request(
+        folder=args.out,
+        settings=settings,
+        intrinsics=intrinsics,
+        outputs=Outputs(args.out, args.write or ['ply'], manifest, args.up),
+        manifest=manifest,
+        topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+        selection=Selection(args.every, args.start, args.end),
+        copy=args.copy,
+        with_files=bool(args.write),
+        say=say,
+    )
+
+
+def job_of(source: Source, request: Request) -> Job:
+    """Choose what is to be done with an input."""
+    jobs: dict[str, Callable[[Source, Request], Job]] = {
+        'photo': PhotoJob,
+        'video': VideoJob,
+        'recording': RecordingJob,
+    }
+    return jobs[source.kind](source, request) if source.kind in jobs else UnknownJob(source)
+
+
+def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
+    """Open the manifest of the output folder, with the options that say what comes out.
+
+    Raises:
+        InputsError: one that is there cannot be read.
+    """
+    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
+    options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
+    # only where they are given: folders of the time before there were these stay as they are
+    part = {'every': args.every, 'start': args.start, 'end': args.end}
+    given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
+    options.update(given)
+    if args.up:
+        options['up'] = args.up
+    if args.camera_info is not None:
+        options['camera_info'] = args.camera_info.read_text('utf-8')
+    try:
+        return Manifest(args.out, {flag(name): value for name, value in options.items()}, job)
+    except OSError as err:
+        raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err
