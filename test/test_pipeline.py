@@ -310,3 +310,27 @@ class TestSky:
     def test_a_network_that_does_not_know_it(self):
         """Says nothing of it."""
         assert pipeline().process(PICTURE).sky is None
+
+
+def test_one_engine_serves_several_cameras():
+    """A pipeline for each, turn about: what each gives is what it gives alone."""
+    engine = FakeEngine(2.0)
+    sensor = PointsReading(0, 'camera', np.float32([[0.01 * i, 0.0, 3.0 + i] for i in range(20)]))
+    cameras = (
+        ({}, Picture(RGB, CALIBRATION)),
+        ({'distortion': 'rectify', 'depth_scale': 2.0}, Picture(RGB, BENT)),
+        ({'voxel_size': 0.5}, Picture(255 - RGB, dataclasses.replace(CALIBRATION, k=BENT.k))),
+        ({'scale_source': 'points'}, Picture(RGB, BENT, evidence=Evidence(sensor))),
+    )
+
+    def clouds(pipes):
+        for _ in range(2):
+            for pipe, (_, picture) in zip(pipes, cameras, strict=True):
+                frame = pipe.process(picture)
+                yield pipe.points(frame).copy(), frame.scale
+
+    shared = [Pipeline(engine, Settings().replace(settings)) for settings, _ in cameras]
+    alone = [pipeline(**settings) for settings, _ in cameras]
+    for (together, scale), (apart, expected) in zip(clouds(shared), clouds(alone), strict=True):
+        np.testing.assert_array_equal(together, apart)
+        assert scale == expected or str(scale) == str(expected)  # NaN is no NaN
