@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a model on rooms that no model was trained on: `python -m scenes.evaluate`.
 
-The pictures go through the engine that the node uses, and its depth is compared as it is, in
-metres, without median scaling. Figures are means over pictures of the means over pixels.
+The rooms become a folder of photos with their true depth, for `depth-pcd evaluate` to measure, with
+the filters off: the depth is compared as the network gives it, in metres. Each report is a page
+below the output folder.
 """
 
 import argparse
@@ -13,63 +14,62 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from depth_pcd_ros import engine
-from depth_pcd_ros.evaluate.metrics import Metrics, compare, mean
-from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.settings import EngineSettings
+from depth_pcd_ros import cli
+from depth_pcd_ros.evaluate.report import HTML, JSON
+from depth_pcd_ros.files.whole_file import whole_file
 from scenes import EVALUATION_SEEDS
 from scenes.furniture import make_room
 from scenes.pool import HEIGHT, WIDTH
 from scenes.render import render
 from scenes.views import make_view
 
+ROOT = Path(__file__).resolve().parent.parent
 
-def on_rooms(network: engine.Engine, count: int) -> Metrics:
-    """Measure on the first rooms of the evaluation seeds, at 640x480."""
-    results = []
+
+def write_pair(
+    folder: Path, rgb: np.ndarray, depth: np.ndarray, intrinsics: tuple[float, float, float, float]
+) -> None:
+    """Write rgb.png, depth.npy [m] and intrinsics.json; the last one tells that all are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / 'rgb.png'), np.ascontiguousarray(rgb[..., ::-1]))
+    np.save(folder / 'depth.npy', depth.astype(np.float32))
+    numbers = dict(zip(('fx', 'fy', 'cx', 'cy'), map(float, intrinsics), strict=True))
+    numbers |= {'width': rgb.shape[1], 'height': rgb.shape[0]}
+    with whole_file(folder / 'intrinsics.json') as file:
+        file.write(json.dumps(numbers).encode())
+
+
+def write_rooms(folder: Path, count: int) -> None:
+    """Write the first rooms of the evaluation seeds, at 640x480, those that are not there."""
     for seed in tqdm(EVALUATION_SEEDS[:count], desc='rooms', unit='room', mininterval=1):
-        room = make_room(seed)
-        view = make_view(room, seed, WIDTH, HEIGHT)
-        shown = render(room, view)
-        camera = Camera(WIDTH, HEIGHT, *view.intrinsics())
-        results.append(compare(network.infer(shown.rgb, camera), shown.depth))
-    return mean(results)
+        if not (folder / str(seed) / 'intrinsics.json').exists():
+            room = make_room(seed)
+            view = make_view(room, seed, WIDTH, HEIGHT)
+            shown = render(room, view)
+            write_pair(folder / str(seed), shown.rgb, shown.depth, view.intrinsics())
 
 
-def on_frame(network: engine.Engine, folder: Path) -> Metrics:
-    """Measure on an RGB-D frame: rgb.png, depth.png and intrinsics.json of its camera."""
-    rgb = cv2.imread(str(folder / 'rgb.png'), cv2.IMREAD_COLOR)
-    depth = cv2.imread(str(folder / 'depth.png'), cv2.IMREAD_UNCHANGED)
-    if rgb is None or depth is None:
-        raise FileNotFoundError(f'{folder}: rgb.png and depth.png are needed')
-    known = json.loads((folder / 'intrinsics.json').read_text())
-    camera = Camera(*rgb.shape[1::-1], *(known[name] for name in ('fx', 'fy', 'cx', 'cy')))
-    rgb = np.ascontiguousarray(rgb[..., ::-1])
-    return compare(network.infer(rgb, camera), depth / known['depth_scale'])
+def write_motorcycle(folder: Path) -> None:
+    """Write scikit-image's stereo photo (Middlebury 2014, with its calibration).
 
-
-def on_motorcycle(network: engine.Engine) -> Metrics:
-    """Measure on scikit-image's stereo photo (Middlebury 2014, with its calibration)."""
+    Raises:
+        ImportError: scikit-image is not installed.
+    """
     from skimage.data import stereo_motorcycle
 
     rgb, _, disparity = stereo_motorcycle()
     known = np.isfinite(disparity) & (disparity > 0)
     truth = np.where(known, 994.978 * 0.193001 / (np.where(known, disparity, 1) + 31.086), 0)
-    camera = Camera(*rgb.shape[1::-1], 994.978, 994.978, 311.193, 254.877)
-    return compare(network.infer(rgb, camera), truth)
+    write_pair(folder / 'motorcycle', rgb, truth, (994.978, 994.978, 311.193, 254.877))
 
 
-def row(name: str, metrics: Metrics) -> str:
-    """Format a line of the table."""
-    return f'{name:<28} {metrics.abs_rel:8.3f} {metrics.delta1:8.3f} {metrics.rmse:8.3f}'
-
-
-def main() -> None:
-    """Parse the command line, measure, print the table."""
+def main() -> int:
+    """Parse the command line, measure, print the table; return the exit code."""
     parser = argparse.ArgumentParser(prog='python -m scenes.evaluate', description=__doc__)
-    parser.add_argument('--model', default='demo', help='as the node takes it')
+    parser.add_argument('--model', default='demo', help='as the node takes it; a,b: two of them')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--rooms', type=int, default=len(EVALUATION_SEEDS))
+    parser.add_argument('--out', type=Path, default=ROOT / 'out' / 'eval', help='folder')
     parser.add_argument(
         '--rgbd',
         type=Path,
@@ -77,18 +77,34 @@ def main() -> None:
         help='folders of real RGB-D frames, reported too, as is the motorcycle of scikit-image',
     )
     args = parser.parse_args()
-    network = engine.create(EngineSettings(args.model, device=args.device))
-    lines = [row(f'{args.rooms} rooms', on_rooms(network, args.rooms))]
+    rooms = args.out / f'{args.rooms}_rooms'
+    write_rooms(rooms, args.rooms)
+    inputs = [rooms]
     if args.rgbd:
-        folders = sorted(path.parent for path in args.rgbd.glob('*/intrinsics.json'))
-        lines += [row(folder.name, on_frame(network, folder)) for folder in folders]
+        inputs += sorted(path.parent for path in args.rgbd.glob('*/intrinsics.json'))
         try:
-            lines.append(row('motorcycle photo', on_motorcycle(network)))
+            write_motorcycle(args.out / 'photo')
+            inputs.append(args.out / 'photo')
         except ImportError:
             print('scikit-image is not installed: no motorcycle photo')
-    print(f'{args.model:<28} {"AbsRel":>8} {"delta1":>8} {"RMSE [m]":>8}')
+    lines = [f'{"":<20} {"":<24} {"AbsRel":>8} {"delta1":>8} {"RMSE [m]":>8}']
+    for folder in inputs:
+        out = args.out / f'report_{folder.name}'
+        words = ['evaluate', str(folder), '-o', str(out), '--force', '--model', args.model]
+        words += ['--device', args.device, '--edge-filter', '0', '--min-depth', '0']
+        code = cli.main(words)
+        if code:
+            return code
+        for setting in json.loads((out / JSON).read_text())['settings']:
+            m = setting['metrics']
+            lines.append(
+                f'{folder.name:<20} {setting["name"]:<24} {m["abs_rel"]:8.3f} {m["delta1"]:8.3f} '
+                f'{m["rmse"]:8.3f}'
+            )
     print('\n'.join(lines))
+    print(f'Look at {args.out / f"report_{rooms.name}" / HTML}.')
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())

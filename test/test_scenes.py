@@ -4,12 +4,14 @@
 import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
 import scenes
+from depth_pcd_ros.evaluate.pairs import find_pairs, read_depth
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.inputs.photos import read_photo
 from scenes import evaluate, recording
 from scenes.furniture import make_room
 from scenes.pool import Pool, picture
@@ -17,7 +19,6 @@ from scenes.render import View, distance_to_surface, render, render_depth
 from scenes.rooms import BOX, CYLINDER, SPHERE, Room
 from scenes.textures import PLAIN, TILES, material
 from scenes.views import floor_share, make_view, rotation
-from test.support.fake_engine import FakeEngine
 
 WHITE = np.full(3, 0.8)
 
@@ -277,25 +278,17 @@ def test_drive_is_smooth_and_touches_nothing():
         assert distance_to_surface(room, view, np.zeros(3)) > 0.3
 
 
-def _two_metres(rgb: np.ndarray) -> float:
-    """The depth of a picture whose first pixel is red."""
-    np.testing.assert_array_equal(rgb[0, 0], [255, 0, 0])
-    return 2.0
-
-
-def test_evaluation_reads_a_real_frame(tmp_path):
-    """Colours in the right order, depth in units of its scale, and 0 is unknown."""
-    rgb = np.zeros((4, 6, 3), np.uint8)
-    rgb[..., 2] = 255  # red, for OpenCV
-    depth = np.full((4, 6), 5000, np.uint16)  # 1 m
-    depth[:, :3] = 0
-    cv2.imwrite(str(tmp_path / 'rgb.png'), rgb)
-    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
-    (tmp_path / 'intrinsics.json').write_text(
-        '{"fx": 5, "fy": 5, "cx": 3, "cy": 2, "depth_scale": 5000}'
-    )
-    found = evaluate.on_frame(FakeEngine(_two_metres), tmp_path)
-    assert (found.abs_rel, found.delta1, found.rmse) == (1.0, 0.0, 1.0)
-    (tmp_path / 'rgb.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'rgb\.png and depth\.png are needed'):
-        evaluate.on_frame(FakeEngine(_two_metres), tmp_path)
+def test_rooms_for_evaluate(tmp_path):
+    """A room becomes a photo, its exact depth in metres and its camera; those there stay."""
+    evaluate.write_rooms(tmp_path, 1)
+    (pair,) = find_pairs(tmp_path, lambda _: None)
+    seed = scenes.EVALUATION_SEEDS[0]
+    shown = picture(seed)
+    np.testing.assert_array_equal(read_photo(pair.photo)[0], shown.rgb)
+    np.testing.assert_array_equal(read_depth(pair), shown.depth.astype(np.float32))
+    view = make_view(make_room(seed), seed)
+    found = Camera.from_calibration(pair.calibration)
+    assert (found.fx, found.fy, found.cx, found.cy) == view.intrinsics()
+    before = pair.photo.stat().st_mtime_ns
+    evaluate.write_rooms(tmp_path, 1)
+    assert pair.photo.stat().st_mtime_ns == before
