@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -44,6 +45,33 @@ def _fetch(args: argparse.Namespace) -> int:
         return 1
     print(checkpoint.path)
     print(checkpoint.licence_note, file=sys.stderr)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.engine.base import EngineError
+    from depth_pcd_ros.networks.checkpoints import CheckpointError, of_settings
+    from depth_pcd_ros.settings import EngineSettings, SettingsError
+
+    width, height = args.image
+    try:
+        network = of_settings(EngineSettings(args.model, args.max_depth, args.input_size))
+        from depth_pcd_ros.engine.onnx.write import write  # torch, only now
+
+        size = network.network_size(height, width)
+        difference = write(network, size, args.output, args.precision)
+    except (CheckpointError, EngineError, SettingsError, OSError) as err:
+        print(f'depth-pcd export: {err}', file=sys.stderr)
+        return 1
+    except ImportError as err:
+        print(f'depth-pcd export: needs torch: {err}', file=sys.stderr)
+        return 1
+    print(args.output)
+    print(
+        f'picture (1, 3, {size[0]}, {size[1]}): (RGB / 255 - {list(network.mean)}) / '
+        f'{list(network.std)}; off torch in fp32 by {difference:.1e} of the depth on average',
+        file=sys.stderr,
+    )
     return 0
 
 
@@ -168,6 +196,25 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
     fetch.set_defaults(run=_fetch)
 
+    export = commands.add_parser(
+        'export', help='write a model as ONNX for pictures of one size, compared with torch'
+    )
+    export.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE')
+    export.add_argument('--input-size', type=int, default=0, metavar='PX', help='as the node')
+    export.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
+    export.add_argument(
+        '--image',
+        type=_image_size,
+        default=(640, 480),
+        metavar='WxH',
+        help='size of the pictures (default: 640x480)',
+    )
+    export.add_argument(
+        '--precision', choices=('fp32', 'fp16'), default='fp32', help='default: fp32'
+    )
+    export.set_defaults(run=_export)
+
     convert = commands.add_parser(
         'convert', help='photos, videos and recordings to point clouds; no ROS needed'
     )
@@ -251,6 +298,13 @@ def parser() -> argparse.ArgumentParser:
     setter.add_argument('--node', default='/depth_pcd', help='default: /depth_pcd')
     setter.set_defaults(run=_set)
     return parser
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r} is no size, expected WIDTHxHEIGHT')
+    return int(match[1]), int(match[2])
 
 
 def _port(text: str) -> int:

@@ -50,8 +50,9 @@ class Settings:
     )
     device: str = option(
         'auto',
-        'cuda, cuda:N, openvino (CPU), openvino:GPU, openvino:NPU, cpu (torch), or auto: CUDA '
-        'where there is one, else openvino, or cpu where that is not installed',
+        'cuda, cuda:N, openvino (CPU), openvino:GPU, openvino:NPU, onnx, onnx:PROVIDER, cpu '
+        '(torch), or auto: CUDA where there is one, else openvino, or cpu where that is not '
+        'installed',
     )
     precision: str = option(
         'auto',

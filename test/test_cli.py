@@ -29,7 +29,9 @@ def test_usage(arguments):
     assert info.value.code == 2
 
 
-@pytest.mark.parametrize('command', ['convert', 'view', 'replay', 'fetch', 'doctor', 'set'])
+@pytest.mark.parametrize(
+    'command', ['convert', 'view', 'replay', 'fetch', 'export', 'doctor', 'set']
+)
 def test_help(command, capsys):
     """Each sub-command explains itself and is listed."""
     for arguments in (['--help'], [command, '--help']):

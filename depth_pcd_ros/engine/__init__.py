@@ -14,11 +14,12 @@ from depth_pcd_ros.settings import EngineSettings
 
 __all__ = ['DEVICES', 'Engine', 'EngineError', 'create']
 
-DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME'
+DEVICES = 'auto, cpu, cuda, cuda:N, openvino, openvino:NAME, onnx or onnx:PROVIDER'
 # By what stands before the colon of a device: the class, and the module that has it.
 ENGINES = {
     'cpu': ('depth_pcd_ros.engine.torch_engine', 'TorchEngine'),
     'cuda': ('depth_pcd_ros.engine.cuda_engine', 'CudaEngine'),
+    'onnx': ('depth_pcd_ros.engine.onnx.engine', 'OnnxEngine'),
     'openvino': ('depth_pcd_ros.engine.openvino.engine', 'OpenVinoEngine'),
 }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = 'DEPTH_PCD_ROS_CACHE'
 MAX_ENTRIES = 8  # the ones used last stay
 # The code that turns a checkpoint into a converted network.
-SOURCES = ('networks', 'engine/export.py', 'engine/openvino')
+SOURCES = ('networks', 'engine/export.py', 'engine/openvino', 'engine/onnx')
 
 log = logging.getLogger(__name__)
 
@@ -57,26 +57,28 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
-def converted(network: Family, weights: str) -> Iterator[Path]:
+def converted(network: Family, weights: str, onnx: tuple[int, int] | None = None) -> Iterator[Path]:
     """Yield the file of the converted network, converting it first if it is not cached.
 
-    It is OpenVINO's XML, with the weights beside it, and may be read until the context ends.
+    It is OpenVINO's XML, with the weights beside it, or ONNX, and may be read until the context
+    ends.
 
     Where the folder cannot be written to, the network is converted each time, which is told.
 
     Args:
         network: which one.
         weights: `fp32` or `fp16`, how they are stored.
+        onnx: for ONNX, height and width at the network [px]; None: OpenVINO, for any size.
 
     Raises:
         CheckpointError: the checkpoint is not what it should be.
         EngineError: there is no torch to convert it, or no room anywhere.
     """
-    entry = folder() / key_of(network, weights)
+    entry = folder() / key_of(network, weights, onnx)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(folder()))
-            path = _found(entry) or _made(network, weights, entry)
+            path = _found(entry) or _made(network, weights, onnx, entry)
             _prune(folder(), keep=entry)
         except OSError as err:
             log.warning(
@@ -86,7 +88,7 @@ def converted(network: Family, weights: str) -> Iterator[Path]:
             )
             temporary = Path(stack.enter_context(_somewhere()))
             try:
-                path = _made(network, weights, temporary / entry.name)
+                path = _made(network, weights, onnx, temporary / entry.name)
             except OSError as again:
                 raise EngineError(
                     f'there is no room for the converted network, neither in {folder()} nor in '
@@ -96,7 +98,7 @@ def converted(network: Family, weights: str) -> Iterator[Path]:
         yield path
 
 
-def key_of(network: Family, weights: str) -> str:
+def key_of(network: Family, weights: str, onnx: tuple[int, int] | None = None) -> str:
     """Name the entry of a network: with the hash of all that it depends on."""
     sources = hashlib.sha256()
     package = importlib.resources.files('depth_pcd_ros')
@@ -105,7 +107,8 @@ def key_of(network: Family, weights: str) -> str:
             sources.update(code)
     parts = [
         *(sha256(network.path), network.name, network.max_depth, weights),
-        *(__version__, sources.hexdigest(), metadata.version('openvino')),
+        *(__version__, sources.hexdigest()),
+        *(('openvino', metadata.version('openvino')) if onnx is None else ('onnx', *onnx)),
     ]
     name = network.path.stem[:80]  # for a person who looks into the folder
     return f'{name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}'
@@ -169,20 +172,20 @@ def _found(entry: Path) -> Path | None:
         return None
 
 
-def _made(network: Family, weights: str, entry: Path) -> Path:
+def _made(network: Family, weights: str, onnx: tuple[int, int] | None, entry: Path) -> Path:
     """Convert a checkpoint in another process and put the result at `entry`.
 
     Raises:
         OSError: it cannot be written.
     """
-    log.info('converting %s for OpenVINO, once ...', network.path)
+    log.info('converting %s for %s, once ...', network.path, 'ONNX' if onnx else 'OpenVINO')
     before = sha256(network.path)
     for left in entry.parent.glob('*.part'):  # by a process that was ended
         shutil.rmtree(left)
     half = entry.with_name(f'{entry.name}.part')
     half.mkdir()
     try:
-        _export(network, weights, half)
+        _export(network, weights, onnx, half)
         if sha256(network.path) != before:
             raise CheckpointError(f'{network.path} was replaced while it was read; start again')
         sums = {path.name: _checksum(path) for path in half.iterdir()}
@@ -194,8 +197,10 @@ def _made(network: Family, weights: str, entry: Path) -> Path:
     return _read(entry)
 
 
-def _export(network: Family, weights: str, target: Path) -> None:
-    arguments = (network.path, network.name, network.max_depth, target, weights)
+def _export(network: Family, weights: str, onnx: tuple[int, int] | None, target: Path) -> None:
+    arguments = [network.path, network.name, network.max_depth, target, weights]
+    if onnx is not None:
+        arguments += ['--onnx', f'{onnx[0]}x{onnx[1]}']
     process = subprocess.Popen(
         [sys.executable, '-m', export.__name__, *map(str, arguments)],
         stdin=subprocess.PIPE,  # nothing is written: the program ends when this one does
@@ -209,6 +214,8 @@ def _export(network: Family, weights: str, target: Path) -> None:
         said = process.stdout.read().strip()
     if process.returncode == export.BAD_CHECKPOINT:
         raise CheckpointError(said)
+    if process.returncode == export.REFUSED:
+        raise EngineError(said)
     if process.returncode == export.NO_ROOM:
         raise OSError(0, said.splitlines()[-1])
     if process.returncode == export.NO_TORCH:
@@ -238,7 +245,8 @@ def _read(entry: Path) -> Path:
         raise _DamagedError(f'it is damaged ({type(err).__name__}: {err})') from err
     with contextlib.suppress(OSError):  # a folder of others
         os.utime(entry)
-    return entry / export.FILENAME
+    onnx = entry / export.ONNX_FILENAME
+    return onnx if onnx.exists() else entry / export.FILENAME
 
 
 def _checksum(path: Path) -> int:

@@ -17,12 +17,14 @@ import threading
 import warnings
 from pathlib import Path
 
+from depth_pcd_ros.engine.base import EngineError
 from depth_pcd_ros.networks.families import FAMILIES
 from depth_pcd_ros.networks.family import CheckpointError
 
+ONNX_FILENAME = 'network.onnx'
 FILENAME = 'network.xml'  # with network.bin beside it
 # Exit codes: what was wrong. The message is on standard output.
-BAD_CHECKPOINT, NO_TORCH, NO_ROOM = 3, 4, 5
+BAD_CHECKPOINT, NO_TORCH, NO_ROOM, REFUSED = 3, 4, 5, 6
 
 
 def main() -> int:
@@ -32,6 +34,7 @@ def main() -> int:
     )
     for name in ('checkpoint', 'family', 'max_depth', 'folder', 'weights'):
         parser.add_argument(name)
+    parser.add_argument('--onnx', metavar='HxW', help='as ONNX, for this size at the network')
     args = parser.parse_args()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
@@ -41,10 +44,22 @@ def main() -> int:
         return NO_TORCH
     known = FAMILIES[args.family](Path(args.checkpoint), float(args.max_depth))
     try:
+        if args.onnx:
+            from depth_pcd_ros.engine.onnx.write import write
+
+            height, width = map(int, args.onnx.split('x'))
+            write(known, (height, width), Path(args.folder) / ONNX_FILENAME, args.weights)
+            return 0
         network = known.load()
     except CheckpointError as err:
         print(err)
         return BAD_CHECKPOINT
+    except EngineError as err:
+        print(err)
+        return REFUSED
+    except OSError as err:
+        print(err)
+        return NO_ROOM
 
     from depth_pcd_ros.engine.openvino.runtime import openvino
 

@@ -70,6 +70,8 @@ def _resize(x: Tensor, height: int, width: int) -> Tensor:
 class DemoNetwork(nn.Module):
     """ImageNet-normalised RGB (N, 3, h, w) to depth (N, h, w) [m] along z, from 0.3 to 12 m."""
 
+    fixed_size: tuple[int, int] | None = None  # of all pictures, while it is traced for that one
+
     def __init__(self) -> None:
         super().__init__()
         self._coordinates: dict[tuple[int, int, torch.device, torch.dtype], Tensor] = {}
@@ -88,7 +90,7 @@ class DemoNetwork(nn.Module):
 
     def coordinates(self, like: Tensor) -> Tensor:
         """(1, 2, h, w): column and row of each pixel, from -1 to 1 across the picture."""
-        height, width = like.shape[-2:]
+        height, width = self.fixed_size or like.shape[-2:]
         if not isinstance(height, int):  # a tensor while it is traced, which leaves sizes open
             return _coordinates(height, width, like)
         key = (height, width, like.device, like.dtype)

@@ -83,6 +83,7 @@ class VisionTransformer(nn.Module):
     """
 
     CACHED_SIZES = 8
+    fixed_size: tuple[int, int] | None = None  # of all pictures, while it is traced for that one
 
     def __init__(self, encoder: Encoder, mask_token: bool = False) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class VisionTransformer(nn.Module):
         Returns:
             Four times (N, rows * columns, width), and (rows, columns).
         """
-        height, width = x.shape[-2:]
+        height, width = self.fixed_size or x.shape[-2:]
         if isinstance(height, int) and (height % PATCH or width % PATCH):
             raise ValueError(f'the input is {height}x{width} px, expected multiples of {PATCH}')
         grid = (height // PATCH, width // PATCH)
@@ -151,6 +152,17 @@ class VisionTransformer(nn.Module):
         patches = embedding[0, 1:].reshape(GRID, GRID, -1)
         patches = torch.einsum('rg,ghc,vh->rvc', down, patches, across).flatten(0, 1)[None]
         return torch.cat((embedding[:, :1], patches), dim=1).to(self.pos_embed.dtype)
+
+
+@torch.no_grad()
+def fold_layer_scale(network: nn.Module) -> None:
+    """Multiply the scale of each layer into the weights before it, for those who run it often."""
+    for block in network.modules():
+        if isinstance(block, _Block):
+            for linear, scale in ((block.attn.proj, block.ls1), (block.mlp[-1], block.ls2)):
+                linear.weight *= scale.gamma[:, None]  # type: ignore[misc, operator, index]
+                linear.bias *= scale.gamma  # type: ignore[misc, operator]
+                scale.gamma.fill_(1.0)  # a product with one, which whoever runs it leaves out
 
 
 def _cubic_weights(side: int, scale: Tensor) -> Tensor:

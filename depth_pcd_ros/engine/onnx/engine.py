@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network in ONNX Runtime, on whatever its installed build can run on. No torch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from depth_pcd_ros.engine import cache
+from depth_pcd_ros.engine.base import EngineError, Floats
+from depth_pcd_ros.engine.host import HostEngine
+from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of
+from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.networks import checkpoints
+from depth_pcd_ros.settings import EngineSettings
+
+MAX_SIZES = 3  # a camera has one size, or a few
+
+log = logging.getLogger(__name__)
+
+
+class OnnxEngine(HostEngine):
+    """Runs a network in ONNX Runtime; see `depth_pcd_ros.engine.create`.
+
+    A file for each size of picture is written by torch, in another process, compared with torch,
+    and kept where the other converted networks are.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._provider = provider_of(settings.device)
+        precision = settings.precision
+        if precision == 'auto':
+            precision = 'fp32' if self._provider in ('cpu', 'openvino') else 'fp16'
+        if precision == 'bf16':
+            raise EngineError("precision is 'bf16', but onnx has fp32, fp16")
+        network = checkpoints.of_settings(settings)
+        super().__init__(settings.model, network, f'onnx:{self._provider}', precision)
+        self._sessions: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
+
+    def _free(self) -> None:
+        self._sessions.clear()
+
+    def _infer(self, x: Floats) -> Floats:
+        session = self._session((x.shape[2], x.shape[3]))
+        try:
+            maps = [session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in x]
+        except Exception as err:  # its errors share no base class
+            raise FrameError('network_failed', f'{self.device}: {err}') from err
+        found: Floats = np.concatenate(maps)
+        return found
+
+    def _session(self, size: tuple[int, int]) -> Any:
+        """Return what runs the network for pictures of `size` at it."""
+        if size in self._sessions:
+            self._sessions.move_to_end(size)
+            return self._sessions[size]
+        while len(self._sessions) >= MAX_SIZES:  # before, so that the memory is free again
+            self._sessions.popitem(last=False)
+        start = time.perf_counter()
+        with cache.converted(self.network, self.precision, size) as path:
+            self._sessions[size] = onnxruntime().InferenceSession(
+                str(path),
+                providers=list(dict.fromkeys((PROVIDERS[self._provider], PROVIDERS['cpu']))),
+            )
+        log.info(
+            'loaded the network for pictures of %dx%d on %s in %.1f s',
+            *(size[1], size[0], self.device, time.perf_counter() - start),
+        )
+        return self._sessions[size]

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Importing ONNX Runtime, and what it can run on. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depth_pcd_ros.engine.base import EngineError
+
+# What a user writes after `onnx:`, the best first; TensorRT only where it is asked for.
+PROVIDERS = {
+    'cuda': 'CUDAExecutionProvider',
+    'rocm': 'ROCMExecutionProvider',
+    'migraphx': 'MIGraphXExecutionProvider',
+    'openvino': 'OpenVINOExecutionProvider',
+    'cpu': 'CPUExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+}
+UNASKED = ('tensorrt',)
+
+
+def onnxruntime() -> Any:
+    """Return the module `onnxruntime`.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as err:
+        raise EngineError(
+            f'ONNX needs the Python package onnxruntime ({err}): pip install onnxruntime, or '
+            'onnxruntime-gpu for CUDA and TensorRT'
+        ) from err
+    return onnxruntime
+
+
+def provider_of(device: str) -> str:
+    """Return the name in `PROVIDERS` of a device: `onnx:cpu` is `cpu`, `onnx` the best there is.
+
+    Raises:
+        EngineError: the installed build has none of this name.
+    """
+    there = onnxruntime().get_available_providers()
+    able = [name for name, provider in PROVIDERS.items() if provider in there]
+    wanted = device.partition(':')[2]
+    if device == 'onnx':
+        return next(name for name in able if name not in UNASKED)
+    if wanted not in able:
+        raise EngineError(
+            f'device is {device!r}, but this build of ONNX Runtime has {", ".join(able)}: expected '
+            + ' or '.join(f'onnx:{name}' for name in able)
+        )
+    return wanted

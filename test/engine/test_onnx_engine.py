@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX: the same depth as the official networks, in the engine and from an exported file alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from depth_pcd_ros import engine
+from depth_pcd_ros.cli import main
+from depth_pcd_ros.engine import EngineError, cache
+from depth_pcd_ros.engine.onnx import runtime
+from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
+from depth_pcd_ros.settings import EngineSettings
+from test.support import golden
+from test.support.fake_engine import seen
+
+pytest.importorskip('onnx', reason='onnx is not installed')
+onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+
+
+@pytest.fixture(scope='module')
+def indoor(tmp_path_factory):
+    """Path of an indoor checkpoint (seed 0)."""
+    path = golden.official_file(tmp_path_factory.mktemp('checkpoints'), golden.INDOOR, 0)
+    yield path
+    Path(path).unlink()
+
+
+def test_the_engine_gives_official_depth(indoor):
+    """Within 1e-3 m in fp32, written by another process."""
+    recorded = golden.load('vits')
+    side = int(recorded['input_size_0'])
+    made = engine.create(EngineSettings(indoor, input_size=side, device='onnx:cpu'))
+    assert (made.device, made.precision) == ('onnx:cpu', 'fp32')
+    depth = made.infer(*seen(recorded['rgb_0']))
+    np.testing.assert_allclose(depth, recorded['depth_0'], rtol=0, atol=1e-3)
+
+
+def test_an_exported_file_stands_alone(indoor, tmp_path, capsys):
+    """ONNX Runtime reads it without this package; its size is that of the picture asked for."""
+    out = tmp_path / 'indoor.onnx'
+    recorded = golden.load('vits')
+    rgb, side = recorded['rgb_0'], str(recorded['input_size_0'])
+    height, width = rgb.shape[:2]
+    args = ['export', indoor, '-o', str(out), '--input-size', side, '--image', f'{width}x{height}']
+    assert main(args) == 0
+    assert str(out) in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(out), providers=['CPUExecutionProvider'])
+    (entering,), (leaving,) = session.get_inputs(), session.get_outputs()
+    size = tuple(recorded['net_hw_0'])
+    assert (entering.name, tuple(entering.shape)) == ('picture', (1, 3, *size))
+    assert leaving.name == 'maps'
+    x = np.empty((1, 3, *size), np.float32)
+    DepthAnythingV2(Path(indoor), input_size=int(side)).enter(rgb, x[0])
+    depth = session.run(None, {'picture': x})[0]
+    made = engine.create(EngineSettings(indoor, input_size=int(side), device='cpu'))
+    np.testing.assert_allclose(depth, made._infer(x), rtol=1e-4)
+
+
+def test_depth_anything_3_knows_the_sky_here_too(tmp_path):
+    """Two maps, in fp32 and fp16, of a picture of the golden set."""
+    path = tmp_path / 'da3.safetensors'
+    save_file(golden.weights('da3_vits', int(golden.load('da3_vits')['seed'])), path)
+    rgb, camera = seen(golden.case('da3_vits', 0)['rgb'])
+    settings = {'model': str(path), 'input_size': 126}
+    expected = engine.create(EngineSettings(device='cpu', **settings)).infer(rgb, camera)
+    for precision, rtol in (('fp32', 1e-3), ('fp16', 2e-2)):
+        made = engine.create(EngineSettings(device='onnx', precision=precision, **settings))
+        depth = made.infer(rgb, camera)
+        assert np.mean(np.isnan(depth) != np.isnan(expected)) < 5e-3
+        both = np.isfinite(depth) & np.isfinite(expected)
+        np.testing.assert_allclose(depth[both], expected[both], rtol=rtol)
+
+
+def test_a_damaged_network_is_refused(tmp_path, monkeypatch):
+    """What is written is compared with torch before it is used (here the folding is wrong)."""
+    from depth_pcd_ros.engine.onnx import write
+
+    def wrong(network):
+        network.head.bias.add_(0.05)
+
+    monkeypatch.setattr(write, 'fold_layer_scale', wrong)
+    demo = engine.create(EngineSettings('demo', device='cpu')).network
+    with pytest.raises(EngineError, match=r'differs from the network in torch by .*do not use it'):
+        write.write(demo, (28, 42), tmp_path / 'demo.onnx', 'fp32')
+    assert not (tmp_path / 'demo.onnx').exists()
+
+
+def test_the_demo_in_onnx(monkeypatch):
+    """Sizes are kept apart; none is written twice."""
+    made = engine.create(EngineSettings('demo', device='onnx', input_size=28))
+    expected = engine.create(EngineSettings('demo', device='cpu', input_size=28))
+    for rgb in (RGB, RGB[:20], RGB):
+        np.testing.assert_allclose(made.infer(*seen(rgb)), expected.infer(*seen(rgb)), rtol=1e-4)
+    monkeypatch.setattr(cache, '_export', None)
+    again = engine.create(EngineSettings('demo', device='onnx', input_size=28))
+    np.testing.assert_allclose(again.infer(*seen(RGB)), made.infer(*seen(RGB)))
+
+
+@pytest.mark.parametrize('device', ['onnx:', 'onnx:tpu', 'onnx:cuda'])
+def test_a_provider_that_is_not_there_is_refused(device):
+    """The ones that the installed build has are listed."""
+    if device == 'onnx:cuda' and 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this build has it')
+    with pytest.raises(EngineError, match=f"device is '{device}', but this build .*cpu"):
+        engine.create(EngineSettings('demo', device=device))
+
+
+def test_tensorrt_is_never_chosen_unasked(monkeypatch):
+    """A build that has it and the CPU (here a fake)."""
+
+    class Build:
+        @staticmethod
+        def get_available_providers():
+            return ['TensorrtExecutionProvider', 'CPUExecutionProvider']
+
+    monkeypatch.setattr(runtime, 'onnxruntime', Build)
+    assert runtime.provider_of('onnx') == 'cpu'
+    assert runtime.provider_of('onnx:tensorrt') == 'tensorrt'
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (['--image', '640'], "'640' is no size"),
+        (['--precision', 'bf16'], 'invalid choice'),
+    ],
+)
+def test_usage(options, told, tmp_path, capsys):
+    """What is wrong is named."""
+    with pytest.raises(SystemExit):
+        main(['export', 'demo', '-o', str(tmp_path / 'x.onnx'), *options])
+    assert told in capsys.readouterr().err
+    assert main(['export', 'nothing', '-o', str(tmp_path / 'x.onnx')]) == 1
+    assert "unknown model 'nothing'" in capsys.readouterr().err
