@@ -136,7 +136,8 @@ BAD = {
     'short_data': {'image_data': make_image(WIDTH, HEIGHT).data[:-1]},
     'empty_image': {'image_width': 0, 'image_height': 0},
     'unknown_encoding': {'image_encoding': 'rgb9'},
-    'camera_not_calibrated': {'info_k': [0.0] * 9},
+    'camera_not_calibrated': {'info_k': [*[0.0] * 8, 1.0]},
+    'bad_intrinsics': {'info_k': [772.0, 0.0, 24.0, 0.0, 1.0, 18.0, 0.0, 0.0, 1.0]},
     'bad_calibration': {'info_k': [float('nan')] * 9},
 }
 
