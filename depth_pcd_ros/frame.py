@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.sync.readings import NO_EVIDENCE, NO_HEADER, Evidence, Header
 
@@ -22,7 +23,7 @@ class Picture:
         rgb: (H, W, 3) uint8, RGB.
         calibration: the numbers of its CameraInfo.
         header: when it was taken, and in which frame.
-        evidence: what the `scale_source` says about it.
+        evidence: what sensors say about it.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -50,6 +51,9 @@ class Frame:
         network_time: what the network took [s].
         scale: how the depth was corrected; None without a `scale_source`.
         sky: where the network sees sky, (H, W) bool; None where it does not know it.
+        steadiness: how the depth was steadied; None without `temporal_filter`.
+        confidence: how far each depth is to be believed, (H, W) float32 from 0 to 100; None where
+            it was not asked for.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -61,3 +65,5 @@ class Frame:
     network_time: float
     scale: ScaleState | None = None
     sky: npt.NDArray[np.bool_] | None = None
+    steadiness: Steadiness | None = None
+    confidence: npt.NDArray[np.float32] | None = None

@@ -19,6 +19,7 @@ from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, Mask
 from depth_pcd_ros.geometry.rectification import Rectification
 from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.motion.stage import MotionStage
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 
@@ -88,17 +89,18 @@ class Pipeline:
         self.settings = settings
         self._memory = Buffer()
         self._voxels = VoxelGrid()
+        self._motion = MotionStage()
         self._true_scale = ScaleStage()
         self._view = functools.lru_cache(VIEWS)(_view)
 
-    def process(self, picture: Picture) -> Frame:
+    def process(self, picture: Picture, *, with_confidence: bool = False) -> Frame:
         """Compute the filtered metric depth of one picture.
 
         Raises:
             FrameError: the picture does not fit the calibration, the calibration is not usable,
                 or the network failed on the picture.
         """
-        return self.finish(self.estimate(picture))
+        return self.finish(self.estimate(picture), with_confidence=with_confidence)
 
     def estimate(self, picture: Picture) -> Estimate:
         """Let the network estimate the depth of one picture; errors as `process`."""
@@ -126,13 +128,22 @@ class Pipeline:
             for picture, view, rgb, depth in zip(pictures, views, seen, depths, strict=True)
         ]
 
-    def finish(self, estimate: Estimate) -> Frame:
-        """Correct and filter the depth; frames of a `scale_source` in their order."""
+    def finish(self, estimate: Estimate, *, with_confidence: bool = False) -> Frame:
+        """Correct, steady and filter the depth; frames of one camera in their order.
+
+        Args:
+            estimate: of `estimate`.
+            with_confidence: whether the frame has one.
+        """
         picture, view, rgb, depth, settings, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
         sky = np.isnan(depth) if self.engine.network.knows_sky else None
         end = self.engine.farthest(camera) * settings.depth_scale
+        with_confidence |= settings.min_confidence > 0.0
+        steadies = settings.temporal_filter > 0.0 or with_confidence
+        if steadies or settings.scale_source == 'motion':
+            self._motion.begin(rgb, camera, picture.header, picture.evidence, settings)
         # What absurd numbers of a sensor make is no measurement, and NumPy's warnings no help.
         with np.errstate(all='ignore'):
             if settings.depth_scale != 1.0:
@@ -144,7 +155,10 @@ class Pipeline:
                 evidence=picture.evidence,
                 settings=settings,
                 max_depth=end,
+                triangulate=self._motion.triangulate,
             )
+        steadiness = self._motion.steady(depth, settings) if steadies else None
+        confidence = self._motion.confidence(depth) if with_confidence else None
 
         if settings.edge_limit is not None:
             filters.drop(depth, filters.flying(depth, camera, settings.edge_limit))
@@ -152,9 +166,12 @@ class Pipeline:
         if n > 1:
             rgb, depth = filters.every_nth(rgb, n), filters.every_nth(depth, n)
             sky = None if sky is None else filters.every_nth(sky, n)
+            confidence = None if confidence is None else filters.every_nth(confidence, n)
         max_range = farthest = settings.range_limit or end
         if settings.range_limit is None and true_scale is not None:
             farthest = true_scale.apply(end)  # nothing that the network gives is cut
+        if confidence is not None and settings.min_confidence > 0.0:
+            depth[confidence < settings.min_confidence] = np.nan
         valid = filters.drop_outside(depth, settings.min_depth, farthest, view.visible)
         return Frame(
             rgb,
@@ -166,6 +183,8 @@ class Pipeline:
             network_time,
             true_scale,
             sky,
+            steadiness if settings.temporal_filter > 0.0 else None,
+            confidence,
         )
 
     def points(self, frame: Frame, memory: Buffer | None = None) -> npt.NDArray[np.float32]:

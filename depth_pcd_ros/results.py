@@ -75,6 +75,12 @@ def _color(result: Result, buffer: Buffer | None) -> Any:
     return image_message(result.types, bgr, 'bgr8', result.header, _data(buffer))
 
 
+def _confidence(result: Result, buffer: Buffer | None) -> Any:
+    confidence = result.frame.confidence
+    assert confidence is not None  # whoever wants the topic asks the pipeline for it
+    return depth_image_message(result.types, confidence, '32FC1', result.header, buffer)
+
+
 def _scale(result: Result, _: Buffer | None) -> Any:
     assert result.frame.scale is not None  # the topic is there only with a scale_source
     return scale_message(result.types, result.frame.scale, result.header)
@@ -89,5 +95,6 @@ OUTPUTS = {
     'depth/image': Output('sensor_msgs/msg/Image', _depth),
     'depth/camera_info': Output('sensor_msgs/msg/CameraInfo', _camera_info),
     'depth/color': Output('sensor_msgs/msg/Image', _color),
+    'depth/confidence': Output('sensor_msgs/msg/Image', _confidence),
     'depth/scale': Output('std_msgs/msg/Float64MultiArray', _scale),
 }

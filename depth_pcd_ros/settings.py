@@ -96,8 +96,9 @@ class Settings:
     scale_source: str = option(
         'none',
         'what corrects the scale: points: a cloud on scale/points; range: a Range on scale/range; '
-        "plane: the camera's height above the floor",
-        choices=('none', 'points', 'range', 'plane'),
+        "plane: the camera's height above the floor; motion: how far the robot has moved, by its "
+        'odometry',
+        choices=('none', 'points', 'range', 'plane', 'motion'),
     )
     scale_fit: str = option(
         'scale',
@@ -175,6 +176,35 @@ class Settings:
         unit='deg',
         minimum=-180.0,
         maximum=180.0,
+        live=True,
+    )
+    motion: str = option(
+        'auto',
+        'what tells how the camera moves, for temporal_filter: odometry: an Odometry on the topic '
+        'odometry; camera: the pictures; auto: the odometry where there is one, else the pictures',
+        choices=('auto', 'odometry', 'camera'),
+    )
+    odometry_transform: tuple[float, float, float, float, float, float, float] = option(
+        (0.0,) * 7,
+        "optical_from_base, the place of the odometry's child frame in the optical frame: x y z "
+        '[m], qx qy qz qw; all zero: looked up with tf2',
+        minimum=-1000.0,
+        maximum=1000.0,
+        live=True,
+    )
+    temporal_filter: float = option(
+        0.0,
+        'most weight of what was seen before, where it agrees with what is seen now: 0.9 makes '
+        'the depth steady; 0: off',
+        minimum=0.0,
+        maximum=0.99,
+        live=True,
+    )
+    min_confidence: float = option(
+        0.0,
+        'points whose depth/confidence is lower are invalid; 0: off',
+        minimum=0.0,
+        maximum=100.0,
         live=True,
     )
     min_depth: float = option(
@@ -255,6 +285,24 @@ class Settings:
         return self.scale_transform if any(self.scale_transform) else None
 
     @property
+    def optical_from_base(self) -> tuple[float, ...] | None:
+        """`odometry_transform`; None: to be looked up."""
+        return self.odometry_transform if any(self.odometry_transform) else None
+
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether the topic `odometry` is of use."""
+        filtered = self.temporal_filter > 0.0 and self.motion != 'camera'
+        return filtered or self.scale_source == 'motion'
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether a picture has to do with those before, so that none may be left out."""
+        return (
+            self.temporal_filter > 0.0 or self.min_confidence > 0.0 or self.scale_source != 'none'
+        )
+
+    @property
     def beam_direction(self) -> tuple[float, float, float] | None:
         """`range_direction`; None: the x axis of the sensor."""
         return self.range_direction if any(self.range_direction) else None
@@ -281,12 +329,14 @@ class Settings:
             raise SettingsError(
                 f'scale_bounds are {list(self.scale_bounds)}, expected the lower one first'
             )
-        norm = math.hypot(*self.scale_transform[3:])
-        if self.optical_from_sensor is not None and not abs(norm - 1.0) <= NORM_TOLERANCE:
-            raise SettingsError(
-                f'scale_transform is {list(self.scale_transform)}, expected a quaternion of '
-                f'length 1 at its end, not {norm:g}'
-            )
+        for name in ('scale_transform', 'odometry_transform'):
+            values = getattr(self, name)
+            norm = math.hypot(*values[3:])
+            if any(values) and not abs(norm - 1.0) <= NORM_TOLERANCE:
+                raise SettingsError(
+                    f'{name} is {list(values)}, expected a quaternion of length 1 at its end, '
+                    f'not {norm:g}'
+                )
         if self.scale_source == 'plane' and not self.camera_height:
             raise SettingsError('camera_height is 0.0, expected more with scale_source plane')
 

@@ -34,7 +34,9 @@ from depth_pcd_ros.settings import Settings, SettingsError
 from depth_pcd_ros.sync.readings import RangeReading
 
 # The filters have no say: the depth is measured as the network gives it.
-UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0, 'scale_source': 'none'}
+UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0}
+# What the motion tells comes of many pictures, from the pipeline: without smoothing and bounds.
+MEASURED = {'scale_smoothing': 0.0, 'scale_step': 1.0, 'scale_bounds': (0.01, 100.0)}
 MAX_SPREAD = 0.1  # of the scale, above which a constant is no good
 # Pictures of a camera that stands still differ by less, on average, at this size: by noise.
 SMALL, MAX_DIFFERENCE = (32, 24), 8.0  # px, grey levels
@@ -58,7 +60,8 @@ def main(args: argparse.Namespace) -> int:
         return _fail(err, 2)
     try:
         with closing(engine):
-            pipeline = Pipeline(engine, settings.replace(UNFILTERED))
+            changes = MEASURED if settings.scale_source == 'motion' else {'scale_source': 'none'}
+            pipeline = Pipeline(engine, settings.replace({**UNFILTERED, **changes}))
             pictures = _Pictures(_samples(args, settings, sources))
             scales, failures, reasons = _measured(pictures, pipeline, measure)
         still = args.distance is None or not pictures.have_moved
@@ -86,7 +89,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
             reason = 'it is no photo, video or recording'
             there = os.path.exists(source.path)
             raise UsageError(f'{source.path}: {reason if there else "no such file"}')
-        if source.kind != 'recording' and args.scale_source in TOPICS:
+        if source.kind != 'recording' and args.scale_source in (*TOPICS, 'motion'):
             raise UsageError(
                 f'{source.path} is a {source.kind}: scale_source {args.scale_source} is for '
                 'recordings'
@@ -97,7 +100,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 def _samples(
     args: argparse.Namespace, settings: Settings, sources: list[Source]
 ) -> Iterator[Picture]:
-    topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic)
+    topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic)
     given = intrinsics_given(args, _say)
     if sources:
         if given.given and any(source.kind == 'recording' for source in sources):
@@ -106,7 +109,7 @@ def _samples(
             sources,
             given,
             topics=topics,
-            scale_source=settings.scale_source,
+            settings=settings,
             count=args.frames,
             say=_say,
         )
@@ -154,6 +157,11 @@ def _by_distance(args: argparse.Namespace) -> Measure:
 
 def _by_source(settings: Settings) -> Measure:
     def measure(frame: Frame, picture: Picture) -> Measurement:
+        state = frame.scale
+        if state is not None:
+            if state.cause:
+                raise ScaleError(state.cause, state.reason)
+            return Measurement(state.scale, state.shift, state.inliers)
         return stage.measure(
             frame.depth,
             frame.camera,

@@ -12,7 +12,7 @@ from depth_pcd_ros.inputs.options import add_options as add_camera_options
 SETTINGS = (
     'model', 'max_depth', 'input_size', 'device', 'precision', 'image_transport', 'rectified',
     'distortion', 'focal_correction', 'scale_source', 'scale_timeout', 'scale_transform',
-    'range_direction', 'camera_height', 'camera_pitch', 'camera_roll',
+    'range_direction', 'odometry_transform', 'camera_height', 'camera_pitch', 'camera_roll',
 )  # fmt: skip
 
 
@@ -66,5 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     topics.add_argument(
         '--scale-topic', default='', help='default: found by its type; live: scale/points, ...'
+    )
+    topics.add_argument(
+        '--odometry-topic', default='', help='default: found by its type, else /tf; live: odometry'
     )
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)

@@ -15,6 +15,7 @@ from depth_pcd_ros.inputs.videos import Video
 from depth_pcd_ros.messages.encodings import Rgb
 from depth_pcd_ros.recordings.samples import of_recording
 from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
 
 
@@ -23,7 +24,7 @@ def of_inputs(
     intrinsics: Intrinsics,
     *,
     topics: Topics,
-    scale_source: str,
+    settings: Settings,
     count: int,
     say: Say,
 ) -> Iterator[Picture]:
@@ -33,7 +34,7 @@ def of_inputs(
         sources: photos, videos and recordings.
         intrinsics: what the command line says about the camera of photos and videos.
         topics: of recordings.
-        scale_source: what recordings are asked for.
+        settings: what recordings are asked for.
         count: how many pictures.
         say: told what is left out, and why.
 
@@ -46,7 +47,7 @@ def of_inputs(
     problem, good = None, 0
     for source in sources[:: max(1, len(sources) // count)]:
         if source.kind == 'recording':
-            yield from of_recording(source.path, topics, scale_source, each, say)
+            yield from of_recording(source.path, topics, settings, each, say)
             good += 1
             continue
         try:

@@ -103,7 +103,7 @@ def is_interrupt(err: BaseException | None) -> bool:
 
 def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
     """Refuse a sensor that an input does not have."""
-    if settings.scale_source in TOPICS:
+    if settings.scale_source in (*TOPICS, 'motion'):
         for source in sources:
             if source.kind in ('photo', 'video'):
                 raise InputsError(

@@ -112,12 +112,15 @@ class PhotoJob:
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the photo."""
         name, request = self._source.name, self._request
-        if resume and request.outputs.are_done(name):
+        filtered = request.settings.temporal_filter > 0.0
+        if resume and not filtered and request.outputs.are_done(name):
             yield Skipped(self.label)
             return
         rgb, header = read_photo(self._source.path)
         calibration = request.intrinsics.fitted(header, request.say)
-        picture = frame.Picture(rgb, calibration, Header(sequence=self.label))
+        # the pictures of a folder are a sequence where that matters; what is none is noticed
+        sequence = str(self._source.path.parent) if filtered else self.label
+        picture = frame.Picture(rgb, calibration, Header(sequence=sequence))
         yield Picture(self.label, picture, partial(request.outputs.write, name))
 
     def close(self) -> None:
@@ -142,8 +145,8 @@ class VideoJob(PhotoJob):
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the video picture by picture; OpenCV turns them upright."""
         request, selection = self._request, self._request.selection
-        # with true scale a picture depends on those before: none is left out
-        resume = resume and request.settings.scale_source == 'none'
+        # a picture may depend on those before: then none is left out
+        resume = resume and not request.settings.needs_motion
         with closing(Video(self._source.path)) as video:
             rate = video.rate
             request.say(

@@ -120,6 +120,9 @@ def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     recording.add_argument('--image-topic', default='', help='default: found by its type')
     recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
     recording.add_argument('--scale-topic', default='', help='default: found by its type')
+    recording.add_argument(
+        '--odometry-topic', default='', help='default: found by its type, else /tf'
+    )
     return recording
 
 

@@ -143,12 +143,13 @@ class RecordingJob:
         return RecordedCalibrations(reader, topic, named=bool(asked))
 
     def _find_scale(self, reader: Recording) -> RecordedScale | None:
-        source = self._request.settings.scale_source
-        if source == 'none':
+        settings, topics = self._request.settings, self._request.topics
+        if not settings.needs_motion:
             return None
-        scale = RecordedScale(reader, source, self._request.topics.scale)
+        scale = RecordedScale(reader, settings, topics.scale, topics.odometry)
         if scale.topic:
-            self._say(f'scale from {scale.topic}')
+            what = 'motion' if settings.scale_source in ('none', 'motion') else 'scale'
+            self._say(f'{what} from {scale.topic}')
         return scale
 
     def _picture(

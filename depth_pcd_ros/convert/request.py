@@ -34,7 +34,9 @@ def request_of(
         intrinsics=intrinsics,
         outputs=Outputs(args.out, args.write or ['ply'], manifest, args.up),
         manifest=manifest,
-        topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+        topics=Topics(
+            args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
+        ),
         selection=Selection(args.every, args.start, args.end),
         copy=args.copy,
         with_files=bool(args.write),
@@ -58,7 +60,7 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     Raises:
         InputsError: one that is there cannot be read.
     """
-    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'copy')
+    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
     # only where they are given: folders of the time before there were these stay as they are
     part = {'every': args.every, 'start': args.start, 'end': args.end}

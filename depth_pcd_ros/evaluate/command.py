@@ -38,7 +38,7 @@ from depth_pcd_ros.settings import SettingsError
 
 # What a measurement depends on, beside the parameters of the node.
 OPTIONS = (
-    'image_topic', 'camera_info_topic', 'scale_topic', 'truth_topic', 'truth_scale',
+    'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic', 'truth_scale',
     'truth_tolerance', 'every', 'start', 'end', *CAMERA,
 )  # fmt: skip
 PACKAGES = {'matplotlib': 'matplotlib', 'scipy': 'scipy'}
@@ -147,7 +147,9 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
                 id=key,
                 pictures=args.out / PICTURES / f'{slug}-{key[:6]}',
                 intrinsics=intrinsics,
-                topics=Topics(args.image_topic, args.camera_info_topic, args.scale_topic),
+                topics=Topics(
+                    args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
+                ),
                 selection=Selection(args.every, args.start, args.end),
                 truth_topic=args.truth_topic,
                 truth_camera=truth_camera,

@@ -356,10 +356,10 @@ class RecordingJob(_Job):
         return RecordedCalibrations(recording, found, named=bool(asked))
 
     def _scale(self, recording: Recording) -> RecordedScale | None:
-        source = self._settings.scale_source
-        if source == 'none':
+        settings, topics = self._settings, self._request.topics
+        if not settings.needs_motion:
             return None
-        return RecordedScale(recording, source, self._request.topics.scale)
+        return RecordedScale(recording, settings, topics.scale, topics.odometry)
 
     def _picture(
         self,

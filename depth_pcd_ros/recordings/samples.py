@@ -13,18 +13,19 @@ from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
 from depth_pcd_ros.recordings.reader import Say, open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
 
 
 def of_recording(
-    path: Path, topics: Topics, source: str, count: int, say: Say = lambda _: None
+    path: Path, topics: Topics, settings: Settings, count: int, say: Say = lambda _: None
 ) -> Iterator[Picture]:
     """About `count` pictures, spread evenly over a recording.
 
     Args:
         path: the recording.
         topics: where its pictures and what belongs to them are.
-        source: the `scale_source`.
+        settings: the `scale_source` and how it is read.
         count: how many pictures.
         say: told what is left out, and why.
 
@@ -36,12 +37,13 @@ def of_recording(
         image_topic = find_image_topic(reader, topics.image)
         info_topic = find_camera_info_topic(reader, image_topic, topics.camera_info)
         calibrations = RecordedCalibrations(reader, info_topic, named=bool(topics.camera_info))
-        scale = RecordedScale(reader, source, topics.scale)
+        scale = RecordedScale(reader, settings, topics.scale, topics.odometry)
         total = sum(c.msgcount for c in reader.connections if c.topic == image_topic)
         step = max(1, round(total / count))
         good, problem = 0, None
         for i, (time_ns, msg) in enumerate(reader.decoded(image_topic)):
-            if i % step:
+            # what the motion tells needs every picture, the network only some of them
+            if i % step and settings.scale_source != 'motion':
                 continue
             try:
                 rgb = rgb_from_msg(msg)

@@ -10,10 +10,12 @@ from typing import Any
 from depth_pcd_ros.geometry.transform import StaticTransforms
 from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.recordings.topics import find_scale_topic
 from depth_pcd_ros.scale.messages import READERS
 from depth_pcd_ros.scale.tracker import ScaleState
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
 
 STATIC_TRANSFORMS = '/tf_static'
@@ -24,17 +26,21 @@ class RecordedScale:
 
     Args:
         reader: the recording.
-        source: `points`, `range` or `plane`.
+        settings: `scale_source` and what has a use for odometry.
         topic: of the readings; empty to be found by its type.
+        odometry_topic: the same, of the odometry.
 
     Attributes:
-        topic: of the readings; empty for the plane, which needs none.
+        topic: of the readings; empty for what needs none.
 
     Raises:
         RecordingError: no such topic, none, or several.
     """
 
-    def __init__(self, reader: Recording, source: str, topic: str) -> None:
+    def __init__(
+        self, reader: Recording, settings: Settings, topic: str, odometry_topic: str = ''
+    ) -> None:
+        source = settings.scale_source
         self._readings = Readings()
         self._to_come: Iterator[Reading] = iter(())
         self._transforms = static_transforms(reader)
@@ -42,6 +48,10 @@ class RecordedScale:
         self._reasons: dict[str, str] = {}  # the first of each cause
         self._total = 0
         self.topic = ''
+        self._odometry: RecordedOdometry | None = None
+        if settings.needs_odometry:
+            self._odometry = RecordedOdometry(reader, settings, odometry_topic, self._transforms)
+            self.topic = self._odometry.topic
         if source in READERS:
             self.topic = find_scale_topic(reader, source, topic)
             self._to_come = _readings(reader, source, self.topic)
@@ -61,7 +71,9 @@ class RecordedScale:
             transform = self._transforms.find(
                 frame_name(header.frame_id), frame_name(reading.frame_id)
             )
-        return Evidence(reading, transform)
+        if self._odometry is None:
+            return Evidence(reading, transform)
+        return Evidence(reading, transform, *self._odometry.odom_from_camera(header))
 
     def count(self, state: ScaleState) -> None:
         """Remember whether a picture's scale was held, and why."""

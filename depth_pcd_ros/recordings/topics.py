@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from depth_pcd_ros.motion.messages import TYPE as ODOMETRY
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.scale.messages import TOPICS as SCALE_TOPICS
 from depth_pcd_ros.scale.messages import TYPES as SCALE_TYPES
@@ -27,6 +28,7 @@ class Topics(NamedTuple):
     image: str = ''
     camera_info: str = ''
     scale: str = ''
+    odometry: str = ''
 
 
 def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-topic') -> str:
@@ -88,6 +90,18 @@ def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
         return own
     others = {topic for topic in topics if not _is_own_result(reader, topic)}
     return _only(reader, sorted(others), f'a {name} topic', '--scale-topic')
+
+
+def find_odometry_topic(reader: Recording, asked: str = '') -> str:
+    """The Odometry topic asked for, or the only one; '' where there is none.
+
+    Raises:
+        RecordingError: no such topic, or several.
+    """
+    topics = sorted({c.topic for c in reader.connections if c.msgtype == ODOMETRY})
+    if asked:
+        return _asked(reader, asked, topics, 'Odometry')
+    return _only(reader, topics, 'an Odometry topic', '--odometry-topic') if topics else ''
 
 
 def find_cloud_topic(reader: Recording, asked: str = '') -> str:

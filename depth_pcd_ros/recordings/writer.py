@@ -18,7 +18,7 @@ from depth_pcd_ros.recordings.store import STORE, TYPES, header_of
 from depth_pcd_ros.results import Result, outputs
 from depth_pcd_ros.settings import Settings
 
-PICTURES = ('depth/color',)  # for people: whoever wants them makes them
+PICTURES = ('depth/color', 'depth/confidence')  # for people: whoever wants them makes them
 # Humble cannot read version 9, whose QoS profiles are no strings (ros2/rosbag2, issue 2013).
 _VERSION = 8
 

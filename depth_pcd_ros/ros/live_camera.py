@@ -16,9 +16,11 @@ from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import STOP_PATIENCE, Job, Worker
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
+from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.pipeline import Estimate, Pipeline
 from depth_pcd_ros.ros import diagnostics, qos
 from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
+from depth_pcd_ros.ros.odometry_source import OdometrySource
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
@@ -64,12 +66,15 @@ class LiveCamera:
         self._keep_all = settings.frames == 'all'
         self._unprojection = UnprojectionAdvice(node, settings)
         self._scale: ScaleState | None = None  # of the last frame
+        self._steadiness: Steadiness | None = None  # the same
         with contextlib.ExitStack() as ends:  # what has begun ends if the rest cannot begin
             queue = worker.queue
             self._lane = queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
             ends.callback(lambda: statistics.discarded(self._lane.close()))
             self._scale_source = ScaleSource(node, settings)
             ends.callback(self._scale_source.destroy)
+            self._odometry = OdometrySource(node, settings)
+            ends.callback(self._odometry.destroy)
             self._calibrations = LiveCalibrations(node, settings, on_begin=self._lane.open)
             ends.callback(self._calibrations.destroy)
             self._image = AdaptiveSubscription(
@@ -95,6 +100,7 @@ class LiveCamera:
 
     def check(self) -> None:
         """Adapt to the publishers, and look who subscribes."""
+        self._odometry.check(self._pipeline.settings)
         others = (*self._calibrations.subscriptions, *self._scale_source.subscriptions)
         for subscription in (self._image, *others):
             subscription.check()
@@ -113,8 +119,12 @@ class LiveCamera:
         )
 
     def scale_values(self) -> dict[str, str]:
-        """Return the correction of the scale under the names that a person reads."""
-        return {} if self._scale is None else diagnostic_values(self._scale)
+        """Return what was done to scale and depth under the names that a person reads."""
+        values = {} if self._scale is None else diagnostic_values(self._scale)
+        if self._steadiness is not None:
+            values['temporal filter motion'] = self._steadiness.motion
+            values['temporal filter not mixed because'] = self._steadiness.reason
+        return values
 
     def _take_image(self, msg: Any) -> None:
         """Let an Image or CompressedImage wait to be worked on."""
@@ -139,7 +149,7 @@ class LiveCamera:
         rgb = rgb_from_msg(msg)
         height, width = rgb.shape[:2]
         calibration = self._calibrations.find(header, width, height)
-        evidence = self._scale_source.evidence(header)
+        evidence = self._odometry.add_to(self._scale_source.evidence(header), header)
         estimate = self._in_network(Picture(rgb, calibration, header, evidence))
         return partial(self._publish, msg.header, arrived, estimate, wanted)
 
@@ -157,8 +167,9 @@ class LiveCamera:
         if self._lane.closed:
             self._statistics.discarded(1)
             return
-        frame = self._pipeline.finish(estimate)
-        self._scale = frame.scale
+        confident = 'depth/confidence' in wanted
+        frame = self._pipeline.finish(estimate, with_confidence=confident)
+        self._scale, self._steadiness = frame.scale, frame.steadiness
         self._publishers.publish(wanted, frame, header, self._pipeline)
         now = time.monotonic()
         stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
@@ -187,5 +198,9 @@ class LiveCamera:
         state, settings = self._scale, self._pipeline.settings
         if state is None or not state.frozen(settings.scale_timeout):
             return ''
-        who = self._scale_source.who_publishes() if state.cause in ('silent', 'stale') else ''
+        who = ''
+        if state.cause in ('silent', 'stale'):
+            who = self._scale_source.who_publishes()
+        elif state.cause == 'no_odometry':
+            who = self._odometry.who_publishes()
         return f'scale frozen at {state.scale:.3f}: {state.reason}{who and f" ({who})"}'

@@ -16,6 +16,7 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.ros.odometry_source import OdometrySource
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic, is_remapped
 from depth_pcd_ros.scale.messages import TOPICS
@@ -39,6 +40,7 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
         TimeoutError: no picture with a CameraInfo that fits in that time.
     """
     remapping = {'image': topics.image, 'camera_info': topics.camera_info}
+    remapping['odometry'] = topics.odometry
     if settings.scale_source in TOPICS:
         remapping[TOPICS[settings.scale_source]] = topics.scale
     rules = [part for a, b in remapping.items() if b for part in ('-r', f'{a}:={b}')]
@@ -65,7 +67,7 @@ def _spin(
         infos.add(stamp_ns(msg.header), msg.header.frame_id, calibration_from_msg(msg))
 
     image = image_topic(node, settings.image_transport)
-    scale_source = ScaleSource(node, settings)
+    scale_source, odometry = ScaleSource(node, settings), OdometrySource(node, settings)
     subscriptions = [
         AdaptiveSubscription(node, CameraInfo, 'camera_info', take_info, depth=1, latched=True),
         AdaptiveSubscription(node, *image, lambda msg: newest.append(msg), depth=1),
@@ -78,6 +80,7 @@ def _spin(
         now = time.monotonic()
         if now - checked > CHECK_PERIOD:
             checked = now
+            odometry.check(settings)
             for subscription in subscriptions:
                 subscription.check()
         if newest:
@@ -90,7 +93,8 @@ def _spin(
                 told = str(err)
             else:
                 header = Header(stamp, frame_id)
-                yield Picture(rgb, calibration, header, scale_source.evidence(header))
+                evidence = odometry.add_to(scale_source.evidence(header), header)
+                yield Picture(rgb, calibration, header, evidence)
                 count, last = count - 1, time.monotonic()
         if now - last > patience:
             who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)

@@ -23,7 +23,7 @@ SMALL = 1e-4  # relative residual below which a weight grows no more
 DEVIATION = 1.4826  # of a normal distribution, by its median absolute deviation
 
 
-def fit(true: Array, depth: Array, kind: str) -> Measurement:
+def fit(true: Array, depth: Array, kind: str, weights: Array | None = None) -> Measurement:
     """Find scale (and shift) with true = scale x depth + shift for most of the points.
 
     Args:
@@ -33,6 +33,7 @@ def fit(true: Array, depth: Array, kind: str) -> Measurement:
             deviations in depth, each by its depth, since the error is proportional to that.
             Both are refined by what agrees with them: points farther off than three standard
             deviations have no say.
+        weights: how much each point counts, (N,); None: all alike.
 
     Raises:
         ScaleError: `too_few_points`, `one_depth` or `no_agreement`.
@@ -42,9 +43,11 @@ def fit(true: Array, depth: Array, kind: str) -> Measurement:
             'too_few_points', f'{len(true)} points to measure by, expected {MIN_POINTS} or more'
         )
     _check_spread(true, kind)
-    scale, shift = float(np.median(true / depth)), 0.0
+    if weights is None:
+        weights = np.ones_like(depth)
+    scale, shift = _median(true / depth, weights), 0.0
     if kind == 'scale_shift':
-        scale, shift = _least_absolute(true, depth)
+        scale, shift = _least_absolute(true, depth, weights)
     residuals = np.abs(true - scale * depth - shift) / depth  # of the depth, as is `scale`
     agrees = residuals <= TOLERANCE * scale
     count = int(np.count_nonzero(agrees))
@@ -58,9 +61,11 @@ def fit(true: Array, depth: Array, kind: str) -> Measurement:
     limit = 3.0 * DEVIATION * float(np.median(residuals[agrees]))
     close = residuals <= min(max(limit, SMALL), TOLERANCE * scale)
     if kind == 'scale_shift':
-        scale, shift = _least_squares(true[close], depth[close], depth[close] ** -2.0)
+        scale, shift = _least_squares(
+            true[close], depth[close], weights[close] * depth[close] ** -2.0
+        )
     else:
-        scale = float(np.median(true[close] / depth[close]))
+        scale = _median(true[close] / depth[close], weights[close])
     return Measurement(scale, shift, count)
 
 
@@ -74,9 +79,20 @@ def _check_spread(true: Array, kind: str) -> None:
         )
 
 
-def _least_absolute(true: Array, depth: Array) -> tuple[float, float]:
+def _median(values: Array, weights: Array) -> float:
+    """The value that half of the weight is below, and half above."""
+    order = np.argsort(values, kind='stable')
+    share = np.cumsum(weights[order])
+    half = share[-1] / 2.0
+    low = np.searchsorted(share, half, side='left')
+    high = np.searchsorted(share, half, side='right')
+    ordered = values[order]
+    return float((ordered[low] + ordered[min(high, len(values) - 1)]) / 2.0)
+
+
+def _least_absolute(true: Array, depth: Array, weights: Array | float = 1.0) -> tuple[float, float]:
     """Minimize sum(|true - scale x depth - shift| / depth) by iterated reweighting."""
-    squared = depth**-2.0
+    squared = weights * depth**-2.0
     weights = squared
     scale, shift = _least_squares(true, depth, weights)
     for _ in range(ITERATIONS):

@@ -51,9 +51,23 @@ def matches(
     Raises:
         ScaleError: as `measure`.
     """
-    finite = xyz[np.isfinite(xyz).all(axis=1)]
+    _, true, found = compare(depth, camera, xyz, max_depth)
+    return true, found
+
+
+def compare(
+    depth: npt.NDArray[np.float32], camera: Camera, xyz: npt.NDArray[Any], max_depth: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """As `matches`, with the index of each point in `xyz` first.
+
+    Raises:
+        ScaleError: as `measure`.
+    """
+    index = np.flatnonzero(np.isfinite(xyz).all(axis=1))
+    finite = xyz[index]
     _require(len(finite), 'no_points', 'the cloud has no finite point')
-    front = finite[finite[:, 2] > 0.0]
+    in_front = finite[:, 2] > 0.0
+    front, index = finite[in_front], index[in_front]
     _require(len(front), 'behind', f'all {len(finite)} points are behind the camera')
     pixels = camera.project(front)
     u, v = pixels[:, 0], pixels[:, 1]
@@ -76,7 +90,7 @@ def matches(
     _require(
         np.count_nonzero(usable), 'at_edges', f'all {len(true)} points in view are at depth edges'
     )
-    return true[usable], found[usable].astype(np.float64)
+    return index[inside][usable], true[usable], found[usable].astype(np.float64)
 
 
 def _around(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale import beam, plane, points
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
+from depth_pcd_ros.scale.moving import MovingPoints, MovingScale
 from depth_pcd_ros.scale.tracker import ScaleState, Tracker
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import (
@@ -33,6 +35,7 @@ class ScaleStage:
 
     def __init__(self) -> None:
         self._tracker = Tracker()
+        self._moving = MovingScale()
         self._last = NO_HEADER
 
     def correct(
@@ -44,6 +47,7 @@ class ScaleStage:
         evidence: Evidence,
         settings: Settings,
         max_depth: float,
+        triangulate: Callable[[], MovingPoints] | None = None,
     ) -> ScaleState | None:
         """Correct the depth in place.
 
@@ -54,6 +58,8 @@ class ScaleStage:
             evidence: what the sensor says about it.
             settings: which source, and how.
             max_depth: depth at which the network's output ends [m].
+            triangulate: measures points by the camera's motion, or raises `ScaleError`; for the
+                source `motion`.
 
         Returns:
             What was done; None without a `scale_source`.
@@ -62,18 +68,28 @@ class ScaleStage:
             return None
         jump_back = (self._last.stamp_ns - header.stamp_ns) * 1e-9
         if header.sequence != self._last.sequence or jump_back > JUMP_BACK:
-            self._tracker = Tracker()
+            self._tracker, self._moving = Tracker(), MovingScale()
         self._last = header
         measured: Measurement | ScaleError
         try:
-            measured = measure(
-                depth,
-                camera,
-                header=header,
-                evidence=evidence,
-                settings=settings,
-                max_depth=max_depth,
-            )
+            if settings.scale_source == 'motion' and triangulate is not None:
+                measured = self._moving.measure(
+                    depth,
+                    camera,
+                    triangulate(),
+                    stamp_ns=header.stamp_ns,
+                    kind=settings.scale_fit,
+                    max_depth=max_depth,
+                )
+            else:
+                measured = measure(
+                    depth,
+                    camera,
+                    header=header,
+                    evidence=evidence,
+                    settings=settings,
+                    max_depth=max_depth,
+                )
         except ScaleError as err:
             measured = err
         state = self._tracker.update(header.stamp_ns, measured, settings)

@@ -13,12 +13,12 @@ from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.settings import Settings
 
 # What rests on one distance is disbelieved when it differs by more than this ratio from what is
-# held: the beam has met what the picture does not show, or the plane is a table. Only if it says
-# the same for so long is it the scale that has changed.
+# held: the beam has met what the picture does not show, the plane is a table, or a wheel slips.
+# Only if it says the same for so long is it the scale that has changed.
 MAX_SURPRISE = 1.25
 SAME = 1.1  # ratio within which surprises say the same
 INSISTENCE = 10.0  # [s]
-ONE_DISTANCE = ('range', 'plane')
+ONE_DISTANCE = ('range', 'plane', 'motion')
 # The values on depth/scale. No standard message is a stamped list of numbers, so the image's stamp
 # is among them.
 MESSAGE_FIELDS = ('scale', 'shift', 'inliers', 'held', 'age', 'sec', 'nanosec')

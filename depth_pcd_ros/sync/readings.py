@@ -74,15 +74,21 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the sensor of the `scale_source` says about a picture.
+    """What sensors say about a picture.
 
     Attributes:
-        reading: its newest that is not newer than the picture; None where there is none.
+        reading: the newest of the `scale_source` that is not newer than the picture; None where
+            there is none.
         optical_from_sensor: its place (x y z [m], qx qy qz qw), where that was looked up.
+        odom_from_camera: where the picture was taken from, by the odometry; None where it does not
+            say.
+        no_odometry: why it does not.
     """
 
     reading: Reading | None = None
     optical_from_sensor: tuple[float, ...] | None = None
+    odom_from_camera: tuple[float, ...] | None = None
+    no_odometry: str = ''
 
 
 NO_HEADER, NO_EVIDENCE = Header(), Evidence()

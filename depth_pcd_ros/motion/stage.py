@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage of the pipeline: follow corners, triangulate them, steady the depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.motion.camera_motion import MotionError, camera_motion
+from depth_pcd_ros.motion.confidence import confidence
+from depth_pcd_ros.motion.pose import Pose, pose
+from depth_pcd_ros.motion.stabilize import Stabilizer
+from depth_pcd_ros.motion.steadiness import Steadiness
+from depth_pcd_ros.motion.tracks import Tracked, Tracks
+from depth_pcd_ros.motion.triangulate import Triangulation
+from depth_pcd_ros.scale.measurement import ScaleError
+from depth_pcd_ros.scale.moving import MovingPoints
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.readings import NO_HEADER, Evidence, Header
+
+MAX_PAUSE = 0.9  # [s] between two pictures that have to do with each other
+
+Depth = npt.NDArray[np.float32]
+_Corners = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]  # ids, depths
+
+
+class MotionStage:
+    """Takes the pictures of one camera in their order; each is `begun` before it is asked about."""
+
+    def __init__(self) -> None:
+        self._first = True  # no depth of a picture before
+        self._header = NO_HEADER
+        self._camera: Camera | None = None
+        self._tracks, self._triangulation = Tracks(), Triangulation()
+        self._stabilizer = Stabilizer()
+        self._rgb: npt.NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
+        self._tracked: Tracked | None = None
+        self._pose: Pose | None = None  # odom_from_camera
+        self._pose_before: Pose | None = None
+        self._no_odometry = ''
+        self._corners: _Corners = np.empty(0, np.int64), np.empty(0)  # of the picture before
+
+    def begin(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        camera: Camera,
+        header: Header,
+        evidence: Evidence,
+        settings: Settings,
+    ) -> None:
+        """Take the next picture; what has nothing to do with those before begins anew.
+
+        Args:
+            rgb: (H, W, 3).
+            camera: the model of these pixels.
+            header: of the picture.
+            evidence: where the odometry says that it was taken from.
+            settings: what is asked for.
+        """
+        pause = (header.stamp_ns - self._header.stamp_ns) * 1e-9
+        if (
+            header.sequence != self._header.sequence
+            or camera != self._camera
+            or not 0.0 <= pause <= MAX_PAUSE
+        ):
+            self.__init__()  # type: ignore[misc]
+        self._header, self._camera, self._rgb = header, camera, rgb
+        self._pose_before, self._pose = self._pose, None
+        self._no_odometry = evidence.no_odometry
+        if evidence.odom_from_camera is not None:
+            self._pose = pose(evidence.odom_from_camera)
+        follows = settings.scale_source == 'motion' or (
+            settings.temporal_filter > 0.0 and settings.motion != 'odometry'
+        )
+        has_odometry = self._pose is not None and self._pose_before is not None
+        if settings.scale_source != 'motion' and settings.motion == 'auto' and has_odometry:
+            follows = False  # the odometry is enough
+        if follows:
+            self._tracked = self._tracks.update(rgb)
+        elif self._tracked is not None:
+            self._tracks, self._tracked = Tracks(), None
+
+    def triangulate(self) -> MovingPoints:
+        """Measure corners by how far the odometry has moved.
+
+        Raises:
+            ScaleError: `no_odometry`, or as `Triangulation.update`.
+        """
+        if self._pose is None:
+            self._triangulation.clear()
+            raise ScaleError('no_odometry', self._no_odometry or 'nothing on the topic odometry')
+        assert self._tracked is not None  # for this scale_source, begin sees to it
+        assert self._camera is not None
+        return self._triangulation.update(self._tracked, self._camera, self._pose)
+
+    def steady(self, depth: Depth, settings: Settings) -> Steadiness:
+        """Mix the depth with what was seen before, in place; (H, W) m of the picture begun."""
+        assert self._camera is not None
+        source, motion, why = '', None, MotionError('first', 'the first picture of a view')
+        if not self._first:
+            try:
+                source, motion = self._motion(settings)
+            except MotionError as err:
+                why = err
+        self._first = False
+        mixed = self._stabilizer.update(
+            depth, self._rgb, self._camera, motion, settings.temporal_filter
+        )
+        if motion is not None and not mixed:
+            why = MotionError('other_view', 'the depth before does not agree: another view')
+        if self._tracked is not None:
+            self._corners = _depths(self._tracked, depth)
+        return Steadiness(source) if mixed else Steadiness(source, why.cause, str(why))
+
+    def confidence(self, depth: Depth) -> Depth:
+        """Rate the depth that was steadied, as `confidence.confidence`."""
+        return confidence(depth, self._stabilizer.agreed)
+
+    def _motion(self, settings: Settings) -> tuple[str, Pose]:
+        """What tells the camera's motion, and before_from_now.
+
+        Raises:
+            MotionError: nothing does.
+        """
+        if settings.motion != 'camera':
+            if self._pose is not None and self._pose_before is not None:
+                return 'odometry', self._pose_before.inverse() @ self._pose
+            if settings.motion == 'odometry':
+                why = self._no_odometry or 'nothing on the topic odometry'
+                raise MotionError('no_odometry', why)
+        if self._tracked is None:
+            raise MotionError('few_tracks', 'no corners were followed yet')
+        ids, depths = self._corners
+        found = np.searchsorted(ids, self._tracked.ids)
+        found[found == len(ids)] = 0
+        there = len(ids) > 0
+        before = np.full(len(found), np.nan)
+        if there:
+            same = ids[found] == self._tracked.ids
+            before[same] = depths[found[same]]
+        assert self._camera is not None
+        return 'camera', camera_motion(self._tracked, before, self._camera).inverse()
+
+
+def _depths(tracked: Tracked, depth: Depth) -> _Corners:
+    """The ids of all corners of a picture, and the depths there."""
+    pixels = np.concatenate([tracked.now, tracked.fresh])
+    height, width = depth.shape
+    u, v = np.rint(pixels).astype(np.intp).T
+    z = depth[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)]
+    return np.concatenate([tracked.ids, tracked.fresh_ids]), z.astype(np.float64)

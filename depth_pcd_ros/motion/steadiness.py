@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the temporal filter has made of a frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Steadiness(NamedTuple):
+    """How the depth of one frame was steadied.
+
+    Attributes:
+        motion: what told how the camera has moved, `odometry` or `camera`; '' where nothing did.
+        cause: stable snake_case name of the reason why the new depth stands alone; '' if it was
+            mixed with what was seen before.
+        reason: the same for a person.
+    """
+
+    motion: str = ''
+    cause: str = ''
+    reason: str = ''

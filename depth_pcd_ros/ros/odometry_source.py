@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a picture was taken from, by the topic odometry."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nav_msgs.msg import Odometry as OdometryMsg
+from rclpy.node import Node
+
+from depth_pcd_ros.motion.messages import TOPIC, odometry_reading
+from depth_pcd_ros.ros import qos, transforms
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.transforms import Transforms
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync.odometry import Odometry, odom_from_camera
+from depth_pcd_ros.sync.readings import Evidence, Header
+
+PATIENCE = 0.5  # [s] that an image of a recording waits for the odometry after it
+
+
+class OdometrySource:
+    """Listens to the odometry for as long as the settings have a use for it.
+
+    Args:
+        node: the node that subscribes.
+        settings: as they are when it begins.
+
+    Raises:
+        SettingsError: a `qos_overrides` parameter has an unknown value.
+    """
+
+    def __init__(self, node: Node, settings: Settings) -> None:
+        self._node = node
+        self._settings = settings
+        self._odometry = Odometry(PATIENCE if settings.frames == 'all' else 0.0)
+        self._subscription: AdaptiveSubscription | None = None
+        self._transforms: Transforms | None = None
+        self.check(settings)
+
+    def check(self, settings: Settings) -> None:
+        """Begin or end to listen as the settings ask for it, and adapt to the publishers."""
+        self._settings = settings
+        if not settings.needs_odometry:
+            self.destroy()
+            return
+        if self._subscription is None:
+            self._subscription = AdaptiveSubscription(
+                self._node,
+                OdometryMsg,
+                TOPIC,
+                self._take,
+                depth=qos.READINGS_DEPTH[settings.frames],
+            )
+            self._node.get_logger().info(f'motion from {self._subscription.topic_name}')
+        self._subscription.check()
+        if settings.optical_from_base is None and transforms.AVAILABLE and not self._transforms:
+            self._transforms = Transforms(self._node)
+
+    def add_to(self, evidence: Evidence, header: Header) -> Evidence:
+        """Say where an image was taken from, or why that is not known."""
+        subscription, found = self._subscription, self._transforms
+        if subscription is None:  # or the executor has just ended it
+            return evidence
+        reading = self._odometry.find(header.stamp_ns)
+        if reading is None:
+            why = f'{subscription.topic_name} has sent nothing around the picture'
+            return dataclasses.replace(evidence, no_odometry=why)
+        place = self._settings.optical_from_base
+        if place is None and reading.child_frame_id == header.frame_id.removeprefix('/'):
+            return dataclasses.replace(evidence, odom_from_camera=reading.odom_from_base)
+        if place is None and found is not None:
+            place = found.find(header.frame_id, reading.child_frame_id)
+        if place is None:
+            why = (
+                f'the odometry is that of frame {reading.child_frame_id!r}, the picture in '
+                f'{header.frame_id!r}: odometry_transform is not set, and tf2 does not know'
+            )
+            return dataclasses.replace(evidence, no_odometry=why)
+        return dataclasses.replace(evidence, odom_from_camera=odom_from_camera(reading, place))
+
+    def who_publishes(self) -> str:
+        """Say who publishes what this listens to; '' where it does not."""
+        if self._subscription is None:
+            return ''
+        return f'{self._subscription.topic_name}: {self._subscription.who_publishes()}'
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        if self._subscription is not None:
+            self._subscription.destroy()
+            self._subscription = None
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
+
+    def _take(self, msg: Any) -> None:
+        reading = odometry_reading(msg)
+        if reading is None:
+            self._node.get_logger().warning(
+                f'an Odometry of {msg.child_frame_id!r} has no pose: not finite, or its quaternion '
+                'is not of length 1',
+                throttle_duration_sec=30.0,
+            )
+            return
+        self._odometry.add(reading)
