@@ -38,8 +38,8 @@ from depth_pcd_ros.settings import SettingsError
 
 # What a measurement depends on, beside the parameters of the node.
 OPTIONS = (
-    'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic', 'truth_scale',
-    'truth_tolerance', 'every', 'start', 'end', *CAMERA,
+    'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic',
+    'truth_scale', 'truth_tolerance', 'every', 'start', 'end', *CAMERA,
 )  # fmt: skip
 PACKAGES = {'matplotlib': 'matplotlib', 'scipy': 'scipy'}
 PICTURES = 'frames'  # folder for a picture of each frame
