@@ -290,12 +290,10 @@ def _line(
     known = [value for value in values if value is not None]
     if not known:
         return ''
-    best = better(known) if better and len(summaries) > 1 else None
-    cells = ''.join(
-        f'<td{" class=best" if value is not None and value == best else ""}>'
-        f'{"-" if value is None else show(value)}</td>'
-        for value in values
-    )
+    shown = ['-' if value is None else show(value) for value in values]
+    # what a person cannot tell apart is equally good
+    best = show(better(known)) if better and len(set(shown)) > 1 else None
+    cells = ''.join(f'<td{" class=best" if text == best else ""}>{text}</td>' for text in shown)
     return f'<tr><td>{title}<span class="hint">{hint}</span></td>{cells}</tr>\n'
 
 
