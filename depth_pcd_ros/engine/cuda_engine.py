@@ -65,8 +65,8 @@ class CudaEngine(Engine):
                 return self._graph(shape, size, (height, width))(reduced)
         except RuntimeError as err:
             # In the midst of a capture, another error follows from the one that matters.
-            cause = err if isinstance(err, torch.OutOfMemoryError) else err.__context__
-            if not isinstance(cause, torch.OutOfMemoryError):
+            cause = err if _is_no_room(err) else err.__context__
+            if not _is_no_room(cause):
                 raise
             full = f'{self.device}, {len(pictures)} images of {width}x{height}: {cause}'
             del cause
@@ -96,6 +96,16 @@ class CudaEngine(Engine):
             self._graphs.popitem(last=False)[1].reset()
         gc.collect()  # a failed capture may be part of a cycle
         torch.cuda.empty_cache()
+
+
+def _is_no_room(err: BaseException | None) -> bool:
+    """Whether an error says that the device is full: torch's, the driver's, or that of cuBLAS."""
+    if isinstance(err, torch.OutOfMemoryError):
+        return True
+    said = str(err)
+    return isinstance(err, RuntimeError) and (
+        'CUDA error: out of memory' in said or 'CUBLAS_STATUS_ALLOC_FAILED' in said
+    )
 
 
 def _checked(device: str) -> str:
@@ -130,13 +140,16 @@ class Graph:
         # In fp32, all of it: cuDNN would round the factors of convolutions to 10 bits.
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
         with torch.cuda.device(self._device), exact:
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            # Its own, for warm-up and capture: what cuBLAS works in belongs to a stream, and
+            # freeing a graph that was captured on the common one takes it from all others.
+            self._stream = stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP):
                     path(self._rgb, taps, result)
             torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(self._graph, capture_error_mode='thread_local'):
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode='thread_local'):
                 self._maps = path(self._rgb, taps, result)
         # The recording reads these where they are, so they must not go before it does.
         self._kept: list[Tensor] = [*taps, *path.network.constants()]
@@ -150,7 +163,8 @@ class Graph:
             self._rgb.copy_(self._host, non_blocking=True)
             self._graph.replay()
             result.copy_(self._maps, non_blocking=True)
-            torch.cuda.current_stream().synchronize()
+            self._done.record()
+            self._done.synchronize()  # asleep: the stream's own would keep a core busy
         maps: Floats = result.numpy()
         return maps
 

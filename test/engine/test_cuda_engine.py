@@ -164,6 +164,37 @@ def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monke
     np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
 
 
+@pytest.mark.parametrize(
+    'said',
+    [
+        'CUDA error: out of memory',
+        'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
+    ],
+)
+def test_a_full_device_says_so_in_several_ways(eager, monkeypatch, said):
+    """The driver's and cuBLAS's words are a matter of the frame, too."""
+    made = eager(input_size=28)
+
+    def full(*_):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(EagerGraph, '__call__', full)
+    with pytest.raises(FrameError, match='1 images of 40x30') as caught:
+        made.infer(*seen(RGB))
+    assert caught.value.cause == 'out_of_memory'
+    assert not made._graphs
+
+
+def test_an_overflow_is_no_depth(indoor, eager):
+    """In fp16 it would be infinite logits, and exactly the greatest depth."""
+    made = eager(indoor, 28)
+    bias = made._path.network.depth_head.scratch['output_conv2'][2].bias
+    bias.fill_(torch.inf)
+    with pytest.raises(FrameError, match='NaN at fp32') as caught:
+        made.infer(*seen(RGB))
+    assert caught.value.cause == 'network_not_finite'
+
+
 def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
     """Only memory is a matter of the frame."""
     made = eager()

@@ -46,7 +46,8 @@ class DepthAnythingV2(nn.Module):
             (N, h, w) depth along z [m], float32 whatever the precision of the weights.
         """
         (logits,) = self.depth_head(*self.pretrained(x))
-        return torch.sigmoid(logits) * self.max_depth
+        # An overflow in half precision would be the greatest depth: 0 x infinity makes it NaN.
+        return torch.sigmoid(logits + 0.0 * logits) * self.max_depth
 
     def constants(self) -> list[Tensor]:
         """What is kept of the sizes that came: a recorded run reads it where it is."""
