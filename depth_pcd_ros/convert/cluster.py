@@ -151,6 +151,7 @@ class _Driver:
         if gpus:
             share['num_gpus'] = min(1.0, gpus / self.count)
         self._actor = ray.remote(_Worker).options(**share)
+        self._by_folder = settings.temporal_filter > 0.0
         self._started = 0
         self._busy: dict[Any, tuple[Any, tuple[Source, ...], int]] = {}
 
@@ -161,7 +162,9 @@ class _Driver:
 
     def run(self, sources: Sequence[Source], pictures: int) -> None:
         """Hand out the sources until all are done."""
-        waiting = deque((part, 0) for part in _parts(sources))  # and how often it has failed
+        waiting = deque(
+            (part, 0) for part in _parts(sources, by_folder=self._by_folder)
+        )  # and how often it has failed
         workers = [self._worker() for _ in range(min(self.count, len(waiting)))]
         said = [self._loaded(worker) for worker in workers]
         self._report.say(f'{said[0]}, {len(workers)} workers')
@@ -210,6 +213,9 @@ class _Driver:
         self, part: tuple[Source, ...], deaths: int, err: Exception
     ) -> list[tuple[tuple[Source, ...], int]]:
         """What is to be tried again of what a dead worker had: each input for itself."""
+        if deaths < MOST_DEATHS and self._by_folder:
+            self._report.say('a worker has died, and what it had is tried again')
+            return [(part, deaths)]
         if deaths < MOST_DEATHS:
             self._report.say(f'a worker has died, and its {len(part)} inputs are tried again')
             return [((source,), deaths) for source in part]
@@ -220,10 +226,18 @@ class _Driver:
         return []
 
 
-def _parts(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
-    """What is handed out at once: several photos, or one of all else, the large ones first."""
+def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[tuple[Source, ...]]:
+    """What is handed out at once: several photos, or one of all else, the large ones first.
+
+    With `by_folder`, all photos of a folder, which are a sequence.
+    """
     photos = [source for source in sources if source.kind == 'photo']
     others = [(source,) for source in sources if source.kind != 'photo']
+    if by_folder:
+        folders: dict[Path, list[Source]] = {}
+        for photo in photos:
+            folders.setdefault(photo.path.parent, []).append(photo)
+        return [*others, *map(tuple, folders.values())]
     starts = range(0, len(photos), PHOTOS_AT_ONCE)
     return [*others, *(tuple(photos[at : at + PHOTOS_AT_ONCE]) for at in starts)]
 

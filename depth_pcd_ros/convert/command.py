@@ -55,7 +55,8 @@ def main(args: argparse.Namespace) -> int:
         manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
         request = request_of(args, settings, intrinsics, manifest, report.say)
         if args.shard:
-            sources = share(sources, *args.shard)
+            by_folder = settings.temporal_filter > 0.0
+            sources = share(sources, *args.shard, by_folder=by_folder)
             report.say(f'shard {args.shard[0]}/{args.shard[1]} has {len(sources)} of the inputs')
         if not sources:
             return 0

@@ -137,13 +137,24 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
             yield from _below(path, out)
 
 
-def share(sources: Sequence[Source], number: int, count: int) -> list[Source]:
-    """Choose the share of this number, from 1, of so many; by names, so that all jobs agree."""
-    return [
-        source
-        for source in sources
-        if int(hashlib.sha256(os.fsencode(source.name)).hexdigest()[:12], 16) % count == number - 1
-    ]
+def share(
+    sources: Sequence[Source], number: int, count: int, *, by_folder: bool = False
+) -> list[Source]:
+    """Choose the share of this number, from 1, of so many; by names, so that all jobs agree.
+
+    Args:
+        sources: all of them.
+        number: of the share.
+        count: how many shares there are.
+        by_folder: photos of one folder, which are a sequence, stay together.
+    """
+
+    def number_of(source: Source) -> int:
+        alone = source.kind != 'photo' or not by_folder
+        key = source.name if alone else os.path.dirname(source.name)
+        return int(hashlib.sha256(os.fsencode(key)).hexdigest()[:12], 16) % count + 1
+
+    return [source for source in sources if number_of(source) == number]
 
 
 def is_recording(path: Path) -> bool:

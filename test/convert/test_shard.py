@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.convert.cluster import _parts
 from depth_pcd_ros.inputs.sources import Source, share
 
 from ..support.converting import CAMERA, DEMO, contents, listed, photos, video
@@ -88,3 +89,22 @@ def test_no_shares(tmp_path, text):
     with pytest.raises(SystemExit) as error:
         main(['convert', 'x.png', '-o', str(tmp_path), '--shard', text])
     assert error.value.code == 2
+
+
+def test_photos_that_are_a_sequence(tmp_path):
+    """With the temporal filter those of a folder stay together, and come out as in one run."""
+    sources = [
+        Source(Path(f'/in/{f}/{i}.png'), 'photo', f'{f}/{i}') for f in 'abcd' for i in (1, 2)
+    ]
+    shares = [share(sources, k, 3, by_folder=True) for k in (1, 2, 3)]
+    assert sorted(source for one in shares for source in one) == sorted(sources)
+    folders = [{source.path.parent for source in one} for one in shares]
+    assert sum(map(len, folders)) == 4
+    assert sorted(map(len, _parts(sources, by_folder=True))) == [2, 2, 2, 2]
+    assert list(map(len, _parts(sources, by_folder=False))) == [8]
+
+    args = ['convert', photos(tmp_path / 'in', 6), *CAMERA, *DEMO, '--temporal-filter', '0.8']
+    assert main([*args, '-o', str(tmp_path / 'once')]) == 0
+    for k in (1, 2):
+        assert main([*args, '-o', str(tmp_path / 'out'), '--shard', f'{k}/2']) == 0
+    assert without_manifests(tmp_path / 'out') == without_manifests(tmp_path / 'once')
