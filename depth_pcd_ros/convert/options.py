@@ -52,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "(default: the camera's axes: x right, y down, z ahead)",
     )
     add_run_options(parser)
+    _add_machine_options(parser)
     add_camera_options(parser)
     recording = add_topic_options(parser)
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
@@ -67,28 +68,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help='leave out what is there; with --force, make again what had other options',
     )
 
-    parser.add_argument(
-        '--shard',
-        type=_shard,
-        metavar='K/N',
-        help='convert the k-th of n shares of the inputs, chosen by their names: n jobs with the '
-        'same inputs and output folder convert them all, for Slurm and job arrays',
-    )
-    parser.add_argument(
-        '--ray',
-        nargs='?',
-        const='',
-        metavar='ADDRESS',
-        help='convert on the Ray cluster at this address, or on one of this machine by itself '
-        '(needs the Python package ray)',
-    )
-    parser.add_argument(
-        '--workers',
-        type=_number,
-        default=0,
-        metavar='N',
-        help='of --ray (default: one for each GPU, or for four CPUs)',
-    )
     parser.add_argument(
         '--batch',
         type=_batch,
@@ -111,6 +90,32 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     part.add_argument(
         '--end', type=_seconds, default=math.inf, metavar='SECONDS', help='only pictures up to this'
+    )
+
+
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is about several machines."""
+    parser.add_argument(
+        '--shard',
+        type=_shard,
+        metavar='K/N',
+        help='convert the k-th of n shares of the inputs, chosen by their names: n jobs with the '
+        'same inputs and output folder convert them all, for Slurm and job arrays',
+    )
+    parser.add_argument(
+        '--ray',
+        nargs='?',
+        const='',
+        metavar='ADDRESS',
+        help='convert on the Ray cluster at this address, or on one of this machine by itself '
+        '(needs the Python package ray)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=_number,
+        default=0,
+        metavar='N',
+        help='of --ray (default: one for each GPU, or for four CPUs)',
     )
 
 

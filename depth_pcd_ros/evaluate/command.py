@@ -34,6 +34,7 @@ from depth_pcd_ros.inputs.sources import InputsError, absolute, find
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import SettingsError
 
 # What a measurement depends on, beside the parameters of the node.
@@ -54,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         args.out = absolute(args.out)
         inputs = _inputs(args)
         requests = _requests(args, settings, report)
+        _check_scale_source(settings, inputs)
         jobs = [[job_of(*one, request) for one in inputs] for request in requests]
         measured = zip(settings, requests, jobs, strict=True)
         for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
@@ -110,6 +112,16 @@ def _inputs(args: argparse.Namespace) -> list[tuple[Path, bool]]:
         recordings = [one.path for one in _sources(path, args.out) if one.kind == 'recording']
         found += [(one, True) for one in recordings] or [(path, False)]
     return found
+
+
+def _check_scale_source(settings: list[Setting], inputs: list[tuple[Path, bool]]) -> None:
+    """Refuse a sensor that a folder does not have."""
+    folders = [path for path, is_recording in inputs if not is_recording]
+    for source in (one.settings.scale_source for one in settings):
+        if folders and source in TOPICS:
+            raise InputsError(
+                f'{folders[0]} is a folder of photos: scale_source {source} is for recordings'
+            )
 
 
 def _sources(path: Path, out: Path) -> Any:

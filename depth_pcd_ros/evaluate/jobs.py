@@ -34,12 +34,13 @@ from depth_pcd_ros.inputs.intrinsics import COMMAND_LINE, Intrinsics, Intrinsics
 from depth_pcd_ros.inputs.photos import PhotoHeader, read_photo
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
-from depth_pcd_ros.recordings.scale_readings import RecordedScale
+from depth_pcd_ros.recordings.scale_readings import RecordedScale, static_transforms
 from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
 from depth_pcd_ros.scale.measurement import ScaleError
 from depth_pcd_ros.scale.plane import find_floor
-from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
+from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence, Header
 
 # The pipeline leaves these to `published`: what they would drop is measured, too.
 UNFILTERED = {'min_depth': 0.0, 'max_range': 0.0, 'edge_filter': 0.0}
@@ -244,7 +245,9 @@ class PairsJob(_Job):
         alone = not pair.stamp_ns and pair.world_from_camera is None
         sequence = f'{self.label}:{pair.name}' if alone else self.label
         header = Header(_stamp(number, pair), 'camera', sequence)
-        picture = Input(rgb, calibration, header)
+        place = pair.world_from_camera
+        evidence = Evidence(odom_from_camera=None if place is None else tuple(place))
+        picture = Input(rgb, calibration, header, evidence)
         return self._step(pair.name, number, picture, truth, pair.world_from_camera)
 
     def _calibration(self, pair: Pair, header: PhotoHeader) -> Calibration:
@@ -281,6 +284,7 @@ class RecordingJob(_Job):
             self._trying = max(1, self.pictures() // TRIALS)
             calibrations = self._calibrations(recording, image_topic)
             scale = self._scale(recording)
+            odometry = self._odometry(recording)
             truth = RecordedTruth(
                 recording,
                 image_topic,
@@ -307,7 +311,8 @@ class RecordingJob(_Job):
                 except DepthPcdError as err:
                     yield Failure(self.label, err)
                     continue
-                yield self._step(name, number, picture, found)
+                place = odometry.odom_from_camera(msg.header)[0] if odometry else None
+                yield self._step(name, number, picture, found, place)
             yield from self._sum_up(without, number + 1, truth)
             for damage in recording.damage:
                 yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
@@ -360,6 +365,18 @@ class RecordingJob(_Job):
         if not settings.needs_motion:
             return None
         return RecordedScale(recording, settings, topics.scale, topics.odometry)
+
+    def _odometry(self, recording: Recording) -> RecordedOdometry | None:
+        """What tells the temporal error; without it, or with several, there is none."""
+        asked, transforms = self._request.topics.odometry, static_transforms(recording)
+        try:
+            found = RecordedOdometry(recording, self._settings, asked, transforms)
+        except RecordingError as err:
+            self._say(f'no temporal error: {err}')
+            return None
+        if found.topic:
+            self._say(f'motion from {found.topic}, for the temporal error')
+        return found
 
     def _picture(
         self,

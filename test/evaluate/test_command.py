@@ -238,6 +238,36 @@ def test_a_steady_camera(tmp_path):
     assert setting['temporal_alignment_error'] == pytest.approx(0.0, abs=1e-6)
 
 
+def odometry(i, x):
+    """An Odometry of the camera itself, at x [m] to the right."""
+    pose = TYPES['geometry_msgs/msg/Pose'](
+        TYPES['geometry_msgs/msg/Point'](x, 0.0, 0.0),
+        TYPES['geometry_msgs/msg/Quaternion'](0.0, 0.0, 0.0, 1.0),
+    )
+    vector = TYPES['geometry_msgs/msg/Vector3'](0.0, 0.0, 0.0)
+    return TYPES['nav_msgs/msg/Odometry'](
+        header(i, 'odom'),
+        'camera',
+        TYPES['geometry_msgs/msg/PoseWithCovariance'](pose, np.zeros(36)),
+        TYPES['geometry_msgs/msg/TwistWithCovariance'](
+            TYPES['geometry_msgs/msg/Twist'](vector, vector), np.zeros(36)
+        ),
+    )
+
+
+@pytest.mark.parametrize('speed', [0.0, 0.2])
+def test_odometry_of_a_recording(tmp_path, speed):
+    """A ramp that comes along with the camera is steady only where the camera stands."""
+    told = [('/odom', odometry(i, speed * i)) for i in range(3)]
+    truths = [('/depth', depth_image(i)) for i in range(3)]
+    record(tmp_path / 'in', [*cameras(3), *truths, *told])
+    assert evaluate(tmp_path, '--edge-filter', '0') == 0
+    error = report(tmp_path)['settings'][0]['temporal_alignment_error']
+    # 0.2 m are 50 x 0.2 / 2.5 = 4 of 56 pixels, over which the depth changes by 1 / 14 of a metre
+    expected = 0.0 if not speed else 100 * (4 / 55) / 2.5
+    assert error == pytest.approx(expected, abs=1e-6 if not speed else 0.6)
+
+
 def test_resume(tmp_path, capsys):
     """After Ctrl-C, what was measured stays; the report is that of one run."""
     recorded(tmp_path, depth_image)
@@ -283,6 +313,8 @@ def test_inputs_that_are_none(tmp_path, capsys):
     (tmp_path / 'in').mkdir()
     assert evaluate(tmp_path) == 2
     assert 'has no pairs of a photo and a depth' in capsys.readouterr().err
+    assert evaluate(tmp_path, '--scale-source', 'none,range') == 2
+    assert 'a folder of photos: scale_source range is for rec' in capsys.readouterr().err
     record(tmp_path / 'in' / 'rec', cameras(2))
     assert evaluate(tmp_path) == 1
     assert 'it lacks a depth image or PointCloud2 topic' in capsys.readouterr().err
