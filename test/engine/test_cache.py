@@ -117,7 +117,7 @@ def test_a_damaged_entry_is_made_anew(cached, caplog, monkeypatch, filled, name,
     else:
         path.write_bytes(content[: len(content) // 2] if how == 'cut' else changed)
 
-    def copy(_checkpoint, _weights, target):
+    def copy(_network, _weights, _onnx, target):
         for file in ('network.xml', 'network.bin'):
             shutil.copy(entries(filled)[0] / file, target)
 
