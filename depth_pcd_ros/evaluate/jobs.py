@@ -101,6 +101,7 @@ class _Job:
         self._request = request
         self._settings = request.setting.settings
         self._before: _Place | None = None
+        self._held: dict[str, list[str]] = {}  # why the scale was, by cause
         self._trying = 1  # in each which frame other angles of the edge filter are tried
         # such a picture depends on those before: none is left out
         stateful = ('scale_source', 'none'), ('temporal_filter', 0.0)
@@ -111,7 +112,13 @@ class _Job:
         return []
 
     def close(self) -> None:
-        """Nothing is left half written."""
+        """Tell how often the scale was held, and why."""
+        for cause, reasons in self._held.items():
+            self._request.say(
+                f'{self._request.setting.name}: {self.label}: the scale was held for '
+                f'{len(reasons)} pictures, {cause}: {reasons[0]}'
+            )
+        self._held.clear()
 
     def _is_done(self, name: str, resume: bool) -> bool:
         return resume and not self._depends and self._request.results.has(self._request.id, name)
@@ -142,6 +149,8 @@ class _Job:
         frame: Frame,
         points: Points,
     ) -> None:
+        if frame.scale is not None and frame.scale.cause:
+            self._held.setdefault(frame.scale.cause, []).append(frame.scale.reason)
         true = truth.over(frame, picture, self._settings)
         depth = published(frame.depth, frame.camera, self._settings)
         row = measure(
@@ -159,6 +168,7 @@ class _Job:
             'number': number,
             'stamp': picture.header.stamp_ns / 1e9,
             'picture': str(file.relative_to(self._request.pictures.parents[1])),
+            'held': frame.scale is not None and bool(frame.scale.cause),
             'network_ms': 1e3 * frame.network_time,
             'temporal': self._temporal(number, depth, frame.camera, world_from_camera),
             **row,

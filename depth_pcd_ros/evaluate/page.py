@@ -72,6 +72,13 @@ ROWS: tuple[tuple[str, tuple[tuple[str, str, Get, Callable[[float], str], Any], 
         (
             ('Scale', 'truth / depth, median', _of('scale', 'median'), _number, NEITHER),
             ('Spread', 'standard deviation over frames', _of('scale', 'spread'), _percent, LOW),
+            (
+                'Held',
+                'frames whose scale_source told nothing',
+                lambda summary: summary['scale_held'] or None,
+                _percent,
+                LOW,
+            ),
             ('Jumps', 'from frame to frame', _of('scale', 'jumps'), _percent, LOW),
             (
                 'Temporal alignment error',

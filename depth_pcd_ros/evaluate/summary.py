@@ -43,6 +43,7 @@ def summarize(name: str, parameters: dict[str, Any], rows: Sequence[Row]) -> Sum
         'known': _mean(row['known'] for row in rows),
         'coverage': _mean(row['coverage'] for row in rows),
         'scale': scale_figures(rows),
+        'scale_held': _mean(row['held'] for row in rows),
         'by_distance': [
             {'from_m': low, 'to_m': None if math.isinf(high) else high, **figures}
             for (low, high), figures in zip(

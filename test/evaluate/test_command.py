@@ -238,6 +238,16 @@ def test_a_steady_camera(tmp_path):
     assert setting['temporal_alignment_error'] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_held_scale_is_told(tmp_path, capsys):
+    """How often, why, and in the report."""
+    lidars = [('/lidar', lidar(0, 1.1)), ('/lidar', lidar(9, 1.1))]
+    record(tmp_path / 'in', [*cameras(4), *[('/depth', depth_image(i)) for i in range(4)], *lidars])
+    options = ['--scale-source', 'points', '--scale-timeout', '0.15', '--truth-topic', '/depth']
+    assert evaluate(tmp_path, *options) == 0
+    assert report(tmp_path)['settings'][0]['scale_held'] == 0.5
+    assert 'the scale was held for 2 pictures, stale' in capsys.readouterr().err
+
+
 def odometry(i, x):
     """An Odometry of the camera itself, at x [m] to the right."""
     pose = TYPES['geometry_msgs/msg/Pose'](
