@@ -28,7 +28,7 @@ FILES = ['test/test_docs.py']
 FILES += [str(path.relative_to(ROOT)) for path in [*SOURCES, *MORE, *(ROOT / 'docs').iterdir()]]
 FILES += [str(path.relative_to(ROOT)) for path in PAGES]
 PROGRAMS = {'depth_pcd_node', 'depth_pcd_rviz', 'depth-pcd'}
-TOPICS = {'image', 'camera_info', 'scale/points', 'scale/range'}
+TOPICS = {'image', 'camera_info', 'odometry', 'scale/points', 'scale/range'}
 MAKE_TARGETS = set(re.findall(r'^([a-z][\w-]*):', (ROOT / 'Makefile').read_text(), re.M))
 MAKE_VARIABLES = set(re.findall(r'^([A-Z_]+) \?=', (ROOT / 'Makefile').read_text(), re.M)) | {
     'TESTS'

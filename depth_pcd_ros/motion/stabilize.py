@@ -19,7 +19,7 @@ from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.kernels import (
     COLOURS,
     DEPTH,
-    FLOAT,
+    DOUBLE,
     RAYS,
     RGB,
     inner,
@@ -30,16 +30,22 @@ from depth_pcd_ros.kernels import (
 from depth_pcd_ros.motion.pose import Pose
 
 Floats = npt.NDArray[np.float32]
-Values = npt.NDArray[Any]
+Colours = npt.NDArray[Any]  # of `kernels.RGB`
 
 SHORT_SIDE = 240  # of the grid [px]; the corrections are as smooth as what the network sees
+SMALLEST = 8  # side of a grid that can be compared [px]
 GATE = 0.4  # log ratio of the depths above which they are not of the same thing
 FLAT = 0.15  # spread of the log depth around a place above which it is at an edge
-AROUND = np.ones((5, 5), np.uint8)
-COLOUR_GATE = 12  # difference in a channel, of 255, above which it is another thing
+AROUND = (5, 5)  # pixels of the grid whose mean colour is compared
+COLOUR_GATE = 14.0  # difference in a channel, of 255, above which it is another thing
 MAX_JUMP = 0.3  # log ratio of the common scale above which the view is another one
 MIN_AGREEMENT = 0.3  # share of the pixels that must agree, or the view is another one
 MIN_SEEN = 0.1  # share of the pixels that must have been in the picture before
+# What moves along the view differs little from one picture to the next, but always to one side:
+# the running mean of the log ratio, by the share LATEST, tells it from noise. What USUAL per cent
+# of the pixels stay below is noise; LEANING times as much, and half of the weight is gone.
+LATEST = 0.3
+LEANING, LEAST_LEAN, USUAL = 3.0, 0.003, 80.0
 NEWTON_STEPS = 2  # from a pixel's own place to where its ray is: motions are small
 
 
@@ -47,12 +53,12 @@ class Stabilizer:
     """Mixes the depth of each picture with that of those before."""
 
     def __init__(self) -> None:
-        self._camera: Camera | None = None  # of the grid
+        self._camera: Camera | None = None
+        self._grid: Camera  # of every n-th pixel of that
         self._log_mean: Floats = np.empty((0, 0), np.float32)  # log m
         self._count: Floats = np.empty((0, 0), np.float32)  # pictures that have agreed so far
-        # The colours around each pixel, as far as a place may be off by what the depth is.
-        self._darkest: Values = np.empty((0, 0, 3), np.uint8)
-        self._brightest: Values = self._darkest
+        self._colours: Colours = np.empty((0, 0), RGB)
+        self._lean: Floats = np.empty((0, 0), np.float32)  # running mean of the log ratio
 
     @property
     def agreed(self) -> Floats:
@@ -80,38 +86,41 @@ class Stabilizer:
             Whether it was mixed; False where this picture is the first one of a new view.
         """
         n = max(1, round(min(depth.shape) / SHORT_SIDE))
-        grid = camera.strided(n) if n > 1 else camera
+        same = self._camera == camera
+        if not same:
+            self._camera, self._grid = camera, camera.strided(n)
         z = depth[::n, ::n].copy()
-        small = np.ascontiguousarray(rgb if n == 1 else _reduced(rgb, z.shape))
+        colours = _colours(rgb, z.shape)
         mixed = False
-        count = np.ones_like(z)
-        if self._camera == camera and before_from_now is not None:
-            ratio, seen = np.full_like(z, np.nan), np.zeros_like(z)
+        count, lean = np.ones_like(z), np.zeros_like(z)
+        if same and before_from_now is not None and min(z.shape) >= SMALLEST:
+            ratio, seen, leant = np.full_like(z, np.nan), np.zeros_like(z), np.zeros_like(z)
             motion = np.column_stack([*before_from_now]).astype(np.float32, order='C')
             _compare(
-                *(z, *grid.ray_maps, _pixels(small), self._log_mean, self._count),
-                *(_pixels(self._darkest), _pixels(self._brightest), motion, ratio, seen),
+                *(z, *self._grid.ray_maps, colours, self._log_mean, self._count),
+                *(self._lean, self._colours, motion, ratio, seen, leant),
             )
             common = _common(ratio, seen)
             if common is not None:
                 factor = np.empty_like(z)
-                _mix(ratio, seen, np.float32(common), np.float32(weight), factor, count)
+                lean = _lean(ratio, leant, common)
+                limit = LEANING * max(
+                    float(np.percentile(np.abs(lean[::2, ::2]), USUAL)), LEAST_LEAN
+                )
+                _mix(ratio, seen, lean, common, weight, limit, factor, count)
                 z *= factor
                 depth *= factor if n == 1 else cv2.resize(factor, depth.shape[::-1])
                 mixed = True
-        self._camera, self._count = camera, count
-        self._darkest, self._brightest = cv2.erode(small, AROUND), cv2.dilate(small, AROUND)
+        self._count, self._colours, self._lean = count, colours, lean
         with np.errstate(invalid='ignore', divide='ignore'):
             self._log_mean = np.log(z)
         return mixed
 
 
-def _reduced(rgb: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _pixels(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
-    return rgb.view(RGB)[..., 0]
+def _colours(rgb: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Colours:
+    """Return the mean colour around each pixel: a place may be off by a pixel or two."""
+    small = cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(small, AROUND)).view(RGB)[..., 0]
 
 
 def _common(ratio: Floats, seen: Floats) -> float | None:
@@ -128,16 +137,24 @@ def _common(ratio: Floats, seen: Floats) -> float | None:
     return common
 
 
+def _lean(ratio: Floats, leant: Floats, common: float) -> Floats:
+    """Return the running mean of the log ratio, and of that the mean around each pixel."""
+    own = np.nan_to_num(ratio - common, nan=0.0)
+    np.clip(own, -GATE, GATE, out=own)
+    mean = leant + np.float32(LATEST) * (own - leant)
+    return np.asarray(cv2.blur(mean, AROUND), np.float32)
+
+
 @inner
-def _place(x: Values, y: Values, a: float, b: float, u: float, v: float) -> tuple[float, float]:
+def _place(x: Floats, y: Floats, a: float, b: float, u: float, v: float) -> tuple[float, float]:
     """Return the pixel whose ray is (a, b), looked for from (u, v) on by Newton's steps.
 
     The rays of the pixels around tell the slope, whatever the lens.
     """
     height, width = x.shape
     for _ in range(NEWTON_STEPS):
-        i = min(max(round(u), 1), width - 2)
-        j = min(max(round(v), 1), height - 2)
+        i = min(max(int(u + 0.5), 1), width - 2)
+        j = min(max(int(v + 0.5), 1), height - 2)
         xu, xv = (x[j, i + 1] - x[j, i - 1]) / 2, (x[j + 1, i] - x[j - 1, i]) / 2
         yu, yv = (y[j, i + 1] - y[j, i - 1]) / 2, (y[j + 1, i] - y[j - 1, i]) / 2
         determinant = xu * yv - xv * yu
@@ -149,13 +166,13 @@ def _place(x: Values, y: Values, a: float, b: float, u: float, v: float) -> tupl
 
 @kernel(
     DEPTH, RAYS, RAYS, COLOURS,
-    DEPTH, DEPTH, COLOURS, COLOURS, readonly('float32', 2),
-    writable('float32', 2), writable('float32', 2),
+    DEPTH, DEPTH, DEPTH, COLOURS, readonly('float32', 2),
+    writable('float32', 2), writable('float32', 2), writable('float32', 2),
 )  # fmt: skip
 def _compare(
-    z: Values, x: Values, y: Values, small: Values,
-    log_mean: Values, count: Values, darkest: Values, brightest: Values, motion: Values,
-    ratio: Values, seen: Values,
+    z: Floats, x: Floats, y: Floats, colours: Colours,
+    log_mean: Floats, count: Floats, lean: Floats, colours_before: Colours, motion: Floats,
+    ratio: Floats, seen: Floats, leant: Floats,
 ) -> None:  # fmt: skip
     """Write the log ratio of the depth before to the depth now where both show the same thing.
 
@@ -178,24 +195,23 @@ def _compare(
             m00, m01 = log_mean[j, i], log_mean[j, i + 1]
             m10, m11 = log_mean[j + 1, i], log_mean[j + 1, i + 1]
             ii, jj = int(s + 0.5), int(t + 0.5)
-            seen[v, u] = count[jj, ii]
+            seen[v, u], leant[v, u] = count[jj, ii], lean[jj, ii]
             if not max(max(m00, m01), max(m10, m11)) - min(min(m00, m01), min(m10, m11)) < FLAT:
                 continue
-            now, low, high = small[v, u], darkest[jj, ii], brightest[jj, ii]
-            red, green, blue = float(now.r), float(now.g), float(now.b)
-            below = max(low.r - red, max(low.g - green, low.b - blue))
-            above = max(red - high.r, max(green - high.g, blue - high.b))
-            if max(below, above) > COLOUR_GATE:
+            now, then = colours[v, u], colours_before[jj, ii]
+            red, green, blue = float(now.r) - then.r, float(now.g) - then.g, float(now.b) - then.b
+            if max(abs(red), max(abs(green), abs(blue))) > COLOUR_GATE:
                 continue
             fu, fv = s - i, t - j
             mean = (1 - fv) * ((1 - fu) * m00 + fu * m01) + fv * ((1 - fu) * m10 + fu * m11)
             ratio[v, u] = mean - np.log(c)
 
 
-@kernel(DEPTH, DEPTH, FLOAT, FLOAT, writable('float32', 2), writable('float32', 2))
+@kernel(DEPTH, DEPTH, DEPTH, DOUBLE, DOUBLE, DOUBLE, writable('float32', 2), writable('float32', 2))
 def _mix(
-    ratio: Values, seen: Values, common: Any, weight: Any, factor: Values, count: Values
-) -> None:
+    ratio: Floats, seen: Floats, lean: Floats, common: float, weight: float, limit: float,
+    factor: Floats, count: Floats,
+) -> None:  # fmt: skip
     """Write the factor on each depth, and the number of pictures that its mean rests on."""
     height, width = ratio.shape
     for v in range(height):
@@ -205,6 +221,7 @@ def _mix(
             if abs(own) < GATE:
                 n = seen[v, u]
                 share = 1.0 - (own / GATE) ** 4  # falls to 0 at the gate
+                share /= 1.0 + (lean[v, u] / limit) ** 6
                 correction += min(weight, n / (n + 1.0)) * share * own
                 count[v, u] = 1.0 + share * n
             factor[v, u] = np.exp(correction)
