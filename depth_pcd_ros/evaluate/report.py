@@ -14,7 +14,6 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.evaluate.advice import Advice, advise, parameter_file
 from depth_pcd_ros.evaluate.metrics import NAMES
 from depth_pcd_ros.evaluate.options import SETTINGS, Setting
-from depth_pcd_ros.evaluate.page import page
 from depth_pcd_ros.evaluate.results import Row
 from depth_pcd_ros.evaluate.summary import Summary, summarize
 from depth_pcd_ros.files.whole_file import whole_file
@@ -41,6 +40,8 @@ def write(
     Returns:
         What to tell the user at the end.
     """
+    from depth_pcd_ros.evaluate.page import page  # only here: matplotlib is an extra
+
     summaries = [
         summarize(
             setting.name, {name: getattr(setting.settings, name) for name in SETTINGS}, frames

@@ -3,6 +3,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -330,9 +332,16 @@ def test_inputs_that_are_none(tmp_path, capsys):
     assert 'it lacks a depth image or PointCloud2 topic' in capsys.readouterr().err
 
 
-def test_missing_packages(tmp_path, capsys, monkeypatch):
-    """It is said what to install before anything is measured."""
+def test_missing_packages(tmp_path):
+    """It is said what to install before anything is measured; nothing needs them earlier."""
     recorded(tmp_path, depth_image)
-    monkeypatch.setattr(command, 'find_spec', lambda name: None)
-    assert evaluate(tmp_path) == 2
-    assert 'pip install matplotlib scipy' in capsys.readouterr().err
+    program = (
+        'import importlib.util, sys; sys.modules.update(matplotlib=None, scipy=None); '
+        'find = importlib.util.find_spec; from depth_pcd_ros.evaluate import command; '
+        'command.find_spec = lambda name: None if sys.modules.get(name, 0) is None else find(name);'
+        "from depth_pcd_ros.cli import main; sys.exit(main(['evaluate', *sys.argv[1:]]))"
+    )
+    words = [sys.executable, '-c', program, str(tmp_path / 'in'), '-o', str(tmp_path / 'out')]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert 'pip install matplotlib scipy' in done.stderr
