@@ -14,7 +14,7 @@ from depth_pcd_ros.settings import EngineSettings
 
 __all__ = ['DEVICES', 'Engine', 'EngineError', 'create']
 
-DEVICES = 'auto, cpu, cuda, cuda:N, openvino, openvino:NAME, onnx or onnx:PROVIDER'
+DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME, onnx or onnx:PROVIDER'
 # By what stands before the colon of a device: the class, and the module that has it.
 ENGINES = {
     'cpu': ('depth_pcd_ros.engine.torch_engine', 'TorchEngine'),
