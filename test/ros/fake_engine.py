@@ -92,11 +92,11 @@ class FakeEngine(support.FakeEngine):
 class MeetingPipeline(Pipeline):
     """See `meeting` above."""
 
-    def finish(self, *args):
+    def finish(self, *args, **kwargs):
         """Finish a frame while the next one is in the network."""
         if self.engine.word == 'meeting':
             MEETING.wait()
-        return super().finish(*args)
+        return super().finish(*args, **kwargs)
 
 
 def main():
