@@ -92,6 +92,7 @@ def test_a_change_acts_on_the_next_frame(node, peer):
         ('max_range', CONSTANT_DEPTH - 0.1, lambda cloud, z: np.isnan(z).all()),
         # a wall in front is met at less than 5 degrees by 9.6 x 8.7 px and by some at the border
         ('edge_filter', 5.0, lambda cloud, z: 84 <= np.isfinite(z).sum() <= 150),
+        ('min_confidence', 99.0, lambda cloud, z: np.isnan(z).all()),
         ('voxel_size', 10.0, lambda cloud, z: cloud.height == 1 and len(z) == 1),
         ('cloud_fields', 'xyz', lambda cloud, z: cloud.point_step == 12),
         ('organized', False, lambda cloud, z: cloud.is_dense and len(z) == HEIGHT * WIDTH),
@@ -124,12 +125,12 @@ def test_depth_encoding_acts_on_the_next_depth(node, peer):
 
 
 def test_the_list_of_live_settings_is_whole():
-    """All that can be changed while running is tried above, but for those of the true scale."""
+    """All that can be changed while running is tried above, but for those of scale and motion."""
     cases = test_each_live_setting_acts_on_the_next_cloud.pytestmark[0].args[1]
     tried = {'depth_encoding', *(case[0] for case in cases)}
-    of_the_scale = ('scale_', 'camera_', 'range_direction')
+    elsewhere = ('scale_', 'camera_', 'range_direction', 'temporal_filter', 'odometry_transform')
     live = {name for name, option in OPTIONS.items() if option.live}
-    assert {name for name in live if not name.startswith(of_the_scale)} == tried
+    assert {name for name in live if not name.startswith(elsewhere)} == tried
 
 
 @pytest.mark.parametrize(
