@@ -127,7 +127,8 @@ def test_demo(tmp_path):
     assert 0.9 * 320 * 240 < points <= 320 * 240
     with AnyReader([tmp_path], default_typestore=STORE) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
-    topics = ('/points', '/depth/image', '/depth/confidence', '/depth/camera_info', '/depth/color')
+    depth = ('image', 'confidence', 'camera_info', 'color')
+    topics = ('/points', *(f'/depth/{name}' for name in depth))
     assert counts == dict.fromkeys(topics, frames)
 
 

@@ -7,7 +7,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from .conftest import ROOT, wait_until
 
-# what a node without use_sim_time, without tf2 with `scale_source: points` and no filter over time has not
+# what a node has not without use_sim_time, tf2 and motion, and with `scale_source: points`
 ABSENT = {'/clock', '/tf', '/tf_static', '/scale/range', '/odometry'}
 REMAPPING = ('image:=/camera/image_raw', 'camera_info:=/camera/camera_info')
 
