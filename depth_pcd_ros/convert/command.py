@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         jobs = [job_of(source, request) for source in sources]
         _check_existing(jobs, sources, manifest, args)
         foretell(jobs, args.write or ['ply'], settings, report.say)
-        _make_folder(args.out)
+        _check_folder(args.out)
         if args.ray is not None:
             run_on_ray(args, settings, intrinsics, sources=sources, jobs=jobs, report=report)
             return 1 if report.failed else 0
@@ -171,12 +171,12 @@ def _check_existing(
         )
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise InputsError(f'{folder} cannot be written to: {err.strerror}') from err
-    if not os.access(folder, os.W_OK):
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that what is written could not make; a run that fails leaves none behind."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise InputsError(f'{folder} cannot be written to: {there} is no folder')
+    if not os.access(there, os.W_OK):
         raise InputsError(f'{folder} cannot be written to')
 
 
