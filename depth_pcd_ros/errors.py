@@ -60,14 +60,23 @@ class DepthPcdError(Exception):
     """Something that a person can put right: the message has what was found and expected."""
 
 
-class FrameError(DepthPcdError):
-    """Why one frame gives no cloud; the next frame is tried as usual.
+class CauseError(DepthPcdError):
+    """An error that is counted by its cause.
 
     Args:
-        cause: the name of the reason.
+        cause: stable snake_case name of the reason.
         message: what was found and what was expected, for a person.
     """
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class FrameError(CauseError):
+    """Why one frame gives no cloud, a `Cause`; the next frame is tried as usual."""
+
+    cause: Cause
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(cause, message)

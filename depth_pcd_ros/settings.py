@@ -42,7 +42,7 @@ class Settings:
     )
     input_size: int = option(
         0,
-        'short side (da3: long side) of the picture at the network, a multiple of 14; 0: the '
+        'short side, a multiple of 14 (da3: long side, any) of the picture at the network; 0: the '
         "model's own (Depth Anything V2 518, da3 504)",
         unit='px',
         minimum=0,
@@ -310,10 +310,6 @@ class Settings:
     def __post_init__(self) -> None:
         for name, known in OPTIONS.items():
             check(name, getattr(self, name), getattr(Settings, name), known)
-        if self.input_size % 14:
-            raise SettingsError(
-                f'input_size is {self.input_size} px, expected 0 or a multiple of 14'
-            )
         if self.range_limit is not None and self.range_limit <= self.min_depth:
             raise SettingsError(
                 f'max_range is {self.max_range:g} m, expected 0 or more than min_depth, '

@@ -55,7 +55,7 @@ def test_readme_table_is_the_code():
         ({'stride': True}, 'stride is True (bool), expected int'),
         ({'depth_scale': float('nan')}, 'depth_scale is nan, expected from 0.01 to 100'),
         ({'precision': 'int8'}, "precision is 'int8', expected one of auto, fp32, fp16, bf16"),
-        ({'input_size': 100}, 'input_size is 100 px, expected 0 or a multiple of 14'),
+        ({'input_size': 3000}, 'input_size is 3000, expected from 0 to 2016 px'),
         (
             {'max_range': 0.05},
             'max_range is 0.05 m, expected 0 or more than min_depth, 0.1 m',

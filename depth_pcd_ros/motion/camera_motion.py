@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import CauseError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.motion.pose import Pose
 from depth_pcd_ros.motion.tracks import Tracked
@@ -19,17 +19,8 @@ ROUNDS = 100  # of RANSAC, at most
 CONFIDENCE = 0.999  # of RANSAC, at which it ends
 
 
-class MotionError(DepthPcdError):
-    """Why nothing tells how the camera has moved: the depth of this picture stands alone.
-
-    Args:
-        cause: stable snake_case name of the reason.
-        message: what was found and what was expected, for a person.
-    """
-
-    def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
+class MotionError(CauseError):
+    """Why nothing tells how the camera has moved: the depth of this picture stands alone."""
 
 
 def camera_motion(tracked: Tracked, depths: npt.NDArray[np.float64], camera: Camera) -> Pose:

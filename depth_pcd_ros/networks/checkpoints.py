@@ -52,10 +52,15 @@ def of_settings(settings: EngineSettings) -> Family:
         CheckpointError: see `resolve`.
         SettingsError: see `Family`.
     """
+
+    def family(name: str, path: Path, max_depth: float) -> Family:
+        return FAMILIES[name](path, max_depth, settings.input_size, settings.focal_correction)
+
+    if settings.model in HUB_FILES:  # what it does not take is refused before it is downloaded
+        file = HUB_FILES[settings.model]
+        family(file.family, Path(file.filename), settings.max_depth)
     found = resolve(settings.model, settings.max_depth)
-    return FAMILIES[found.family](
-        found.path, found.max_depth, settings.input_size, settings.focal_correction
-    )
+    return family(found.family, found.path, found.max_depth)
 
 
 def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:

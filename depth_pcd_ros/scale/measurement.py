@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import CauseError
 
 SATURATED = 0.95  # of the depth at which the network's output ends: what is deeper tells nothing
 
@@ -25,14 +25,5 @@ class Measurement:
     inliers: int
 
 
-class ScaleError(DepthPcdError):
-    """Why a frame gives no measurement: the last good scale is held.
-
-    Args:
-        cause: stable snake_case name of the reason.
-        message: what was found and what was expected, for a person.
-    """
-
-    def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
+class ScaleError(CauseError):
+    """Why a frame gives no measurement: the last good scale is held."""

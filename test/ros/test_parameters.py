@@ -198,7 +198,6 @@ def test_yaml_file_with_a_typo(run_node, tmp_path):
             'depth_scale is 2 (int), expected float, from 0.01 to 100: write 2.0',
         ),
         ({'stride': 0}, 'stride is 0 (int), expected int, from 1 to 64 px'),
-        ({'input_size': 100}, 'input_size is 100 px, expected 0 or a multiple of 14'),
         (
             {'scale_bounds': '[1, 2]'},
             'scale_bounds is [1, 2] (list), expected 2 floats, from 0.01 to 100: write [1.0, 2.0]',
@@ -212,4 +211,12 @@ def test_wrong_parameter_at_the_start(run_node, params, told):
     node = run_node(params, ready='')
     assert node.process.wait(20) == 1
     assert wait_until(lambda: told in node.log), node.log
+    assert 'Traceback' not in node.log
+
+
+def test_what_the_model_does_not_take(run_node):
+    """What only the model's family can refuse is said when it is loaded, and the node stays."""
+    node = run_node({'input_size': 100}, ready='')
+    node.wait_for('cannot configure: input_size is 100 px, expected 0 or a multiple of 14')
+    assert node.process.poll() is None
     assert 'Traceback' not in node.log
