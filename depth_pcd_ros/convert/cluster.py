@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import glob
 import shutil
+import signal
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,10 +120,13 @@ def run_on_ray(
         raise ClusterError(
             f'--ray needs the Python package ray ({err}): pip install "depth_pcd_ros[ray]"'
         ) from err
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(args.ray or 'local', include_dashboard=False, log_to_driver=False)
     except Exception as err:  # whatever Ray does where there is no cluster
         raise ClusterError(f'the Ray cluster {args.ray or "here"} cannot be used: {err}') from err
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has set its own
     plain = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != 'run'})
     driver = _Driver(ray, plain, settings, intrinsics, report)
     try:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,35 @@ def files(folder):
     return {name: data for name, data in contents(folder).items() if not name.startswith('.depth')}
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def ray():
-    """Skips where it is not installed."""
+    """Skips where it, or torch for the workers, is not installed."""
+    pytest.importorskip('torch')
     return pytest.importorskip('ray')
+
+
+@pytest.fixture(scope='module')
+def many(tmp_path_factory, ray):
+    """The options for a folder of photos, and the files that they give without a cluster."""
+    folder = tmp_path_factory.mktemp('many')
+    args = [photos(folder / 'in', 120), *CAMERA, *DEMO]
+    assert main(['convert', *args, '-o', str(folder / 'out')]) == 0
+    return args, files(folder / 'out')
+
+
+@contextmanager
+def in_the_middle(args, out):
+    """Two workers that have made some of the clouds; they are gone afterwards, whatever happens."""
+    driver = start(*args, '-o', str(out), '--ray', '--workers', '2')
+    try:
+        end = time.monotonic() + 100
+        while len(list(out.glob('*.ply'))) < 5 and time.monotonic() < end:
+            assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.01)
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate()
 
 
 @pytest.mark.usefixtures('ray')
@@ -58,70 +84,66 @@ def test_two_workers(tmp_path):
     assert main(['convert', *args, '-o', str(tmp_path / 'out'), '--resume']) == 1
 
 
-@pytest.mark.usefixtures('ray')
 @pytest.mark.timeout(240)
-def test_a_worker_is_killed(tmp_path):
+def test_a_worker_is_killed(tmp_path, many):
     """With -9, in the middle: everything is converted once, and nothing is half."""
-    folder = photos(tmp_path / 'in', 120)
-    out = tmp_path / 'out'
-    args = [folder, *CAMERA, *DEMO, '-o', str(out)]
-    driver = start(*args, '--ray', '--workers', '2')
-    end = time.monotonic() + 100
-    while len(list(out.glob('*.ply'))) < 5 and time.monotonic() < end:
-        time.sleep(0.01)
-    os.kill(workers_of(driver.pid)[0], signal.SIGKILL)
-    told = driver.communicate(timeout=200)[1]
+    args, expected = many
+    with in_the_middle(args, tmp_path) as driver:
+        os.kill(workers_of(driver.pid)[0], signal.SIGKILL)
+        told = driver.communicate(timeout=200)[1]
     assert driver.returncode == 0, told
     assert 'a worker has died' in told
     assert told.splitlines()[-1] == 'depth-pcd convert: 120 converted'
-    assert main(['convert', folder, *CAMERA, *DEMO, '-o', str(tmp_path / 'once')]) == 0
-    assert files(out) == files(tmp_path / 'once')
+    assert files(tmp_path) == expected
 
 
-@pytest.mark.usefixtures('ray')
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_the_driver_is_ended(tmp_path, number):
-    """By Ctrl-C or -9; started again, it does what is left."""
-    folder = photos(tmp_path / 'in', 120)
-    out = tmp_path / 'out'
-    args = [folder, *CAMERA, *DEMO, '-o', str(out)]
-    driver = start(*args, '--ray', '--workers', '2')
-    end = time.monotonic() + 100
-    while len(list(out.glob('*.ply'))) < 5 and time.monotonic() < end:
-        time.sleep(0.01)
-    driver.send_signal(number)
-    driver.communicate(timeout=60)
-    assert driver.returncode == (130 if number == signal.SIGINT else -9)
-    assert 0 < len(list(out.rglob('*.ply'))) < 120
-    if number == signal.SIGINT:
-        assert not list(out.rglob('*.part'))
-    again = start(*args, '--ray', '--workers', '2', '--resume')
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_the_driver_is_ended(tmp_path, many, number, code):
+    """By Ctrl-C, SIGTERM or -9; started again, it does what is left, and that alone."""
+    args, expected = many
+    with in_the_middle(args, tmp_path) as driver:
+        workers = workers_of(driver.pid)
+        driver.send_signal(number)
+        told = driver.communicate(timeout=60)[1]
+    assert driver.returncode == code, told
+    while any(map(name_of, workers)):  # they end with the driver, a moment later
+        time.sleep(0.1)
+    made = written(tmp_path)
+    assert 0 < len(made) < 120
+    assert number == signal.SIGKILL or not list(tmp_path.rglob('*.part'))
+    again = start(*args, '-o', str(tmp_path), '--ray', '--workers', '2', '--resume')
     told = again.communicate(timeout=200)[1]
     assert again.returncode == 0, told
-    assert ' there already' in told.splitlines()[-1]
-    assert main(['convert', folder, *CAMERA, *DEMO, '-o', str(tmp_path / 'once')]) == 0
-    assert files(out) == files(tmp_path / 'once')
+    summary = f'{120 - len(made)} converted, {len(made)} there already'
+    assert told.splitlines()[-1] == f'depth-pcd convert: {summary}'
+    assert files(tmp_path) == expected
+    assert made.items() <= written(tmp_path).items()
+
+
+def written(folder):
+    """The clouds in a folder, and when they were written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob('*.ply')}
 
 
 def workers_of(driver):
     """The processes of workers below a driver's."""
-    parents, names = {}, {}
-    for path in Path('/proc').glob('[0-9]*'):
-        try:
-            parents[int(path.name)] = int((path / 'stat').read_text().rsplit(')', 1)[1].split()[1])
-            names[int(path.name)] = (path / 'cmdline').read_text()
-        except OSError:
-            continue
+    found, below = [], [driver]
+    while below:
+        for path in Path('/proc', str(below.pop()), 'task').glob('*/children'):
+            below += map(int, path.read_text().split())
+        found += [pid for pid in below if name_of(pid).startswith('ray::_Worker')]
+    return sorted(set(found))
 
-    def below(pid):
-        while pid in parents:
-            pid = parents[pid]
-            if pid == driver:
-                return True
-        return False
 
-    return [pid for pid, name in names.items() if name.startswith('ray::_Worker') and below(pid)]
+def name_of(process):
+    """What it is called; '' where it has ended."""
+    try:
+        return Path('/proc', str(process), 'cmdline').read_text()
+    except OSError:
+        return ''
 
 
 def test_without_ray(tmp_path, capsys, monkeypatch):

@@ -112,8 +112,9 @@ def test_interrupted_while_loading(tmp_path, monkeypatch, capsys):
     assert 'needs' not in capsys.readouterr().err
 
 
-def test_interrupted_by_signal(tmp_path):
-    """The real signal, while it works: exit code 130, no half file, no traceback."""
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_by_signal(tmp_path, number, code):
+    """The real signal, while it works: its exit code, no half file, no traceback."""
     pytest.importorskip('torch')
     folder = photos(tmp_path / 'in', 40)
     out = tmp_path / 'out'
@@ -124,9 +125,9 @@ def test_interrupted_by_signal(tmp_path):
     end = time.monotonic() + 60.0
     while not list(out.glob('*.ply')) and time.monotonic() < end:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == 130, told
+    assert process.returncode == code, told
     assert 'Traceback' not in told
     count = len(contents(out))
     assert 0 < count < 40
