@@ -23,6 +23,7 @@ class Option:
         minimum, maximum: inclusive bounds of a number, or of each of several.
         choices: the allowed values of a text.
         live: it can be changed while the node runs.
+        shared: one value holds for all cameras of a node.
     """
 
     description: str
@@ -31,6 +32,7 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    shared: bool = False
 
     def allowed(self) -> str:
         """Say in words which values are allowed."""
@@ -43,12 +45,14 @@ class Option:
 
 
 def option(default: Any, description: str, **known: Any) -> Any:
-    """A field of the settings; a default of several numbers is a tuple of floats."""
+    """A field of the settings; a default of several floats is a tuple, of names an empty one."""
     return dataclasses.field(default=default, metadata={'option': Option(description, **known)})
 
 
 def kind(default: Any) -> str:
     """Name the type of a value for a person."""
+    if default == ():
+        return 'a list of names'
     return f'{len(default)} floats' if isinstance(default, tuple) else type(default).__name__
 
 
@@ -60,10 +64,14 @@ def check(name: str, value: Any, default: Any, known: Option) -> None:
     """
     several = isinstance(default, tuple)
     values = value if several and isinstance(value, tuple) else (value,)
-    of_type = float if several else type(default)
+    of_type = type(default)
+    if several:  # numbers, or any number of names
+        of_type = float if default else str
     # A bool is an int to Python, not to a person.
-    if len(values) != (len(default) if several else 1) or any(
-        type(one) is not of_type for one in values
+    if (
+        several != isinstance(value, tuple)
+        or (several and default and len(values) != len(default))
+        or any(type(one) is not of_type for one in values)
     ):
         shown = list(value) if isinstance(value, tuple) else value
         raise SettingsError(

@@ -9,14 +9,16 @@ from __future__ import annotations
 import array
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from depth_pcd_ros.option import Option, SettingsError, check, option
 
-__all__ = ['OPTIONS', 'EngineSettings', 'Option', 'Settings', 'SettingsError']
+__all__ = ['OPTIONS', 'EngineSettings', 'Option', 'Settings', 'SettingsError', 'of_cameras']
 
 NORM_TOLERANCE = 1e-2  # of the length of a quaternion
+CAMERA_NAME = re.compile('[A-Za-z][A-Za-z0-9_]*')  # also a part of topics and parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Settings:
         'indoor-small',
         'indoor- or outdoor- with small, base or large; da3-large; demo (bundled); or the path of '
         'an official file or of a .safetensors with the same keys',
+        shared=True,
     )
     max_depth: float = option(
         0.0,
@@ -39,6 +42,7 @@ class Settings:
         unit='m',
         minimum=0.0,
         maximum=1000.0,
+        shared=True,
     )
     input_size: int = option(
         0,
@@ -47,18 +51,35 @@ class Settings:
         unit='px',
         minimum=0,
         maximum=2016,
+        shared=True,
     )
     device: str = option(
         'auto',
         'cuda, cuda:N, openvino (CPU), openvino:GPU, openvino:NPU, onnx, onnx:PROVIDER, cpu '
         '(torch), or auto: CUDA where there is one, else openvino, or cpu where that is not '
         'installed',
+        shared=True,
     )
     precision: str = option(
         'auto',
         'number format of the network; auto is fp16 on GPUs and NPUs, bf16 in openvino on a CPU '
         'that has it, else fp32',
         choices=('auto', 'fp32', 'fp16', 'bf16'),
+        shared=True,
+    )
+    cameras: tuple[str, ...] = option(
+        (),
+        'names of several cameras on the one model, each with topics of its own, front/image and '
+        'so on, and with any parameter of its own, such as front.depth_scale; none: one camera',
+        shared=True,
+    )
+    max_batch: int = option(
+        0,
+        'most pictures of equal size that enter the network at once, where they are there '
+        'already; 0: 4 on GPUs, 1 elsewhere',
+        minimum=0,
+        maximum=64,
+        shared=True,
     )
     image_transport: str = option(
         'raw',
@@ -92,6 +113,7 @@ class Settings:
         False,
         'multiply the depth by the ratio of the focal length at the network to that of the '
         'training data (unproven; not for da3, which knows it)',
+        shared=True,
     )
     scale_source: str = option(
         'none',
@@ -255,7 +277,34 @@ class Settings:
         choices=('32FC1', '16UC1'),
         live=True,
     )
-    autostart: bool = option(True, 'configure and activate the lifecycle node by itself')
+    merged_points: bool = option(
+        False,
+        'one more cloud on points, of the newest points of all cameras, in merged_frame',
+        shared=True,
+    )
+    merged_frame: str = option(
+        '', 'frame of the merged cloud: one that does not move against the cameras', shared=True
+    )
+    merged_timeout: float = option(
+        0.2,
+        'points whose stamp is older than the newest by more than this are not merged',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        shared=True,
+        live=True,
+    )
+    frame_transform: tuple[float, float, float, float, float, float, float] = option(
+        (0.0,) * 7,
+        'merged_from_optical, the place of the camera in merged_frame: x y z [m], qx qy qz qw; '
+        'all zero: looked up with tf2',
+        minimum=-1000.0,
+        maximum=1000.0,
+        live=True,
+    )
+    autostart: bool = option(
+        True, 'configure and activate the lifecycle node by itself', shared=True
+    )
 
     # Zero stands for none where ROS has no parameter without a value; here None does.
 
@@ -290,6 +339,11 @@ class Settings:
         return self.odometry_transform if any(self.odometry_transform) else None
 
     @property
+    def merged_from_optical(self) -> tuple[float, ...] | None:
+        """`frame_transform`; None: to be looked up."""
+        return self.frame_transform if any(self.frame_transform) else None
+
+    @property
     def needs_odometry(self) -> bool:
         """Whether the topic `odometry` is of use."""
         filtered = self.temporal_filter > 0.0 and self.motion != 'camera'
@@ -318,6 +372,20 @@ class Settings:
         if self.field_of_view is not None and self.field_of_view < 1.0:
             raise SettingsError(f'hfov is {self.hfov:g} deg, expected 0 or 1 to 168')
         self._check_scale()
+        self._check_cameras()
+
+    def _check_cameras(self) -> None:
+        for name in self.cameras:
+            if not CAMERA_NAME.fullmatch(name):
+                raise SettingsError(
+                    f'cameras has {name!r}, expected letters, digits and _, a letter first'
+                )
+            if self.cameras.count(name) > 1:
+                raise SettingsError(f'cameras has {name!r} {self.cameras.count(name)} times')
+        if self.merged_points and not self.cameras:
+            raise SettingsError('merged_points is true, expected cameras to merge the points of')
+        if self.merged_points and not self.merged_frame:
+            raise SettingsError("merged_frame is '', expected a frame with merged_points")
 
     def _check_scale(self) -> None:
         low, high = self.scale_bounds
@@ -325,7 +393,7 @@ class Settings:
             raise SettingsError(
                 f'scale_bounds are {list(self.scale_bounds)}, expected the lower one first'
             )
-        for name in ('scale_transform', 'odometry_transform'):
+        for name in ('scale_transform', 'odometry_transform', 'frame_transform'):
             values = getattr(self, name)
             norm = math.hypot(*values[3:])
             if any(values) and not abs(norm - 1.0) <= NORM_TOLERANCE:
@@ -373,3 +441,47 @@ class EngineSettings:
 OPTIONS: dict[str, Option] = {
     field.name: field.metadata['option'] for field in dataclasses.fields(Settings)
 }
+
+
+def of_cameras(values: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the settings of each camera, by its name; of the only one by ''.
+
+    Args:
+        values: those that differ from the defaults: `depth_scale` is for all cameras,
+            `front.depth_scale` for the camera front, which it wins for.
+
+    Raises:
+        SettingsError: a value is not allowed, or it is for a camera that is not in `cameras`, or
+            for one camera and can only be for all.
+    """
+    common = {name: value for name, value in values.items() if '.' not in name}
+    names = Settings().replace({'cameras': common.get('cameras', ())}).cameras
+    own: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name, value in values.items():
+        camera, dot, option_name = name.rpartition('.')
+        if not dot:
+            continue
+        if camera not in own:
+            there = ', '.join(own) or 'no names'
+            raise SettingsError(
+                f'{name} is set, but there is no camera {camera!r}: cameras has {there}'
+            )
+        if option_name in OPTIONS and OPTIONS[option_name].shared:
+            raise SettingsError(
+                f'{name} is set, but all cameras share {option_name}, expected without {camera!r}'
+            )
+        own[camera][option_name] = value
+    if not own:
+        return {'': Settings().replace(common)}
+    return {camera: _of_camera(camera, {**common, **own[camera]}) for camera in own}
+
+
+def _of_camera(camera: str, values: Mapping[str, Any]) -> Settings:
+    """The settings of one camera; what is wrong is told with its name."""
+    try:
+        return Settings().replace(values)
+    except SettingsError as err:
+        name = str(err).partition(' ')[0]
+        if name in OPTIONS and OPTIONS[name].shared:
+            raise
+        raise SettingsError(f'{camera}{"." if name in OPTIONS else ": "}{err}') from err

@@ -21,10 +21,10 @@ FORMATS = {
     'las': 'LAS, valid points only (needs the Python package laspy)',
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
-# Those of the node that make sense here; the rest is about topics.
-SETTINGS = tuple(
-    name for name in OPTIONS if name not in ('image_transport', 'frames', 'autostart', 'hfov')
-)
+# Those of the node that make sense here; the rest is about topics, or of several cameras at once.
+NODE_ONLY = ('image_transport', 'frames', 'autostart', 'hfov', 'cameras', 'max_batch')
+MERGED = ('merged_points', 'merged_frame', 'merged_timeout', 'frame_transform')
+SETTINGS = tuple(name for name in OPTIONS if name not in NODE_ONLY + MERGED)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

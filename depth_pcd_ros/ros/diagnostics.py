@@ -7,8 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.live.frame_statistics import WINDOW, Summary
@@ -155,26 +154,17 @@ def values(summary: Summary) -> dict[str, str]:
     }
 
 
-def diagnostic_array(
-    *,
-    stamp: Time,
-    name: str,
-    hardware_id: str,
-    level: bytes,
-    sentence: str,
-    pairs: Mapping[str, str],
-) -> DiagnosticArray:
+def diagnostic_status(
+    *, name: str, hardware_id: str, level: bytes, sentence: str, pairs: Mapping[str, str]
+) -> DiagnosticStatus:
     """Make the message for one camera."""
-    status = DiagnosticStatus(
+    return DiagnosticStatus(
         level=level,
         name=name,
         message=sentence,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in pairs.items()],
     )
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = stamp
-    return array
 
 
 def _ms(seconds: float) -> str:

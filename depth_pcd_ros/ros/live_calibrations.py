@@ -31,6 +31,7 @@ class LiveCalibrations:
         node: the node that subscribes.
         settings: `frames`, `rectified`, `hfov`.
         on_begin: called when there is something to work with.
+        prefix: what precedes the names of the camera's topics.
 
     Attributes:
         newest: the last calibration received, None before the first.
@@ -38,7 +39,9 @@ class LiveCalibrations:
             that has.
     """
 
-    def __init__(self, node: Node, settings: Settings, on_begin: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, settings: Settings, on_begin: Callable[[], None], prefix: str = ''
+    ) -> None:
         self.newest: Calibration | None = None
         self.assumed = ''
         self._node = node
@@ -46,11 +49,11 @@ class LiveCalibrations:
         self._on_begin = on_begin
         self._infos = CameraInfos(
             KEPT if settings.frames == 'all' else RECENT,
-            any_frame=is_remapped(node, 'camera_info'),
+            any_frame=is_remapped(node, f'{prefix}camera_info'),
         )
         self.subscriptions: list[AdaptiveSubscription] = []
         try:
-            for rank, topic in enumerate(topics(node)):
+            for rank, topic in enumerate(topics(node, prefix)):
                 take, depth = partial(self._take, rank), qos.INPUT_DEPTH[settings.frames]
                 self.subscriptions.append(
                     AdaptiveSubscription(node, CameraInfo, topic, take, depth=depth, latched=True)
@@ -119,10 +122,10 @@ class LiveCalibrations:
         self._on_begin()
 
 
-def topics(node: Node) -> list[str]:
+def topics(node: Node, prefix: str = '') -> list[str]:
     """Name where CameraInfo may come from, the better one first."""
-    own = node.resolve_topic_name('camera_info')
-    if is_remapped(node, 'camera_info'):
+    own = node.resolve_topic_name(f'{prefix}camera_info')
+    if is_remapped(node, f'{prefix}camera_info'):
         return [own]
-    image = node.resolve_topic_name('image').removesuffix('/compressed')
+    image = node.resolve_topic_name(f'{prefix}image').removesuffix('/compressed')
     return list(dict.fromkeys([posixpath.join(posixpath.dirname(image), 'camera_info'), own]))

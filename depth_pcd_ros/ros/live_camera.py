@@ -14,7 +14,7 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
-from depth_pcd_ros.live.worker import STOP_PATIENCE, Job, Worker
+from depth_pcd_ros.live.worker import Job, Worker
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.pipeline import Estimate, Pipeline
@@ -32,12 +32,18 @@ from depth_pcd_ros.sync.readings import Header
 MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: all`
 
 
+def prefix(name: str) -> str:
+    """What precedes the names of a camera's topics; nothing for the only one."""
+    return f'{name}/' if name else ''
+
+
 class LiveCamera:
     """Receives in the executor and lets a `Worker` compute, until it is stopped.
 
     Args:
         node: the node whose topics these are.
         settings: as they are when it begins.
+        name: of the camera; '': it is the only one.
         pipeline: what is done to a picture.
         publishers: where the results go; a topic without a subscriber is not computed.
         worker: does the work; it may have that of other cameras, too.
@@ -52,34 +58,38 @@ class LiveCamera:
         node: Node,
         settings: Settings,
         *,
+        name: str,
         pipeline: Pipeline,
         publishers: Publishers,
         worker: Worker,
         statistics: Statistics,
     ) -> None:
         self._node = node
+        self._name = name
         self._pipeline = pipeline
         self._publishers = publishers
         self._worker = worker
         self._statistics = statistics
         self._since = time.monotonic()
         self._keep_all = settings.frames == 'all'
-        self._unprojection = UnprojectionAdvice(node, settings)
+        self._unprojection = UnprojectionAdvice(node, settings, prefix(name))
         self._scale: ScaleState | None = None  # of the last frame
         self._steadiness: Steadiness | None = None  # the same
         with contextlib.ExitStack() as ends:  # what has begun ends if the rest cannot begin
             queue = worker.queue
             self._lane = queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
             ends.callback(lambda: statistics.discarded(self._lane.close()))
-            self._scale_source = ScaleSource(node, settings)
+            self._scale_source = ScaleSource(node, settings, prefix(name))
             ends.callback(self._scale_source.destroy)
-            self._odometry = OdometrySource(node, settings)
+            self._odometry = OdometrySource(node, settings, prefix(name))
             ends.callback(self._odometry.destroy)
-            self._calibrations = LiveCalibrations(node, settings, on_begin=self._lane.open)
+            self._calibrations = LiveCalibrations(
+                node, settings, on_begin=self._lane.open, prefix=prefix(name)
+            )
             ends.callback(self._calibrations.destroy)
             self._image = AdaptiveSubscription(
                 node,
-                *image_topic(node, settings.image_transport),
+                *image_topic(node, settings.image_transport, prefix(name)),
                 self._take_image,
                 depth=qos.INPUT_DEPTH[settings.frames],
                 on_lost=lambda count: statistics.lost(count, time.monotonic()),
@@ -94,9 +104,8 @@ class LiveCamera:
             node.get_logger().warning(advice)
 
     def stop(self) -> None:
-        """Receive nothing more, drop what waits, and wait a moment for the frame in work."""
+        """Receive nothing more, and drop what waits."""
         self._ends.close()
-        self._worker.wait(STOP_PATIENCE)
 
     def check(self) -> None:
         """Adapt to the publishers, and look who subscribes."""
@@ -191,7 +200,8 @@ class LiveCamera:
         count = self._statistics.dropped(err.cause, str(err), time.monotonic())
         if count:
             times = f' ({count} times so far)' if count > 1 else ''
-            self._node.get_logger().error(f'frame dropped, {err.cause}: {err}{times}')
+            who = f'{self._name}: ' if self._name else ''
+            self._node.get_logger().error(f'{who}frame dropped, {err.cause}: {err}{times}')
 
     def _scale_problem(self) -> str:
         """Say why the scale is frozen; '' where it is not."""

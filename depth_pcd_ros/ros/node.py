@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import functools
 import math
 import os
@@ -29,7 +30,7 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
-from depth_pcd_ros.live.worker import MAX_RESTARTS, NetworkThread, Worker
+from depth_pcd_ros.live.worker import MAX_RESTARTS, STOP_PATIENCE, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import (
     diagnostics,
@@ -40,24 +41,25 @@ from depth_pcd_ros.ros import (
     qos,
     time_jumps,
 )
-from depth_pcd_ros.ros.live_camera import LiveCamera
+from depth_pcd_ros.ros.live_camera import LiveCamera, prefix
 from depth_pcd_ros.ros.publishers import Publishers
-from depth_pcd_ros.settings import SettingsError
+from depth_pcd_ros.settings import Settings, SettingsError
 
 IDLE_PATIENCE = 0.2  # [s] in which threads without a frame end
 FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
 class _Configured(NamedTuple):
-    """What there is from `configure` to `cleanup`."""
+    """What there is from `configure` to `cleanup`; pipelines and publishers by camera."""
 
-    pipeline: Pipeline
-    publishers: Publishers
+    engine: Engine
     worker: Worker
+    pipelines: dict[str, Pipeline]
+    publishers: dict[str, Publishers]
 
 
 class DepthPcdNode(LifecycleNode):
-    """Lifecycle node around an engine; while it is active, a `LiveCamera` works for it.
+    """Lifecycle node around an engine; while it is active, a `LiveCamera` works for each camera.
 
     `ended` is done some time after the shutdown transition: then the node is of no more use.
 
@@ -66,25 +68,32 @@ class DepthPcdNode(LifecycleNode):
     """
 
     _configured: _Configured | None = None
-    _camera: LiveCamera | None = None  # while it is active
 
     def __init__(self, **kwargs: Any) -> None:
+        self._live: dict[str, LiveCamera] = {}  # while it is active
         super().__init__('depth_pcd', **kwargs)
         self.ended = Future()
         lifecycle.answer_forbidden_transitions(self)
-        parameters.declare_settings(self)
-        self.settings = parameters.current(self)
+        self._node_parameters = parameters.NodeParameters(self)
+        self.cameras = self._node_parameters.current()  # their settings; '': the only one
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._statistics = Statistics()
+        self._statistics = collections.defaultdict[str, Statistics](Statistics)
         self._reported = 0.0  # monotonic [s]
         self._inactive = (DiagnosticStatus.WARN, 'not configured')  # to report while not active
-        self._log_due = diagnostics.Repetition(period=30.0)
+        self._log_due = collections.defaultdict[str, diagnostics.Repetition](
+            lambda: diagnostics.Repetition(period=30.0)
+        )
         self._diagnostics = qos.create_publisher(self, DiagnosticArray, '/diagnostics', 10)
         self._report_unknown(qos_overrides=False)
         # steady, so that it also reports while the simulated time stands still
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._each_second, clock=self._steady)
-        self._jumps = time_jumps.watch(self, self._statistics.time_jumped)
+        self._jumps = time_jumps.watch(self, self._time_jumped)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that all cameras share, and those of the first camera."""
+        return next(iter(self.cameras.values()))
 
     def autostart(self) -> None:
         """Configure and activate, as a lifecycle manager would."""
@@ -98,14 +107,17 @@ class DepthPcdNode(LifecycleNode):
         self.get_logger().info(f'{self._inactive[1]} ...')
         try:
             engine = loading.load_engine(settings, self._while_loading)
+            configured = _Configured(engine, Worker(), {}, {})
             try:
-                publishers = Publishers(self, settings)
+                for camera, own in self.cameras.items():
+                    configured.pipelines[camera] = Pipeline(engine, own)
+                    configured.publishers[camera] = Publishers(self, own, prefix(camera))
             except Exception:
-                engine.close()
+                self._withdraw(configured)
                 raise
         except Exception as err:  # whatever it is, the node stays and tells
             return self._failed('configure', err)
-        self._configured = _Configured(Pipeline(engine, settings), publishers, Worker())
+        self._configured = configured
         self._inactive = (DiagnosticStatus.WARN, 'not active')
         self.get_logger().info(
             f'{engine.model} on {engine.device} in {engine.precision}, depth '
@@ -115,19 +127,22 @@ class DepthPcdNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to receive and to work."""
-        assert self._configured is not None  # the state machine saw to it
-        pipeline, publishers, worker = self._configured
+        configured = self._configured
+        assert configured is not None  # the state machine saw to it
         try:
-            worker.begin()
-            self._camera = LiveCamera(
-                self,
-                self.settings,
-                pipeline=pipeline,
-                publishers=publishers,
-                worker=worker,
-                statistics=self._statistics,
-            )
+            configured.worker.begin()
+            for camera, settings in self.cameras.items():
+                self._live[camera] = LiveCamera(
+                    self,
+                    settings,
+                    name=camera,
+                    pipeline=configured.pipelines[camera],
+                    publishers=configured.publishers[camera],
+                    worker=configured.worker,
+                    statistics=self._statistics[camera],
+                )
         except Exception as err:  # as above
+            self._stop()
             return self._failed('activate', err)
         self._report_unknown(qos_overrides=True)
         return TransitionCallbackReturn.SUCCESS
@@ -159,17 +174,17 @@ class DepthPcdNode(LifecycleNode):
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         """Set each of them; what comes over the service does so, too."""
+        self._node_parameters.check_declared(parameter_list)
         results = super().set_parameters(parameter_list)
-        self._adopt_parameters()
-        return [
-            parameters.explained(result, [parameter])
-            for result, parameter in zip(results, parameter_list, strict=True)
-        ]
+        pairs = list(zip(results, parameter_list, strict=True))
+        self._adopt_parameters([parameter for result, parameter in pairs if result.successful])
+        return [parameters.explained(result, [parameter]) for result, parameter in pairs]
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """Set all or none of them."""
+        self._node_parameters.check_declared(parameter_list)
         result = super().set_parameters_atomically(parameter_list)
-        self._adopt_parameters()
+        self._adopt_parameters(parameter_list if result.successful else [])
         return parameters.explained(result, parameter_list)
 
     def destroy_node(self) -> None:
@@ -179,17 +194,28 @@ class DepthPcdNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._camera is not None:
-            self._camera.stop()
-            self._camera = None
+        for camera in self._live.values():
+            camera.stop()
+        if self._live and self._configured is not None:
+            self._configured.worker.wait(STOP_PATIENCE)
+        self._live.clear()
 
     def _release(self) -> None:
-        if self._configured is None:
-            return
-        (pipeline, publishers, worker), self._configured = self._configured, None
-        publishers.destroy()
+        if self._configured is not None:
+            configured, self._configured = self._configured, None
+            self._withdraw(configured)
+
+    def _withdraw(self, configured: _Configured) -> None:
+        for publishers in configured.publishers.values():
+            publishers.destroy()
         # later, where a frame is in the network: it would be closed under it
-        worker.stop(IDLE_PATIENCE, then=functools.partial(self._close, pipeline.engine))
+        configured.worker.stop(
+            IDLE_PATIENCE, then=functools.partial(self._close, configured.engine)
+        )
+
+    def _time_jumped(self, now: float) -> None:
+        for statistics in self._statistics.values():
+            statistics.time_jumped(now)
 
     def _close(self, engine: Engine) -> None:
         try:
@@ -215,18 +241,21 @@ class DepthPcdNode(LifecycleNode):
     def _on_set_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         """Say whether they may be set; another callback may still refuse them."""
         try:
-            parameters.check(self, changes, only_live=self._configured is not None)
+            self._node_parameters.check(changes, only_live=self._configured is not None)
         except SettingsError as err:
             return SetParametersResult(successful=False, reason=str(err))
         return SetParametersResult(successful=True)
 
-    def _adopt_parameters(self) -> None:
+    def _adopt_parameters(self, changes: Sequence[Parameter]) -> None:
         """Take the settings from what the parameters are now."""
-        before, self.settings = self.settings, parameters.current(self)
-        for change in parameters.differences(before, self.settings):
+        if behind := self._node_parameters.note(changes):
+            super().set_parameters(behind)
+        before, self.cameras = self.cameras, self._node_parameters.current()
+        for change in parameters.differences(before, self.cameras):
             self.get_logger().info(change)
         if self._configured is not None:
-            self._configured.pipeline.settings = self.settings
+            for camera, pipeline in self._configured.pipelines.items():
+                pipeline.settings = self.cameras[camera]
 
     def _report_unknown(self, qos_overrides: bool) -> None:
         for name, meant in parameters.mistyped(self):
@@ -234,38 +263,48 @@ class DepthPcdNode(LifecycleNode):
                 self.get_logger().error(
                     f'unknown parameter {name!r} is set: a typing error? There is {meant!r}'
                 )
+        for name in self._node_parameters.stray if not qos_overrides else ():
+            self.get_logger().error(
+                f'the parameter {name!r} is set, but cameras has no names: it is without effect'
+            )
 
     def _each_second(self) -> None:
         """Adapt to the publishers, look after the worker and report."""
         self._reported = now = time.monotonic()
-        if self._configured is not None and self._camera is not None:
-            self._camera.check()
+        if self._configured is not None and self._live:
+            for live in self._live.values():
+                live.check()
             if not self._configured.worker.revive():
                 self.trigger_deactivate()
                 died = f'deactivated: the working thread has died {MAX_RESTARTS + 1} times'
                 self._inactive = (DiagnosticStatus.ERROR, died)
-        summary = self._statistics.summary(now)
+        array = DiagnosticArray(status=[self._status(camera, now) for camera in self.cameras])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def _status(self, camera: str, now: float) -> DiagnosticStatus:
+        """Judge a camera, and log what is wrong with it."""
+        summary = self._statistics[camera].summary(now)
         level, sentence = self._inactive
-        if self._camera is not None:
-            level, sentence = self._camera.judge(summary, now)
+        live = self._live.get(camera)
+        if live is not None:
+            level, sentence = live.judge(summary, now)
             drops_logged = summary.lately_dropped  # by the worker
-            if level != DiagnosticStatus.OK and not drops_logged and self._log_due(sentence, now):
-                self.get_logger().warning(sentence)
-        engine = self._configured.pipeline.engine if self._configured is not None else None
-        self._diagnostics.publish(
-            diagnostics.diagnostic_array(
-                stamp=self.get_clock().now().to_msg(),
-                name=f'{self.get_fully_qualified_name()[1:]}: depth camera',
-                hardware_id=self.resolve_topic_name('image'),
-                level=level,
-                sentence=sentence,
-                pairs={
-                    **(diagnostics.engine_values(engine) if engine is not None else {}),
-                    'depth scale': f'{self.settings.depth_scale:g}',
-                    **(self._camera.scale_values() if self._camera is not None else {}),
-                    **diagnostics.values(summary),
-                },
-            )
+            due = level != DiagnosticStatus.OK and not drops_logged
+            if due and self._log_due[camera](sentence, now):
+                self.get_logger().warning(f'{camera and f"{camera}: "}{sentence}')
+        configured = self._configured
+        return diagnostics.diagnostic_status(
+            name=f'{self.get_fully_qualified_name()[1:]}: depth camera{camera and f" {camera}"}',
+            hardware_id=self.resolve_topic_name(f'{prefix(camera)}image'),
+            level=level,
+            sentence=sentence,
+            pairs={
+                **(diagnostics.engine_values(configured.engine) if configured else {}),
+                'depth scale': f'{self.cameras[camera].depth_scale:g}',
+                **(live.scale_values() if live is not None else {}),
+                **diagnostics.values(summary),
+            },
         )
 
 

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from depth_pcd_ros.motion.messages import TOPIC, odometry_reading
 from depth_pcd_ros.ros import qos, transforms
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.subscription import AdaptiveSubscription, is_remapped
 from depth_pcd_ros.ros.transforms import Transforms
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.odometry import Odometry, odom_from_camera
@@ -26,13 +26,16 @@ class OdometrySource:
     Args:
         node: the node that subscribes.
         settings: as they are when it begins.
+        prefix: what precedes the names of the camera's topics. Its odometry may be remapped; where
+            it is not, it is the one of all cameras, for a robot has one.
 
     Raises:
         SettingsError: a `qos_overrides` parameter has an unknown value.
     """
 
-    def __init__(self, node: Node, settings: Settings) -> None:
+    def __init__(self, node: Node, settings: Settings, prefix: str = '') -> None:
         self._node = node
+        self._topic = prefix + TOPIC if is_remapped(node, prefix + TOPIC) else TOPIC
         self._settings = settings
         self._odometry = Odometry(PATIENCE if settings.frames == 'all' else 0.0)
         self._subscription: AdaptiveSubscription | None = None
@@ -49,7 +52,7 @@ class OdometrySource:
             self._subscription = AdaptiveSubscription(
                 self._node,
                 OdometryMsg,
-                TOPIC,
+                self._topic,
                 self._take,
                 depth=qos.READINGS_DEPTH[settings.frames],
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import array
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -14,71 +14,160 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import ParameterException, ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from depth_pcd_ros.option import kind
-from depth_pcd_ros.settings import OPTIONS, Option, Settings, SettingsError
+from depth_pcd_ros.settings import (
+    CAMERA_NAME,
+    OPTIONS,
+    Option,
+    Settings,
+    SettingsError,
+    of_cameras,
+)
 
 SIMILAR = 0.86  # of two names, as difflib counts: one letter more or less, among six
 
 
-def declare_settings(node: Node) -> None:
-    """Declare every setting as a parameter of the node.
+class NodeParameters:
+    """The settings as parameters of a node: those for all cameras, and those of each by its name.
 
-    Raises:
-        SettingsError: a value given by the user is not allowed or has the wrong type.
-    """
-    for name, option in OPTIONS.items():
-        default = getattr(Settings, name)
-        several = isinstance(default, tuple)
-        try:
-            node.declare_parameter(
-                name, list(default) if several else default, descriptor(option, several)
-            )
-        except ParameterException as err:
-            given = node._parameter_overrides[name].value
-            raise SettingsError(_wrong_type(name, given, default)) from err
-
-
-def current(node: Node) -> Settings:
-    """Return the settings that the parameters of a node are now.
-
-    Raises:
-        SettingsError: values that do not go together.
-    """
-    there = [name for name in OPTIONS if node.has_parameter(name)]  # one may be deleted
-    return Settings().replace({name: node.get_parameter(name).value for name in there})
-
-
-def check(node: Node, changes: Sequence[Parameter], *, only_live: bool) -> None:
-    """Refuse changes of parameters that are not allowed; those that are no settings pass.
+    The parameter `front.stride` is there if `cameras` has the name front. It is what `stride` is
+    until it is set itself.
 
     Args:
-        node: whose parameters.
-        changes: of some of them.
-        only_live: whether the others must stay as they are.
+        node: where they are declared.
 
     Raises:
-        SettingsError: with the reason.
+        SettingsError: a value given by the user is not allowed, has the wrong type, or is for a
+            camera that is not listed.
+
+    Attributes:
+        stray: names of those that are set for one camera where `cameras` is empty. They may be
+            another node's: a parameter file may be for several, under `/**`.
     """
-    before = current(node)
-    after = before.replace({p.name: p.value for p in changes if p.name in OPTIONS})
-    for name, option in OPTIONS.items():
-        if only_live and not option.live and getattr(after, name) != getattr(before, name):
-            raise SettingsError(
-                f'{name} can be changed only while the node is unconfigured: deactivate and '
-                'clean up first'
-            )
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        for name in OPTIONS:
+            self._declare(name, getattr(Settings, name))
+        # rclpy has no public way to the overrides; the attribute is the same from Humble to Kilted
+        given = [p for name, p in node._parameter_overrides.items() if _is_of_one_camera(name)]
+        self.stray = [] if self._cameras() else sorted(one.name for one in given)
+        self._own: set[str] = set()  # names of those of one camera that were set
+        if not self.stray:
+            self.note(given)
+            of_cameras(self._values(given))
+
+    def current(self) -> dict[str, Settings]:
+        """Return the settings that the parameters are now, of each camera by its name.
+
+        Raises:
+            SettingsError: values that do not go together.
+        """
+        return of_cameras(self._values())
+
+    def check(self, changes: Sequence[Parameter], *, only_live: bool) -> None:
+        """Refuse changes that are not allowed; those of parameters that are no settings pass.
+
+        Args:
+            changes: of some of them.
+            only_live: whether the others must stay as they are.
+
+        Raises:
+            SettingsError: with the reason.
+        """
+        before, after = self.current(), of_cameras(self._values(changes))
+        if not only_live:
+            return
+        for name, option in OPTIONS.items():
+            for camera, settings in before.items():
+                if option.live or camera not in after:  # then cameras itself has changed
+                    continue
+                if getattr(after[camera], name) != getattr(settings, name):
+                    raise SettingsError(
+                        f'{name} can be changed only while the node is unconfigured: deactivate '
+                        'and clean up first'
+                    )
+
+    def check_declared(self, changes: Sequence[Parameter]) -> None:
+        """Raise what rclpy raises of parameters that are not there, but with their names."""
+        names = [one.name for one in changes if not self._node.has_parameter(one.name)]
+        if names:
+            raise ParameterNotDeclaredException(names)
+
+    def note(self, changes: Iterable[Parameter]) -> list[Parameter]:
+        """Learn what was set; parameters of cameras come and go with `cameras`.
+
+        Returns:
+            Those of single cameras that are to be set to what was set for all.
+        """
+        node, cameras = self._node, self._cameras()
+        self._own |= {one.name for one in changes if _is_of_one_camera(one.name)}
+        for name in node.get_parameters_by_prefix(''):
+            if _is_of_one_camera(name) and name.partition('.')[0] not in cameras:
+                node.undeclare_parameter(name)
+        behind = []
+        for camera in cameras:
+            for name, option in OPTIONS.items():
+                if option.shared or not node.has_parameter(name):
+                    continue
+                own, common = f'{camera}.{name}', node.get_parameter(name).value
+                if not node.has_parameter(own):
+                    self._declare(own, common)
+                elif own not in self._own and node.get_parameter(own).value != common:
+                    behind.append(Parameter(own, value=common))
+        return behind
+
+    def _cameras(self) -> list[str]:
+        return self._node.get_parameter('cameras').value or []  # None for [] in a file
+
+    def _declare(self, name: str, value: Any) -> None:
+        option_name = name.rpartition('.')[2]
+        option, default = OPTIONS[option_name], getattr(Settings, option_name)
+        several = isinstance(default, tuple)
+        described = descriptor(option, several)
+        described.dynamic_typing = default == ()  # ROS takes an empty list for one of bytes
+        try:
+            self._node.declare_parameter(name, list(value) if several else value, described)
+        except ParameterException as err:
+            given = self._node._parameter_overrides[name].value
+            raise SettingsError(_wrong_type(name, given, default)) from err
+
+    def _values(self, changes: Iterable[Parameter] = ()) -> dict[str, Any]:
+        """What the parameters say, each in its own right, with some of them changed."""
+        node = self._node
+        there = [name for name in (*OPTIONS, *sorted(self._own)) if node.has_parameter(name)]
+        values = {name: node.get_parameter(name).value for name in there}  # one may be deleted
+        changed = {
+            one.name: one.value
+            for one in changes
+            if one.name in OPTIONS or _is_of_one_camera(one.name)
+        }
+        values['cameras'] = changed.pop('cameras', values.get('cameras')) or ()
+        values = {
+            name: value
+            for name, value in values.items()
+            if '.' not in name or name.partition('.')[0] in values['cameras']
+        }
+        return {**values, **changed}
 
 
-def differences(before: Settings, after: Settings) -> list[str]:
-    """Say of each setting that differs what it is now."""
+def _is_of_one_camera(name: str) -> bool:
+    camera, _, option = name.partition('.')
+    return option in OPTIONS and CAMERA_NAME.fullmatch(camera) is not None
+
+
+def differences(before: Mapping[str, Settings], after: Mapping[str, Settings]) -> list[str]:
+    """Say of each setting that differs what it is now, by camera."""
     return [
-        f'{name} is {getattr(after, name)!r} now, it was {getattr(before, name)!r}'
+        f'{camera and f"{camera}."}{name} is {new!r} now, it was {old!r}'
+        for camera in after
+        if camera in before
         for name in OPTIONS
-        if getattr(after, name) != getattr(before, name)
+        if (new := getattr(after[camera], name)) != (old := getattr(before[camera], name))
     ]
 
 
@@ -87,7 +176,7 @@ def explained(result: SetParametersResult, parameters: Sequence[Parameter]) -> S
     if not result.reason.startswith('Wrong parameter type'):
         return result
     for one in parameters:
-        default = getattr(Settings, one.name) if one.name in OPTIONS else one.value
+        default = getattr(Settings, one.name.rpartition('.')[2], one.value)
         several = isinstance(default, tuple)
         if one.type_ != Parameter.Type.from_parameter_value(list(default) if several else default):
             reason = _wrong_type(one.name, one.value, default)
@@ -152,5 +241,5 @@ def _wrong_type(name: str, given: Any, default: Any) -> str:
         advice = f': write {[float(one) for one in given]}'
     return (
         f'{name} is {given!r} ({type(given).__name__}), '
-        f'expected {kind(default)}, {OPTIONS[name].allowed()}{advice}'
+        f'expected {kind(default)}, {OPTIONS[name.rpartition(".")[2]].allowed()}{advice}'
     )

@@ -19,16 +19,22 @@ from depth_pcd_ros.settings import Settings
 
 
 class Publishers:
-    """A publisher for each topic of the results, until they are destroyed."""
+    """A publisher for each topic of the results, until they are destroyed.
 
-    def __init__(self, node: Node, settings: Settings) -> None:
+    Args:
+        node: the node that publishes.
+        settings: `frames`, and what there is.
+        prefix: what precedes the names of the topics.
+    """
+
+    def __init__(self, node: Node, settings: Settings, prefix: str = '') -> None:
         self._node = node
         self._outputs = outputs(settings)
         self._publishers: dict[str, Publisher] = {}
         try:
             for topic, output in self._outputs.items():
                 self._publishers[topic] = qos.create_publisher(
-                    node, TYPES[output.type], topic, qos.OUTPUT_DEPTH[settings.frames]
+                    node, TYPES[output.type], prefix + topic, qos.OUTPUT_DEPTH[settings.frames]
                 )
         except Exception:
             self.destroy()

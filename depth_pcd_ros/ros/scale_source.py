@@ -26,12 +26,13 @@ class ScaleSource:
     Args:
         node: the node that subscribes.
         settings: `scale_source`, `frames`, `scale_transform`.
+        prefix: what precedes the names of the camera's topics.
 
     Raises:
         SettingsError: a `qos_overrides` parameter has an unknown value.
     """
 
-    def __init__(self, node: Node, settings: Settings) -> None:
+    def __init__(self, node: Node, settings: Settings, prefix: str = '') -> None:
         self.subscriptions: list[AdaptiveSubscription] = []
         self._node = node
         every = settings.frames == 'all'
@@ -46,7 +47,7 @@ class ScaleSource:
             AdaptiveSubscription(
                 node,
                 MSG_TYPES[source],
-                TOPICS[source],
+                prefix + TOPICS[source],
                 lambda msg: self._readings.add(read(msg)),
                 depth=qos.READINGS_DEPTH[settings.frames],
             )

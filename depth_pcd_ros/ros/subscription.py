@@ -200,12 +200,12 @@ class AdaptiveSubscription:
         )
 
 
-def image_topic(node: Node, transport: str) -> tuple[type[Any], str]:
+def image_topic(node: Node, transport: str, prefix: str = '') -> tuple[type[Any], str]:
     """The message class and the topic of the images with an `image_transport`."""
     if transport == 'raw':
-        return Image, 'image'
+        return Image, f'{prefix}image'
     # beside the image wherever that is remapped to, as image_transport has it
-    return CompressedImage, node.resolve_topic_name('image') + '/compressed'
+    return CompressedImage, node.resolve_topic_name(f'{prefix}image') + '/compressed'
 
 
 def is_remapped(node: Node, topic: str) -> bool:

@@ -18,8 +18,9 @@ class UnprojectionAdvice:
     whoever subscribes to both is taken for one of them.
     """
 
-    def __init__(self, node: Node, settings: Settings) -> None:
+    def __init__(self, node: Node, settings: Settings, prefix: str = '') -> None:
         self._node = node
+        self._prefix = prefix
         self._due = settings.distortion == 'rays' and not settings.rectified
 
     def check(self, calibration: Calibration | None) -> None:
@@ -36,7 +37,7 @@ class UnprojectionAdvice:
             )
 
     def _subscribers(self, topic: str) -> set[str]:
-        name = self._node.resolve_topic_name(topic)
+        name = self._node.resolve_topic_name(self._prefix + topic)
         return {
             f'{info.node_namespace.rstrip("/")}/{info.node_name}'
             for info in self._node.get_subscriptions_info_by_topic(name)

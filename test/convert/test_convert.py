@@ -460,7 +460,10 @@ def test_a_failed_write_is_told(tmp_path, capsys):
 def test_options_are_the_nodes(capsys, monkeypatch):
     """Every parameter of the node that is not about topics is an option, with its default."""
     # convert's own hfov is one of the ways to give intrinsics
-    assert set(OPTIONS) - set(SETTINGS) == {'image_transport', 'frames', 'autostart', 'hfov'}
+    assert set(OPTIONS) - set(SETTINGS) == {
+        *('image_transport', 'frames', 'autostart', 'hfov', 'cameras', 'max_batch'),
+        *('merged_points', 'merged_frame', 'merged_timeout', 'frame_transform'),
+    }
     monkeypatch.setenv('COLUMNS', '1000')
     with pytest.raises(SystemExit):
         main(['convert', '--help'])

@@ -55,7 +55,8 @@ def test_every_setting_is_described(node, peer):
     for name, found in zip(names, described, strict=True):
         option, default = OPTIONS[name], getattr(Settings, name)
         assert found.name == name
-        assert found.type == TYPES[type(default)]
+        assert found.dynamic_typing == (default == ())  # of an empty list
+        assert found.dynamic_typing or found.type == TYPES[type(default)]
         assert option.description in found.description
         assert not option.unit or f'[{option.unit}]' in found.description
         assert not found.read_only  # which would hold for a node that is not configured, too
@@ -129,6 +130,7 @@ def test_the_list_of_live_settings_is_whole():
     cases = test_each_live_setting_acts_on_the_next_cloud.pytestmark[0].args[1]
     tried = {'depth_encoding', *(case[0] for case in cases)}
     elsewhere = ('scale_', 'camera_', 'range_direction', 'temporal_filter', 'odometry_transform')
+    elsewhere += ('merged_timeout', 'frame_transform')
     live = {name for name, option in OPTIONS.items() if option.live}
     assert {name for name in live if not name.startswith(elsewhere)} == tried
 
