@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture as it comes in, and what the stages make of it."""
+"""A picture as it comes in, and the frame that the stages make of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from depth_pcd_ros.sync.readings import NO_EVIDENCE, NO_HEADER, Evidence, Header
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, and what belongs to it.
+    """A picture and its metadata.
 
     Attributes:
         rgb: (H, W, 3) uint8, RGB.

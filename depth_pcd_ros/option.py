@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a setting, and whether a value is allowed."""
+"""The description of a setting, and the check of its values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SettingsError(DepthPcdError):
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What is known about one setting beside its default.
+    """The description of one setting, beside its default.
 
     Attributes:
         description: one sentence for a person.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a picture and its calibration to filtered metric depth and points. No ROS, no torch."""
+"""Compute filtered metric depth and points of a picture. No ROS, no torch."""
 
 from __future__ import annotations
 

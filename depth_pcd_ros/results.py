@@ -40,7 +40,7 @@ class Result(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One topic: its type, and what makes its message, in a buffer where there is one."""
+    """An output topic: its type, and what makes its message, in a buffer where there is one."""
 
     type: str
     message: Callable[[Result, Buffer | None], Any]

@@ -421,14 +421,14 @@ class Settings:
 
     @property
     def engine(self) -> EngineSettings:
-        """Those of them that make an engine."""
+        """The settings that make an engine."""
         names = (field.name for field in dataclasses.fields(EngineSettings))
         return EngineSettings(**{name: getattr(self, name) for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
 class EngineSettings:
-    """What an engine is made from; each as in `Settings`."""
+    """The settings of an engine; each as in `Settings`."""
 
     model: str = Settings.model
     max_depth: float = Settings.max_depth

@@ -96,7 +96,7 @@ def _fail(sources: list[Source], report: Report) -> int:
 
 
 def is_interrupt(err: BaseException | None) -> bool:
-    """Whether it comes of Ctrl-C: compiled libraries say then that they cannot be imported."""
+    """Return whether it comes of Ctrl-C: compiled libraries then say that their import fails."""
     while err is not None and not isinstance(err, KeyboardInterrupt):
         err = err.__cause__ or err.__context__
     return err is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which options made which file of an output folder, so that a run that goes on can tell."""
+"""A record of the options that each file of an output folder was made with."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Manifest:
         )
 
     def is_done(self, path: Path) -> bool:
-        """Whether this file is there and is not known to be of other options."""
+        """Return whether this file is there and is not known to be of other options."""
         return os.path.exists(path) and self._ids.get(self._name(path), self._id) == self._id
 
     def begin(self, path: Path) -> None:

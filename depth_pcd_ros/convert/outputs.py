@@ -100,7 +100,7 @@ class Outputs:
         return [self._folder / (name + chosen.ending) for chosen in self._formats]
 
     def existing(self, name: str) -> list[Path]:
-        """Those of the files of a picture that are there."""
+        """Return those of the files of a picture that are there."""
         # not Path.exists, which raises where a name is too long
         return [path for path in self.paths(name) if os.path.exists(path)]
 
@@ -110,7 +110,7 @@ class Outputs:
         return sorted(path for p in patterns for path in (self._folder / folder).glob(p))
 
     def are_done(self, name: str) -> bool:
-        """Whether all files of a picture are there, made with the options of this run."""
+        """Return whether all files of a picture are there, made with the options of this run."""
         return all(self._manifest.is_done(path) for path in self.paths(name))
 
     def write(self, name: str, frame: Frame, points: Points) -> None:

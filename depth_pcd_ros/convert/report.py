@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person is told about a conversion."""
+"""Progress, warnings and the summary of a conversion, for a person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether anything failed."""
+        """Return whether anything failed."""
         return bool(self._failures)
 
     def count(self, label: str, result: str, number: int = 1) -> None:
@@ -88,7 +88,7 @@ class Report:
 
 
 def _summary(results: Counter[str]) -> str:
-    """What came of one input."""
+    """The outcome of one input."""
     if results['failed']:
         return IN_PART if results['done'] or results['skipped'] else FAILED
     return THERE if results['skipped'] and not results['done'] else CONVERTED

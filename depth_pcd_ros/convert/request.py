@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the command line to what is asked for, and to what is to be done with one input."""
+"""Read the request from the command line, and make the job of each input."""
 
 from __future__ import annotations
 

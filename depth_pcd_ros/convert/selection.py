@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pictures of a video or a recording are converted."""
+"""The selection of pictures of a video or a recording."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Selection:
     end: float = math.inf
 
     def has(self, number: int, seconds: float) -> bool:
-        """Whether it has the picture of this number, from 0, at this time."""
+        """Return whether it has the picture of this number, from 0, at this time."""
         return number % self.every == 0 and self.start <= seconds <= self.end
 
     def count(self, total: int, rate: float = 0.0) -> int:
-        """How many of `total` pictures it has, of which there are `rate` a second, if known."""
+        """Return how many of `total` pictures it has; there are `rate` a second, if known."""
         if rate:
             last = min(total - 1, math.floor(min(self.end * rate, 1e9)))
             return max(last // self.every - math.ceil(self.start * rate / self.every) + 1, 1)

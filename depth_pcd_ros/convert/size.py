@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large the results will be, said before they are made."""
+"""Estimate the size of the results before they are made."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What passes from reading to inference to writing."""
+"""The steps that pass from reading to inference to writing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs the network: one interface, chosen by device.
+"""Engines run the network: one interface, chosen by device.
 
 torch and OpenVINO are imported when they are needed, and torch only where it runs the network.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every engine is: a network on a device, from pictures and their cameras to metres."""
+"""The interface of engines: a network on a device, from pictures and cameras to metres."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What enters and what leaves a network is looked at, the same way for every engine. No torch."""
+"""Checks of what enters and leaves a network, for every engine. No torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From uint8 pictures to their depth in nothing but torch, all of it where the network is."""
+"""The path from uint8 pictures to depth in torch, all of it on the device of the network."""
 
 from __future__ import annotations
 

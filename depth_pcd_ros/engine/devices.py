@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which device is best, found without importing torch, which takes seconds and 300 MB."""
+"""Choose the best device without importing torch, which takes seconds and 300 MB."""
 
 from __future__ import annotations
 

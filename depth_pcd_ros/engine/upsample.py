@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the network's depth to that of the picture, for engines on the CPU. No torch."""
+"""Resize the network's depth to the picture, for engines on the CPU. No torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def upsample(depth: Depth, size: tuple[int, int], out: Depth | None = None) -> D
 
 @functools.lru_cache(maxsize=16)
 def _taps(count: int, source_count: int) -> Taps:
-    """Which pixel of a row each one of the resized row begins at, and the share of the next.
+    """Return the pixel that each one of a resized row begins at, and the share of the next.
 
     In float32, as torch computes them.
 

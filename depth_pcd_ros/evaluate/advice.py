@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user can do with the figures: which setting is best, and what its parameters should be."""
+"""Advice from the figures: the best setting, and what its parameters should be."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DANGER = 0.05  # share of obstacles missed that is worth a word
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """What to do.
+    """The best setting and what follows from it.
 
     Attributes:
         setting: the number of the best setting.

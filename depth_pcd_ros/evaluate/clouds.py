@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a cloud is from the true one, and what an obstacle layer would make of it."""
+"""The distance of a cloud from the true one, and the obstacle cells that it marks."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def obstacles(
 
 
 def _cells(depth: Array, camera: Camera, floor: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
-    """How many obstacle points each cell has, (cells along x, y, z)."""
+    """Count the obstacle points of each cell, (cells along x, y, z)."""
     across, ahead = 2 * round(RANGE / CELL), round(RANGE / CELL)
     counts = np.zeros((across, across, ahead), np.int64)
     plane = np.zeros(3) if floor is None else np.asarray(floor, np.float64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is measured of one frame, as JSON has it."""
+"""The measurements of one frame, as JSON has them."""
 
 from __future__ import annotations
 

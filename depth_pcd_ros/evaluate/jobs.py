@@ -51,7 +51,7 @@ QUALITY = 85  # of the pictures, as JPEG
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked for, of all inputs alike.
+    """The request, the same for all inputs.
 
     Attributes:
         setting: that is judged.
@@ -377,7 +377,7 @@ class RecordingJob(_Job):
         return RecordedScale(recording, settings, topics.scale, topics.odometry)
 
     def _odometry(self, recording: Recording) -> RecordedOdometry | None:
-        """What tells the temporal error; without it, or with several, there is none."""
+        """Return the poses for the temporal error; None without, or with several topics."""
         asked, transforms = self._request.topics.odometry, static_transforms(recording)
         try:
             found = RecordedOdometry(recording, self._settings, asked, transforms)

@@ -70,7 +70,7 @@ def compare(depth: Depth, truth: Depth) -> Metrics:
 
 
 def compare_aligned(depth: Depth, truth: Depth) -> Metrics:
-    """As `compare`, of the depth times median(truth) / median(depth).
+    """Compare, as `compare` does, the depth times median(truth) / median(depth).
 
     That is the alignment of Zhou et al., Unsupervised Learning of Depth and Ego-Motion from Video,
     CVPR 2017: what is left is wrong in shape, not in scale.

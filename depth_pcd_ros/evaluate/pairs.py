@@ -156,7 +156,7 @@ def _named(folder: Path, files: list[Path]) -> tuple[list[Pair], str]:
 def _layout(
     folder: Path, files: list[Path]
 ) -> tuple[Callable[[Path], Any], str, float | None, Callable[[Path], Calibration | None]]:
-    """What names a pair, the layout for a person, its unit, and the camera of a photo."""
+    """Return what names a pair, the layout for a person, its unit, and the camera of a photo."""
     for pattern in (_KITTI_RAW, _KITTI_CROPPED):
         if any(pattern.search(path.as_posix()) for path in files):
 
@@ -187,7 +187,7 @@ def _key(path: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _is_depth(path: Path, folder: Path) -> bool:
-    """Whether it is the depth of a pair: its name says so, or it has one channel of 16 bits."""
+    """Return whether it is the depth of a pair: by its name, or one channel of 16 bits."""
     if path.suffix == '.npy':
         return True
     name = path.relative_to(folder).as_posix().lower()

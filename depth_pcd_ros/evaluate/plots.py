@@ -91,7 +91,7 @@ def over_time(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> st
 
 
 def histogram(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> str:
-    """How often the depth is wrong by how much."""
+    """Plot how many pixels are wrong by more than an error."""
     with _axes('too near  ←  error of the depth  →  too far', 'share of the points') as (
         axes,
         drawn,

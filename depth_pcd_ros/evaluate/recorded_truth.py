@@ -128,7 +128,7 @@ class RecordedTruth:
         return DepthTruth(depth, camera, place)
 
     def _place_of(self, frame_id: str, of: str) -> Transform | None:
-        """Where the sensor is; what is given is about a cloud, or about what /tf_static lacks."""
+        """Return the sensor's pose; a given one is of a cloud, or of what /tf_static lacks."""
         if self._given and self._is_cloud:
             return self._given
         if of == frame_id:

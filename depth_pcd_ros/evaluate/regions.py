@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a depth is wrong: at which distances, in which part of the picture, at edges.
+"""Errors of depth by distance, by part of the picture and at edges.
 
 All is counted in sums over pixels, which add up over frames.
 """
@@ -112,7 +112,7 @@ def find_edges(depth: Array, truth: Array) -> Edges:
 def try_edge_filter(
     depth: npt.NDArray[np.float32], truth: Array, camera: Camera, edges: Edges
 ) -> npt.NDArray[np.int64]:
-    """What the edge filter drops at each of `ANGLES`: flying pixels, and good ones, (2, angles).
+    """Count the pixels that each of `ANGLES` drops: flying ones, and good ones, (2, angles).
 
     Args:
         depth: estimated depth, not filtered, of the right scale [m], (H, W).

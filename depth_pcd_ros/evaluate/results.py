@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was measured of each frame so far, kept in the output folder so that a run can go on."""
+"""Measurements of each frame, kept in the output folder so that a run can resume."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Results:
             self._rows.setdefault(row.pop('setting'), {})[row['frame']] = row
 
     def has(self, setting: str, frame: str) -> bool:
-        """Whether a frame is measured with this setting, as `identify` names it."""
+        """Return whether a frame is measured with this setting, as `identify` names it."""
         return frame in self._rows.get(setting, {})
 
     def add(self, setting: str, row: Row) -> None:
@@ -61,5 +61,5 @@ class Results:
         self._rows.setdefault(setting, {})[row['frame']] = row
 
     def of(self, setting: str) -> list[Row]:
-        """All frames of a setting, in the order of their input and number."""
+        """Return all frames of a setting, in the order of their input and number."""
         return sorted(self._rows.get(setting, {}).values(), key=lambda r: (r['input'], r['number']))

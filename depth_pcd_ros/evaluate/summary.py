@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what was measured of each frame to the figures of a setting."""
+"""The figures of a setting from the measurements of its frames."""
 
 from __future__ import annotations
 

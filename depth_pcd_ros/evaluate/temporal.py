@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How steady the depth is from frame to frame, where the motion of the camera is known."""
+"""The temporal alignment error of depth, where the motion of the camera is known."""
 
 from __future__ import annotations
 

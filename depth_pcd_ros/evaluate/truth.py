@@ -71,7 +71,7 @@ class PointsTruth:
     optical_from_sensor: Transform | None = None
 
     def over(self, frame: Frame, picture: Picture, settings: Settings) -> Depth:
-        """As `DepthTruth.over`."""
+        """See `DepthTruth.over`."""
         moved = _in_frame(self.optical_from_sensor, frame, picture, settings)
         return register_points(self.xyz, frame.camera, moved)
 

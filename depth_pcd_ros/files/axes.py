@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which way the axes of the points in a file go: as the camera sees them, or turned for viewers."""
+"""The axes of the points in a file: those of the camera, or turned for viewers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 class Axes(NamedTuple):
-    """What a header says of them, and the rotation (3, 3) to them from the camera's."""
+    """The words of a header for them, and the rotation (3, 3) from the camera's axes."""
 
     name: str
     rotation: npt.NDArray[np.float32]

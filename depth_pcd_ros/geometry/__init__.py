@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a CameraInfo's numbers to rays: calibrations, lenses, rectification, transforms."""
+"""Make rays of a CameraInfo's numbers: calibrations, lenses, rectification, transforms."""

@@ -182,7 +182,7 @@ def resized(calibration: Calibration, size: tuple[int, int]) -> Calibration:
 
 
 def _same_shape(given: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether one is the other resized, both sides rounded to whole pixels."""
+    """Return whether one is the other resized, both sides rounded to whole pixels."""
     large, small = (given, size) if given[0] >= size[0] else (size, given)
     difference = abs(large[1] * small[0] - small[1] * large[0])
     return 2 * difference <= sum(large) and difference <= MAX_ROUNDING * large[1] * small[0]

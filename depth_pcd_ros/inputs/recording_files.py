@@ -14,7 +14,7 @@ _PART = re.compile(r'(?P<name>.+)_(?P<number>\d+)(\.mcap|\.db3)(\.zstd)?')
 
 
 def is_recording_folder(folder: Path) -> bool:
-    """Whether a folder is one recording: it has metadata.yaml, or else only parts of one."""
+    """Return whether a folder is one recording: it has metadata.yaml, or else only parts of one."""
     if os.path.isfile(folder / METADATA):
         return True
     try:

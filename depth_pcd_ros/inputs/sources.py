@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what was typed to the files to convert, and the names of what comes of them.
+"""Find the files to convert from what was typed, and name their results.
 
 It asks os.path what a path is: pathlib raises where that may not be known, as in lost+found.
 """
@@ -158,7 +158,7 @@ def share(
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a path is a recording, a file or a folder."""
+    """Return whether a path is a recording, a file or a folder."""
     return _kind(path) == 'recording'
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For a running node, without rclpy: the queue of frames, statistics, environment variables."""
+"""Parts of a running node without rclpy: frame queue, statistics, environment variables."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the bytes of a sensor_msgs/CompressedImage to RGB: JPEG, PNG and WebP."""
+"""Decode a sensor_msgs/CompressedImage to RGB: JPEG, PNG and WebP."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _corrupt(picture_format: str, data: bytes, reason: str) -> ImageError:
 
 
 def _jpeg_is_complete(data: bytes) -> bool:
-    """Whether an end marker follows the first scan; a thumbnail in a header has its own."""
+    """Return whether an end marker follows the first scan; a thumbnail in a header has its own."""
     position = 2
     while data[position : position + 1] == b'\xff' and position + 4 <= len(data):
         marker = data[position + 1]
@@ -87,7 +87,7 @@ def _jpeg_is_complete(data: bytes) -> bool:
 
 
 def _png_is_complete(data: bytes) -> bool:
-    """Whether every chunk up to the last one is there with the right checksum."""
+    """Return whether every chunk up to the last one is there with the right checksum."""
     position = 8
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], 'big')

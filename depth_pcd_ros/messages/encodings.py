@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the bytes of a sensor_msgs/Image to RGB, with NumPy and OpenCV alone."""
+"""Decode a sensor_msgs/Image to RGB, with NumPy and OpenCV alone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where corners are, from the pictures and from how the camera has moved between them."""
+"""Triangulate corners from pictures and the motion of the camera between them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _turned(observed: Array, turn: Array, step: Array, state: Array, focal: floa
 
 @inner
 def _see(turn: Array, step: Array, a: float, b: float, r: float) -> tuple[float, float, float]:
-    """Where a view sees a corner, and its z over that in the newest picture."""
+    """Return where a view sees a corner, and its z over that in the newest picture."""
     x = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] + r * step[0]
     y = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] + r * step[1]
     z = max(turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] + r * step[2], 1e-3)

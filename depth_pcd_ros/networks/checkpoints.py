@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the name of a model to the file with its weights: hub, cache, local path. No torch."""
+"""Find the file of weights by the name of a model: hub, cache, local path. No torch."""
 
 from __future__ import annotations
 

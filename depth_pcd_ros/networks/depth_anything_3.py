@@ -148,7 +148,7 @@ def check_metric(path: Path, keys: list[str]) -> None:
 
 
 def _model_name(path: Path) -> str:
-    """What the config.json beside a file, its folder and the file itself call the model."""
+    """Return the names of a model: in its config.json, of its folder and of its file."""
     names = [name for name in (path.parent.name, path.name) if 'da3' in name.lower()]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         names.append(str(json.loads((path.parent / 'config.json').read_text())['model_name']))
@@ -156,5 +156,5 @@ def _model_name(path: Path) -> str:
 
 
 def _nearest(side: int) -> int:
-    """The nearest multiple of 14, a tie goes up."""
+    """Return the nearest multiple of 14, a tie goes up."""
     return (side + 7) // 14 * 14

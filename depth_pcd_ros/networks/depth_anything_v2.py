@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DataSet(NamedTuple):
-    """What a metric network inherits from its training data.
+    """The facts that a metric network inherits from its training data.
 
     Attributes:
         max_depth: depth at which the network's output ends [m].

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to know of a kind of depth network, behind one interface. No torch."""
+"""One interface for all kinds of depth networks. No torch."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class HubFile(NamedTuple):
-    """Where the hub has an official checkpoint, of which family it is, and on what terms.
+    """The place of an official checkpoint on the hub, its family and its licence.
 
     `beside` is a small file that tells what it is; it is wanted, too.
     """

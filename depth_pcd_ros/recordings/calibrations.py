@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CameraInfo of a recording belongs to which of its pictures."""
+"""Match the CameraInfos of a recording to its pictures."""
 
 from __future__ import annotations
 

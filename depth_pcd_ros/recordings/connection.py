@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a recording says of a topic, and what its files have in common."""
+"""The description of a topic in a recording, common to all kinds of files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def qos_of(text: str) -> tuple[Any, ...]:
 
 
 def is_latched(connection: Connection) -> bool:
-    """Whether the last message of a topic is for those who join later, as that of /tf_static."""
+    """Return whether the last message of a topic is for late joiners, as that of /tf_static."""
     return bool(connection.qos) and all(
         one.durability.name == 'TRANSIENT_LOCAL' for one in connection.qos
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the pictures of a recording were taken from, by its odometry."""
+"""The poses of the pictures of a recording, by its odometry."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RecordedOdometry:
             self._to_come = self._moving()
 
     def odom_from_camera(self, header: Any) -> tuple[tuple[float, ...] | None, str]:
-        """Where the picture with this header was taken from, and why that is not known."""
+        """Return the pose of the picture with this header, or why it is not known."""
         if not self.topic:
             return None, 'the recording has neither an Odometry topic nor /tf'
         camera = header.frame_id.removeprefix('/')

@@ -71,7 +71,7 @@ class Recording:
 
     @property
     def damage(self) -> list[str]:
-        """What was found to be damaged so far."""
+        """The damage found so far."""
         of_files = [problem for file in self._files for problem in file.damage]
         return [*self._missing, *of_files, *self._broken]
 

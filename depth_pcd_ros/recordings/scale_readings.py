@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a recording says about the scale of its pictures, as the node would take it."""
+"""Scale readings of a recording for its pictures, as the node would use them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RecordedScale:
             self._to_come = _readings(reader, source, self.topic)
 
     def evidence(self, header: Any) -> Evidence:
-        """What belongs to the picture with this header."""
+        """Return the evidence for the picture with this header."""
         stamp = stamp_ns(header)
         reading = self._readings.find(stamp)  # where time jumps back, the old ones go
         while not self._readings.complete(stamp):

@@ -164,7 +164,7 @@ def find_camera(path: Path) -> dict[str, str]:
 
 
 def _is_depth(reader: Recording, topic: str) -> bool:
-    """Whether the first picture of a topic is depth (REP 118) and no photo."""
+    """Return whether the first picture of a topic is depth (REP 118) and no photo."""
     _, msg = next(reader.decoded(topic), (0, None))
     if msg is None:
         return False
@@ -178,7 +178,7 @@ def _is_depth(reader: Recording, topic: str) -> bool:
 
 
 def _is_own_result(reader: Recording, topic: str) -> bool:
-    """Whether the node has published it, or `convert` has: what came of a camera is none."""
+    """Return whether the node has published it, or `convert` has: what came of a camera is none."""
     topics = {c.topic for c in reader.connections}
     for result in OWN_RESULTS:
         if topic.endswith(f'/{result}'):

@@ -46,7 +46,7 @@ OLD = 1.0  # [s] by which a stamp may be behind the clock before it is worth a w
 
 
 class Topic:
-    """What has come on one topic."""
+    """The messages received on one topic."""
 
     def __init__(self, node: Node, name: str, type_name: str) -> None:
         self.name, self.type = name, type_name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rclpy of Humble and Jazzy lacks in its lifecycle nodes."""
+"""Behaviour that the lifecycle nodes of rclpy in Humble and Jazzy lack."""
 
 from __future__ import annotations
 

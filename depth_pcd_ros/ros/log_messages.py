@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the core logs with Python's `logging` appears in the node's log, and so on /rosout."""
+"""Forward what the core logs with Python's `logging` to the node's log, and so to /rosout."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ FAREWELL = 0.2  # [s] in which the answer to the shutdown transition is sent
 
 
 class _Configured(NamedTuple):
-    """What there is from `configure` to `cleanup`; pipelines and publishers by camera."""
+    """The parts that live from `configure` to `cleanup`; pipelines, publishers by camera."""
 
     engine: Engine
     worker: Worker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a picture was taken from, by the topic odometry."""
+"""Poses of pictures by the topic odometry."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def mistyped(node: Node) -> list[tuple[str, str]]:
 
 
 def _resemble(name: str, other: str) -> bool:
-    """Whether two names are as near to each other as by a slip of the hand, part by part."""
+    """Return whether two names are as near to each other as by a slip of the hand, part by part."""
     parts = list(zip(name.lower().split('.'), other.split('.'), strict=False))
     return name.count('.') == other.count('.') and all(
         sorted(a) == sorted(b) or difflib.SequenceMatcher(None, a, b).ratio() > SIMILAR

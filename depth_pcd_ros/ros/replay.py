@@ -185,7 +185,7 @@ class Replayer:
 
     @property
     def damage(self) -> list[str]:
-        """What was found to be damaged so far, and is left out."""
+        """The damage found so far, which is left out."""
         return self._recording.damage
 
     def _offer(self, connection: Connection) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sensor says about the scale, from its topic."""
+"""Readings of a sensor about the scale, from its topic."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ScaleSource:
         self._transforms = Transforms(node)
 
     def evidence(self, header: Header) -> Evidence:
-        """What belongs to an image; with `frames: all`, once no older reading is on its way."""
+        """Return the evidence for an image; with `frames: all`, once no older one can come."""
         reading = self._readings.find(header.stamp_ns) if self.subscriptions else None
         if reading is None or reading.frame_id == header.frame_id:
             return Evidence(reading)

@@ -209,12 +209,12 @@ def image_topic(node: Node, transport: str, prefix: str = '') -> tuple[type[Any]
 
 
 def is_remapped(node: Node, topic: str) -> bool:
-    """Whether a person has named another topic for this one."""
+    """Return whether a person has named another topic for this one."""
     return node.resolve_topic_name(topic) != node.resolve_topic_name(topic, only_expand=True)
 
 
 def _suited(policy: str, publishers: Collection[Any]) -> Any:
-    """What to ask for, so that all publishers are received and nothing they offer is missed."""
+    """Choose the QoS that receives all publishers and misses nothing that they offer."""
     strict, lax = ADAPTIVE[policy]
     offered = [getattr(publisher.qos_profile, policy) for publisher in publishers]
     return strict if all(value == strict for value in offered) else lax

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where sensors are, by tf2: /tf_static alone where that is enough."""
+"""Poses of sensors by tf2, or by /tf_static alone where that is enough."""
 
 from __future__ import annotations
 

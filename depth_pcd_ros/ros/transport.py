@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about large messages that get lost; see docs/transport.md."""
+"""Advice about large messages that get lost; see docs/transport.md."""
 
 from __future__ import annotations
 

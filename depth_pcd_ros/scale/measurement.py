@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a source says about the depth of one frame: true depth = scale x depth + shift."""
+"""A measurement of one frame: true depth = scale x depth + shift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SATURATED = 0.95  # of the depth at which the network's output ends: what is dee
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured on one frame.
+    """A measurement of one frame.
 
     Attributes:
         scale: factor on the depth.

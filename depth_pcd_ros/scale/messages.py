@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What PointCloud2 and Range messages say, and the correction as a message.
+"""Read PointCloud2 and Range messages; write the correction as a message.
 
 Messages of rclpy and of rosbags alike; `Types` as in `messages.encode`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From one measurement a frame to a correction that is smooth, bounded and explained."""
+"""Smooth and bound the measurements of the frames, and explain the correction."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ScaleState:
         return [float(value) for value in (*values, stamp.sec, stamp.nanosec)]
 
     def frozen(self, timeout: float) -> bool:
-        """Whether the last good measurement is older than `timeout` [s], or never was."""
+        """Return whether the last good measurement is older than `timeout` [s], or never was."""
         return bool(self.cause) and self.held_for > timeout
 
     def apply(self, depth: float) -> float:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What belongs to a picture's stamp: its CameraInfo, the sensor readings around it."""
+"""Match by stamp: the CameraInfo of a picture, the sensor readings around it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the robot was when a picture was taken, from the odometry around it."""
+"""The pose of the robot when a picture was taken, from the odometry around it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_AHEAD = 0.1  # [s] that a picture may be newer than the newest reading
 
 
 class OdometryReading(NamedTuple):
-    """One Odometry, or one transform of /tf: odom_from_base at a time."""
+    """An Odometry, or a transform of /tf: odom_from_base at a time."""
 
     stamp_ns: int
     frame_id: str
@@ -52,7 +52,7 @@ class Odometry:
             self._changed.notify_all()
 
     def complete(self, stamp_ns: int) -> bool:
-        """Whether there is a reading at this time or after it."""
+        """Return whether there is a reading at this time or after it."""
         return bool(self._readings) and self._readings[-1].stamp_ns >= stamp_ns
 
     def find(self, stamp_ns: int) -> OdometryReading | None:

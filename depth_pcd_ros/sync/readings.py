@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sensor has said, and which of its readings belongs to a picture."""
+"""Keep the readings of a sensor and find the one that belongs to a picture."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Reading = PointsReading | RangeReading | BrokenReading
 
 @dataclass(frozen=True)
 class Header:
-    """Which picture it is.
+    """The header of a picture.
 
     Attributes:
         stamp_ns: when it was taken.
@@ -74,7 +74,7 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What sensors say about a picture.
+    """The readings of sensors for a picture.
 
     Attributes:
         reading: the newest of the `scale_source` that is not newer than the picture; None where
@@ -130,7 +130,7 @@ class Readings:
             self._changed.notify_all()
 
     def complete(self, stamp_ns: int) -> bool:
-        """Whether no reading that `find` would return can still come."""
+        """Return whether no reading that `find` would return can still come."""
         newest = self._readings[-1].stamp_ns if self._readings else -math.inf
         return newest >= stamp_ns or bool(self._next)
 
@@ -151,7 +151,7 @@ class Readings:
             return self._readings[0]
 
     def _begins_anew(self, stamp_ns: int) -> bool:
-        """Whether time has jumped back for the pictures, too, or for the sensor alone."""
+        """Return whether time has jumped back for the pictures, too, or for the sensor alone."""
         if self._last_ns is not None and self._last_ns - stamp_ns > JUMP_BACK * 1e9:
             return True
         if not self._next:

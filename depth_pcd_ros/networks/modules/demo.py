@@ -101,7 +101,7 @@ class DemoNetwork(nn.Module):
         return self._coordinates[key]
 
     def constants(self) -> list[Tensor]:
-        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        """Return what is kept of the sizes that came: a recorded run reads it where it is."""
         return list(self._coordinates.values())
 
     def log_depth(self, x: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class DepthAnything3(nn.Module):
         return torch.stack((torch.exp(logits), torch.relu(sky)), dim=1)
 
     def constants(self) -> list[Tensor]:
-        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        """Return what is kept of the sizes that came: a recorded run reads it where it is."""
         encoder = self.backbone['pretrained']
         assert isinstance(encoder, VisionTransformer)
         return encoder.constants()

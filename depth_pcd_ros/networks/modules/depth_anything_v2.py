@@ -50,7 +50,7 @@ class DepthAnythingV2(nn.Module):
         return torch.sigmoid(logits + 0.0 * logits) * self.max_depth
 
     def constants(self) -> list[Tensor]:
-        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        """Return what is kept of the sizes that came: a recorded run reads it where it is."""
         return self.pretrained.constants()
 
 

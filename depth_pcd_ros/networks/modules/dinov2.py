@@ -137,7 +137,7 @@ class VisionTransformer(nn.Module):
         return self._positions[key]
 
     def constants(self) -> list[Tensor]:
-        """What is kept of the sizes that came: a recorded run reads it where it is."""
+        """Return what is kept of the sizes that came: a recorded run reads it where it is."""
         return list(self._positions.values())
 
     @torch.no_grad()

@@ -101,7 +101,7 @@ def _weights(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _is_state_dict(content: object) -> bool:
-    """Whether it has named tensors and nothing else; the figures of a training are scalars."""
+    """Return whether it has named tensors only; the figures of a training are scalars."""
     return (
         isinstance(content, dict)
         and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
