@@ -105,28 +105,10 @@ class Pipeline:
     def estimate(self, picture: Picture) -> Estimate:
         """Let the network estimate the depth of one picture; errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        view = self._view_of(picture.calibration, settings)
-        rgb = view.rgb(picture.rgb)
+        view, rgb = self._seen(picture, settings)
         start = time.perf_counter()
         depth = self.engine.infer(rgb, view.camera)
         return Estimate(picture, view, rgb, depth, settings, time.perf_counter() - start)
-
-    def process_batch(self, pictures: Sequence[Picture]) -> list[Frame]:
-        """Process pictures of one size, in one run of the network.
-
-        Raises:
-            FrameError: for one of them; one by one, the others may succeed.
-        """
-        settings = self.settings
-        views = [self._view_of(picture.calibration, settings) for picture in pictures]
-        seen = [view.rgb(picture.rgb) for view, picture in zip(views, pictures, strict=True)]
-        start = time.perf_counter()
-        depths = self.engine.infer_batch(seen, [view.camera for view in views])
-        network_time = (time.perf_counter() - start) / len(views)
-        return [
-            self.finish(Estimate(picture, view, rgb, depth, settings, network_time))
-            for picture, view, rgb, depth in zip(pictures, views, seen, depths, strict=True)
-        ]
 
     def finish(self, estimate: Estimate, *, with_confidence: bool = False) -> Frame:
         """Correct, steady and filter the depth; frames of one camera in their order.
@@ -211,8 +193,36 @@ class Pipeline:
         out = memory.array((frame.valid_count, floats_per_point(rgb)), np.float32)
         return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
 
-    def _view_of(self, calibration: Calibration, settings: Settings) -> _View:
-        return self._view(calibration, settings.rectified, settings.distortion, settings.stride)
+    def _seen(self, picture: Picture, settings: Settings) -> tuple[_View, npt.NDArray[np.uint8]]:
+        """How a picture is seen, and its pixels for the network."""
+        view = self._view(
+            picture.calibration, settings.rectified, settings.distortion, settings.stride
+        )
+        return view, view.rgb(picture.rgb)
+
+
+def estimate_batch(pipelines: Sequence[Pipeline], pictures: Sequence[Picture]) -> list[Estimate]:
+    """Estimate the depth of pictures of one size in one run of the network.
+
+    Args:
+        pipelines: that of each picture, such as one for each camera; all with one engine.
+        pictures: at least one.
+
+    Raises:
+        FrameError: for one of them; one by one, the others may succeed.
+    """
+    settings = [pipeline.settings for pipeline in pipelines]
+    seen = [
+        pipeline._seen(picture, one)
+        for pipeline, picture, one in zip(pipelines, pictures, settings, strict=True)
+    ]
+    start = time.perf_counter()
+    depths = pipelines[0].engine.infer_batch([rgb for _, rgb in seen], [v.camera for v, _ in seen])
+    network_time = (time.perf_counter() - start) / len(seen)
+    return [
+        Estimate(picture, view, rgb, depth, one, network_time)
+        for picture, (view, rgb), depth, one in zip(pictures, seen, depths, settings, strict=True)
+    ]
 
 
 def _view(calibration: Calibration, rectified: bool, distortion: str, stride: int) -> _View:

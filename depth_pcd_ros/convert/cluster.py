@@ -15,13 +15,12 @@ from typing import Any
 from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
-from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.steps import Failure
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
-from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.settings import Settings
 
 PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
@@ -57,9 +56,9 @@ class _Notes(Report):
         """See `Report`."""
         self.notes.append(('say', (sentence,)))
 
-    def fail(self, label: str, cause: str, reason: str) -> None:
+    def fail(self, label: str, cause: str, reason: str, camera: str = '') -> None:
         """See `Report`."""
-        self.notes.append(('fail', (label, cause, reason)))
+        self.notes.append(('fail', (label, cause, reason, camera)))
 
 
 class _Worker:
@@ -74,7 +73,7 @@ class _Worker:
     def load(self) -> str:
         """Load the model; return what runs it."""
         self._engine = create(self._settings.engine)
-        self._pipeline = Pipeline(self._engine, self._settings)
+        self._pipelines = Pipelines(self._engine, self._settings)
         return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
 
     def convert(
@@ -87,7 +86,7 @@ class _Worker:
         request = request_of(self._args, self._settings, self._intrinsics, manifest, report.say)
         jobs = [job_of(source, request) for source in sources]
         batch = self._args.batch or self._engine.batch
-        run(jobs, self._pipeline, report, resume=resume, batch=batch)
+        run(jobs, self._pipelines, report, resume=resume, batch=batch)
         return report.notes
 
 

@@ -16,7 +16,7 @@ from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.options import SETTINGS
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
-from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.geometry.calibration import CameraError
@@ -32,7 +32,7 @@ from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find, share
 from depth_pcd_ros.networks.checkpoints import CheckpointError
-from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.topics import PLACE
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings, SettingsError
 
@@ -50,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
         intrinsics = _checked(intrinsics_given(args, report.say), sources, settings)
         if 'las' in (args.write or ()) and find_spec('laspy') is None:
             raise InputsError('--write las needs the Python package laspy: pip install laspy')
+        _check_cameras(args, sources)
         if args.end <= args.start:
             raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
         manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
@@ -83,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
     batch = args.batch or engine.batch
     with closing(engine):
-        run(jobs, Pipeline(engine, settings), report, resume=args.resume, batch=batch)
+        run(jobs, Pipelines(engine, settings), report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0
 
 
@@ -111,6 +112,22 @@ def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
                     f'{source.path} is a {source.kind}: scale_source {settings.scale_source} is '
                     'for recordings'
                 )
+
+
+def _check_cameras(args: argparse.Namespace, sources: list[Source]) -> None:
+    """Refuse --cameras for what has one, and topics that would be those of all of them."""
+    topics = {'--image-topic': args.image_topic, '--camera-info-topic': args.camera_info_topic}
+    for option, topic in topics.items():
+        if topic and args.cameras is not None and topic.count(PLACE) != 1:
+            raise InputsError(
+                f'{option} is {topic}, expected {PLACE} in it once, for the names of --cameras'
+            )
+    places = {**topics, '--scale-topic': args.scale_topic, '--odometry-topic': args.odometry_topic}
+    for option, topic in places.items():
+        if PLACE in topic and args.cameras is None:
+            raise InputsError(f'{option} has {PLACE}, which goes with --cameras')
+    if args.cameras is not None and not any(s.kind in ('recording', 'unknown') for s in sources):
+        raise InputsError('--cameras is for recordings, and there is none')
 
 
 def _checked(intrinsics: Intrinsics, sources: list[Source], settings: Settings) -> Intrinsics:

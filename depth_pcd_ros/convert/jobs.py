@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ class Request:
         outputs: writes the files of each picture.
         manifest: told of each new recording.
         topics: of recordings.
+        cameras: names of those of each recording; empty: all; None: it has just one.
         selection: which pictures of videos and recordings.
         copy: whether a new recording has all messages of the old one, too.
         with_files: whether recordings become files, too.
@@ -49,6 +50,7 @@ class Request:
     outputs: Outputs
     manifest: Manifest
     topics: Topics
+    cameras: Sequence[str] | None
     selection: Selection
     copy: bool
     with_files: bool

@@ -21,6 +21,8 @@ FORMATS = {
     'las': 'LAS, valid points only (needs the Python package laspy)',
     'preview': 'PNG of photo, inverse depth, and cloud from another viewpoint',
 }
+ALL = 'all'  # cameras
+NAME = r'[A-Za-z]\w*(?:/[A-Za-z]\w*)*'  # of a camera: as ROS has it, parts of a topic
 # Those of the node that make sense here; the rest is about topics, or of several cameras at once.
 NODE_ONLY = ('image_transport', 'frames', 'autostart', 'hfov', 'cameras', 'max_batch')
 MERGED = ('merged_points', 'merged_frame', 'merged_timeout', 'frame_transform')
@@ -55,6 +57,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_machine_options(parser)
     add_camera_options(parser)
     recording = add_topic_options(parser)
+    recording.add_argument(
+        '--cameras',
+        type=_cameras,
+        metavar='NAME,...',
+        help='several cameras of each recording, by the namespaces of their image topics, or '
+        f'{ALL}; their results are on /NAME/points and so on. {{camera}} in the topics above '
+        'stands for the name',
+    )
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
 
@@ -139,6 +149,19 @@ def _formats(text: str) -> list[str]:
             f'{", ".join(map(repr, unknown))}, expected some of {", ".join(FORMATS)}'
         )
     return list(dict.fromkeys(names))
+
+
+def _cameras(text: str) -> list[str]:
+    """The names; none for all."""
+    names = [name.strip() for name in text.strip('[]').split(',')]
+    for name in names:
+        if not re.fullmatch(NAME, name, re.ASCII):
+            raise argparse.ArgumentTypeError(
+                f'{name!r}, expected names of cameras with commas, or {ALL}'
+            )
+    if len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f'{text!r} names a camera twice')
+    return [] if names == [ALL] else names
 
 
 def _number(text: str) -> int:

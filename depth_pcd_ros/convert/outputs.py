@@ -105,8 +105,8 @@ class Outputs:
         return [path for path in self.paths(name) if os.path.exists(path)]
 
     def existing_below(self, folder: str) -> list[Path]:
-        """The files in a folder of pictures that are there."""
-        patterns = [f'*{chosen.ending}' for chosen in self._formats]
+        """The files in a folder of pictures, or in that of each camera in it, that are there."""
+        patterns = [f'**/*{chosen.ending}' for chosen in self._formats]
         return sorted(path for p in patterns for path in (self._folder / folder).glob(p))
 
     def are_done(self, name: str) -> bool:

@@ -3,29 +3,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros import frame
 from depth_pcd_ros.convert.jobs import Request
+from depth_pcd_ros.convert.recorded_camera import RecordedCamera
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
-from depth_pcd_ros.geometry.rectification import rectified_advice
-from depth_pcd_ros.inputs.intrinsics import COMMAND_LINE
-from depth_pcd_ros.inputs.photos import PhotoHeader
 from depth_pcd_ros.inputs.sources import Source
-from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
-from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.messages.decode import rgb_from_msg
 from depth_pcd_ros.recordings.connection import Connection, is_latched
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
-from depth_pcd_ros.recordings.scale_readings import RecordedScale
-from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
+from depth_pcd_ros.recordings.topics import find_cameras, find_image_topic
 from depth_pcd_ros.recordings.writer import RecordingWriter
-from depth_pcd_ros.sync.readings import NO_EVIDENCE, Header
 
 
 class RecordingJob:
@@ -41,16 +34,18 @@ class RecordingJob:
         self._target = request.folder / source.name
         self._files_name = f'{source.name}_files'
         self._writer: RecordingWriter | None = None
-        self._scale: RecordedScale | None = None
-        self._stamps: Counter[int] = Counter()  # how many pictures had this stamp so far
 
     def pictures(self) -> int:
-        """The number of messages on the image topic; one where there is no telling."""
+        """The number of messages on the image topics; one where there is no telling."""
         try:
             with open_recording(self._source.path) as reader:
-                topic = find_image_topic(reader, self._request.topics.image)
-                total = sum(c.msgcount for c in reader.connections if c.topic == topic)
-                return self._request.selection.count(total)
+                topics = self._image_topics(reader).values()
+                return sum(
+                    self._request.selection.count(
+                        sum(c.msgcount for c in reader.connections if c.topic == topic)
+                    )
+                    for topic in topics
+                )
         except Exception:  # it is told when the recording is read
             return 1
 
@@ -58,7 +53,7 @@ class RecordingJob:
         """Those of the first picture."""
         try:
             with open_recording(self._source.path) as reader:
-                topic = find_image_topic(reader, self._request.topics.image)
+                topic = next(iter(self._image_topics(reader).values()))
                 height, width = rgb_from_msg(next(reader.decoded(topic))[1]).shape[:2]
                 return width, height
         except Exception:  # it is told when the recording is read
@@ -76,41 +71,64 @@ class RecordingJob:
             yield Skipped(self.label, self.pictures())
             return
         with open_recording(self._source.path, self._say) as reader:
-            image_topic = find_image_topic(reader, self._request.topics.image)
-            advice = rectified_advice(image_topic, self._request.settings.rectified)
-            if advice:
-                self._say(advice)
-            calibrations = self._calibrations(reader, image_topic)
-            self._scale = self._find_scale(reader)
-            writer = self._writer = None if done else self._new_recording(reader)
-            read = [c for c in reader.connections if self._request.copy or c.topic == image_topic]
-            number, first_ns, selection = 0, 0, self._request.selection
+            cameras: dict[str, RecordedCamera] = {}  # by the topic of their pictures
+            for name, topic in self._image_topics(reader).items():
+                say = partial(self._say, camera=name)
+                try:
+                    cameras[topic] = RecordedCamera(reader, self._request, topic, name, say)
+                except RecordingError as err:
+                    if not name:
+                        raise
+                    yield Failure(self.label, err, camera=name)
+            if not cameras:
+                return
+            writer = self._writer = None if done else self._new_recording(reader, cameras.values())
+            read = [c for c in reader.connections if self._request.copy or c.topic in cameras]
+            first_ns: int | None = None  # when the first picture of any camera was recorded
+            selection = self._request.selection
             for connection, time_ns, raw in reader.messages(read):
-                if connection.topic == image_topic and not number:
+                camera = cameras.get(connection.topic)
+                if camera is not None and first_ns is None:
                     first_ns = time_ns
                 # what comes before the first picture counts as of its time
-                seconds = (time_ns - first_ns) / 1e9 if number else 0.0
+                seconds = 0.0 if first_ns is None else (time_ns - first_ns) / 1e9
                 if seconds > selection.end:
                     break
                 is_here = selection.start <= seconds or is_latched(connection)
                 if self._request.copy and writer is not None and is_here:
                     yield Write(self.label, partial(writer.copy, connection, time_ns, bytes(raw)))
-                if connection.topic == image_topic:
-                    if selection.has(number, seconds):
-                        yield self._picture(reader, connection, time_ns, bytes(raw), calibrations)
-                    number += 1
-            if self._scale is not None:
-                yield Write(self.label, partial(self._scale.sum_up, self.label, self._request.say))
+                if camera is not None:
+                    if selection.has(camera.number, seconds):
+                        yield self._picture(reader, connection, time_ns, bytes(raw), camera)
+                    camera.number += 1
+            for camera in cameras.values():
+                if camera.name and not camera.number:
+                    silent = RecordingError('it has no picture')
+                    yield Failure(self.label, silent, camera=camera.name)
+                if camera.scale is not None:
+                    where = f'{self.label}, {camera.name}' if camera.name else self.label
+                    sum_up = partial(camera.scale.sum_up, where, self._request.say)
+                    yield Write(self.label, sum_up)
             if writer is not None:
                 yield Write(self.label, partial(self._finish, writer), results=1)
             for damage in reader.damage:
                 yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
 
-    def _say(self, sentence: str) -> None:
-        self._request.say(f'{self.label}: {sentence}')
+    def _say(self, sentence: str, camera: str = '') -> None:
+        where = f'{self.label}, {camera}' if camera else self.label
+        self._request.say(f'{where}: {sentence}')
 
-    def _new_recording(self, reader: Recording) -> RecordingWriter:
-        writer = RecordingWriter(self._target, self._request.settings)
+    def _image_topics(self, reader: Recording) -> dict[str, str]:
+        """The topic of the pictures of each camera, by its name; '' where there is just one."""
+        asked, cameras = self._request.topics.image, self._request.cameras
+        if cameras is None:
+            return {'': find_image_topic(reader, asked)}
+        return find_cameras(reader, cameras, asked)
+
+    def _new_recording(
+        self, reader: Recording, cameras: Iterable[RecordedCamera]
+    ) -> RecordingWriter:
+        writer = RecordingWriter(self._target, {one.name: one.settings for one in cameras})
         try:
             left_out = writer.copy_topics(reader) if self._request.copy else []
         except RecordingError:
@@ -130,69 +148,40 @@ class RecordingJob:
         if self._writer is not None:
             self._writer.abort()
 
-    def _calibrations(self, reader: Recording, image_topic: str) -> RecordedCalibrations | None:
-        if self._request.intrinsics.given:
-            self._say("the intrinsics given are used, not the recording's")
-            return None
-        try:
-            asked = self._request.topics.camera_info
-            topic = find_camera_info_topic(reader, image_topic, asked)
-        except RecordingError as err:
-            raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
-        self._say(f'pictures of {image_topic}, intrinsics of {topic}')
-        return RecordedCalibrations(reader, topic, named=bool(asked))
-
-    def _find_scale(self, reader: Recording) -> RecordedScale | None:
-        settings, topics = self._request.settings, self._request.topics
-        if not settings.needs_motion:
-            return None
-        scale = RecordedScale(reader, settings, topics.scale, topics.odometry)
-        if scale.topic:
-            what = 'motion' if settings.scale_source in ('none', 'motion') else 'scale'
-            self._say(f'{what} from {scale.topic}')
-        return scale
-
     def _picture(
         self,
         reader: Recording,
         connection: Connection,
         time_ns: int,
         raw: bytes,
-        calibrations: RecordedCalibrations | None,
+        camera: RecordedCamera,
     ) -> Step:
         try:
             msg: Any = reader.deserialize(raw, connection.msgtype)
-            rgb = rgb_from_msg(msg)
-            size = rgb.shape[1], rgb.shape[0]
-            if calibrations is None:
-                calibration = self._request.intrinsics.fitted(PhotoHeader(size), self._request.say)
-            else:
-                calibration = calibrations.find(time_ns, msg.header, *size)
+            picture = camera.picture(msg, time_ns, self.label)
         except (FrameError, RecordingError) as err:
-            return Failure(self.label, err)
-        name = self._name(msg.header)
-        if self._scale is not None:  # it depends on the pictures before: none is left out
-            evidence = self._scale.evidence(msg.header)
-        elif self._writer is None and self._files is not None and self._files.are_done(name):
+            return Failure(self.label, err, camera=camera.name)
+        name = f'{self._files_name}/{camera.file_name(msg.header)}'
+        # where a picture depends on those before, none is left out
+        done = self._files is not None and self._files.are_done(name)
+        if done and camera.scale is None and self._writer is None:
             return Skipped(self.label)
-        else:
-            evidence = NO_EVIDENCE
-        header = Header(stamp_ns(msg.header), msg.header.frame_id, self.label)
-        picture = frame.Picture(rgb, calibration, header, evidence)
-        save = partial(self._save, time_ns, msg.header, name)
-        return Picture(self.label, picture, save, is_result=self._writer is None)
+        save = partial(self._save, time_ns, msg.header, name, camera)
+        is_result = self._writer is None
+        return Picture(self.label, picture, save, is_result=is_result, camera=camera.name)
 
-    def _name(self, header: Any) -> str:
-        """The name of a picture's files: its stamp, and a number where others had that before."""
-        stamp = stamp_ns(header)
-        self._stamps[stamp] += 1
-        again = f'_{self._stamps[stamp]}' if self._stamps[stamp] > 1 else ''
-        return f'{self._files_name}/{stamp}{again}'
-
-    def _save(self, time_ns: int, header: Any, name: str, frame: Frame, points: Points) -> None:
-        if self._scale is not None and frame.scale is not None:
-            self._scale.count(frame.scale)
+    def _save(
+        self,
+        time_ns: int,
+        header: Any,
+        name: str,
+        camera: RecordedCamera,
+        frame: Frame,
+        points: Points,
+    ) -> None:
+        if camera.scale is not None and frame.scale is not None:
+            camera.scale.count(frame.scale)
         if self._writer is not None:
-            self._writer.write(time_ns, header, frame, points)
+            self._writer.write(time_ns, header, frame, points, camera.name)
         if self._files is not None:
             self._files.write(name, frame, points)

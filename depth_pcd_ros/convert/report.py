@@ -26,7 +26,7 @@ class Report:
         self._command = command
         self._converted = converted
         self._results: dict[str, Counter[str]] = {}  # of each input
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()  # by where and why
         self._said: set[str] = set()
         self._bar: tqdm[None] | None = None
 
@@ -60,22 +60,24 @@ class Report:
         cause = error.cause if isinstance(error, FrameError) else type(error).__name__
         known = isinstance(error, (DepthPcdError, OSError))
         reason = ' '.join(str(error).split())
-        self.fail(failure.label, cause, reason if known else f'{cause}: {reason}')
+        reason = reason if known else f'{cause}: {reason}'
+        self.fail(failure.label, cause, reason, failure.camera)
 
-    def fail(self, label: str, cause: str, reason: str) -> None:
+    def fail(self, label: str, cause: str, reason: str, camera: str = '') -> None:
         """Count a failure by its cause, and tell the first of each."""
-        self._failures[label, cause] += 1
+        where = f'{label}, {camera}' if camera else label
+        self._failures[where, cause] += 1
         self.count(label, 'failed')
-        if self._failures[label, cause] == 1:
-            self.say(f'{label}: {reason}')
+        if self._failures[where, cause] == 1:
+            self.say(f'{where}: {reason}')
 
     def finish(self) -> None:
         """Remove the progress bar and sum up."""
         if self._bar is not None:
             self._bar.close()
-        for (label, cause), count in self._failures.items():
+        for (where, cause), count in self._failures.items():
             if count > 1:
-                self.say(f'{label}: {count} times {cause}')
+                self.say(f'{where}: {count} times {cause}')
         for label, results in self._results.items():
             if _summary(results) == IN_PART:
                 total = results['pictures'] + results['skipped'] + results['failed']

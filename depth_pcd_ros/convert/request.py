@@ -9,7 +9,7 @@ from collections.abc import Callable
 from depth_pcd_ros.arguments import flag
 from depth_pcd_ros.convert.jobs import Job, PhotoJob, Request, UnknownJob, VideoJob
 from depth_pcd_ros.convert.manifest import Manifest
-from depth_pcd_ros.convert.options import SETTINGS
+from depth_pcd_ros.convert.options import ALL, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.selection import Selection
@@ -37,6 +37,7 @@ def request_of(
         topics=Topics(
             args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
         ),
+        cameras=args.cameras,
         selection=Selection(args.every, args.start, args.end),
         copy=args.copy,
         with_files=bool(args.write),
@@ -66,6 +67,8 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     part = {'every': args.every, 'start': args.start, 'end': args.end}
     given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
     options.update(given)
+    if args.cameras is not None:
+        options['cameras'] = args.cameras or ALL
     if args.up:
         options['up'] = args.up
     if args.camera_info is not None:

@@ -12,18 +12,32 @@ from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.steps import Failure, Outcome, Picture, Skipped, Step, Write
+from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.frame import Frame
-from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.pipeline import Estimate, Pipeline, estimate_batch
+from depth_pcd_ros.settings import Settings
+
+
+class Pipelines(dict[str, Pipeline]):
+    """One for each camera, made when it is asked for: they share the engine and nothing else."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        super().__init__()
+        self._engine, self._settings = engine, settings
+
+    def __missing__(self, camera: str) -> Pipeline:
+        self[camera] = Pipeline(self._engine, self._settings)
+        return self[camera]
 
 
 def run(
-    jobs: Sequence[Job], pipeline: Pipeline, report: Report, *, resume: bool, batch: int
+    jobs: Sequence[Job], pipelines: Pipelines, report: Report, *, resume: bool, batch: int
 ) -> None:
     """Do all jobs; what fails is reported, and the rest goes on.
 
     Args:
         jobs: the inputs.
-        pipeline: makes frames and points of their pictures.
+        pipelines: make frames and points of their pictures.
         report: told of all that happens.
         resume: leave out what is there.
         batch: how many pictures of one size the network may run on at once.
@@ -32,7 +46,7 @@ def run(
     try:
         overlap(
             batches(_read(jobs, resume), batch),
-            lambda steps: _infer(steps, pipeline),
+            lambda steps: _infer(steps, pipelines),
             lambda steps: _write(steps, report),
         )
     finally:
@@ -49,25 +63,28 @@ def _read(jobs: Sequence[Job], resume: bool) -> Iterator[Step]:
             yield Failure(job.label, err)
 
 
-def _infer(steps: list[Step], pipeline: Pipeline) -> list[Outcome]:
+def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
     """Put what saves it in the place of each picture."""
     pictures = [step for step in steps if isinstance(step, Picture)]
-    frames: Iterator[Frame] = iter(())
+    estimates: Iterator[Estimate] = iter(())
     if len(pictures) > 1:
         # whatever it raises is told below of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
-            frames = iter(pipeline.process_batch([step.picture for step in pictures]))
+            each = [pipelines[step.camera] for step in pictures]
+            estimates = iter(estimate_batch(each, [step.picture for step in pictures]))
 
     def inferred(step: Picture) -> Outcome:
+        pipeline = pipelines[step.camera]
         try:
-            frame = next(frames, None) or pipeline.process(step.picture)
+            frame = pipeline.finish(next(estimates, None) or pipeline.estimate(step.picture))
         except Exception as err:  # whatever one picture does, the next one is tried
-            return Failure(step.label, err)
+            return Failure(step.label, err, camera=step.camera)
         results = int(step.is_result)
         return Write(step.label, partial(save, step, frame), pictures=1, results=results)
 
     def save(step: Picture, frame: Frame) -> None:
-        step.save(frame, pipeline.points(frame))  # here only: it uses the same memory again
+        # here only: it uses the same memory again
+        step.save(frame, pipelines[step.camera].points(frame))
 
     return [inferred(step) if isinstance(step, Picture) else step for step in steps]
 

@@ -18,6 +18,7 @@ class Picture:
     picture: frame.Picture
     save: Callable[[Frame, Points], None]
     is_result: bool = True  # whether it counts by itself, not as a part of a recording
+    camera: str = ''  # of several: each has the state of a pipeline of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Failure:
     label: str
     error: Exception
     pictures: int = 1
+    camera: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from depth_pcd_ros.convert.command import is_interrupt
 from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.run import run
+from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.engine import EngineError, create
 from depth_pcd_ros.errors import DepthPcdError
@@ -32,7 +32,6 @@ from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.sources import InputsError, absolute, find
 from depth_pcd_ros.networks.checkpoints import CheckpointError
-from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import SettingsError
@@ -190,5 +189,5 @@ def _measure(group: list[Any], args: argparse.Namespace, report: Report) -> None
     with closing(engine):
         for setting, _, jobs in group:
             report.say(f'{setting.name} on {engine.device} with {engine.precision}')
-            pipeline = Pipeline(engine, setting.settings.replace(UNFILTERED))
-            run(jobs, pipeline, report, resume=args.resume, batch=args.batch or engine.batch)
+            pipelines = Pipelines(engine, setting.settings.replace(UNFILTERED))
+            run(jobs, pipelines, report, resume=args.resume, batch=args.batch or engine.batch)

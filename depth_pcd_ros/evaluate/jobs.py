@@ -374,7 +374,7 @@ class RecordingJob(_Job):
         settings, topics = self._settings, self._request.topics
         if not settings.needs_motion:
             return None
-        return RecordedScale(recording, settings, topics.scale, topics.odometry)
+        return RecordedScale(recording, settings, topics)
 
     def _odometry(self, recording: Recording) -> RecordedOdometry | None:
         """Return the poses for the temporal error; None without, or with several topics."""

@@ -37,7 +37,7 @@ def of_recording(
         image_topic = find_image_topic(reader, topics.image)
         info_topic = find_camera_info_topic(reader, image_topic, topics.camera_info)
         calibrations = RecordedCalibrations(reader, info_topic, named=bool(topics.camera_info))
-        scale = RecordedScale(reader, settings, topics.scale, topics.odometry)
+        scale = RecordedScale(reader, settings, topics)
         total = sum(c.msgcount for c in reader.connections if c.topic == image_topic)
         step = max(1, round(total / count))
         good, problem = 0, None

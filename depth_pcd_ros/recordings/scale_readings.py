@@ -12,7 +12,7 @@ from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording
-from depth_pcd_ros.recordings.topics import find_scale_topic
+from depth_pcd_ros.recordings.topics import Topics, find_scale_topic
 from depth_pcd_ros.scale.messages import READERS
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
@@ -27,8 +27,8 @@ class RecordedScale:
     Args:
         reader: the recording.
         settings: `scale_source` and what has a use for odometry.
-        topic: of the readings; empty to be found by its type.
-        odometry_topic: the same, of the odometry.
+        topics: of the readings and the odometry; empty to be found by their types.
+        camera: the name of one of several.
 
     Attributes:
         topic: of the readings; empty for what needs none.
@@ -38,7 +38,7 @@ class RecordedScale:
     """
 
     def __init__(
-        self, reader: Recording, settings: Settings, topic: str, odometry_topic: str = ''
+        self, reader: Recording, settings: Settings, topics: Topics, camera: str = ''
     ) -> None:
         source = settings.scale_source
         self._readings = Readings()
@@ -50,10 +50,10 @@ class RecordedScale:
         self.topic = ''
         self._odometry: RecordedOdometry | None = None
         if settings.needs_odometry:
-            self._odometry = RecordedOdometry(reader, settings, odometry_topic, self._transforms)
+            self._odometry = RecordedOdometry(reader, settings, topics.odometry, self._transforms)
             self.topic = self._odometry.topic
         if source in READERS:
-            self.topic = find_scale_topic(reader, source, topic)
+            self.topic = find_scale_topic(reader, source, topics.scale, camera)
             self._to_come = _readings(reader, source, self.topic)
 
     def evidence(self, header: Any) -> Evidence:

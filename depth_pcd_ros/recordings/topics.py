@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +21,21 @@ POINTS = 'sensor_msgs/msg/PointCloud2'
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
 PNG = b'\x89PNG\r\n\x1a\n'
 GREY_OF_16_BITS = b'\x10\x00'  # bit depth and colour type in a PNG's header
+PLACE = '{camera}'  # for the name of a camera in a topic
 OWN_RESULTS = ('points', 'depth/camera_info', 'depth/color')
 
 
 class Topics(NamedTuple):
-    """The topics asked for; empty to be found by type."""
+    """The topics asked for; empty to be found by type. `{camera}` in them stands for its name."""
 
     image: str = ''
     camera_info: str = ''
     scale: str = ''
     odometry: str = ''
+
+    def of_camera(self, name: str) -> Topics:
+        """Those of one of several cameras."""
+        return Topics(*(topic.replace(PLACE, name) for topic in self))
 
 
 def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-topic') -> str:
@@ -40,15 +47,87 @@ def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    kinds = {c.topic: c.msgtype for c in reader.connections if c.msgtype in (RAW, COMPRESSED)}
     if asked:
+        kinds = _kinds(reader, RAW, COMPRESSED)
         return _asked(reader, asked, kinds, 'Image or CompressedImage')
-    kinds = {topic: kind for topic, kind in kinds.items() if not _is_own_result(reader, topic)}
+    return _only(reader, _pictures(reader), 'an Image or CompressedImage topic', option)
+
+
+def find_cameras(
+    reader: Recording, asked: Sequence[str], pattern: str = '', option: str = '--image-topic'
+) -> dict[str, str]:
+    """The image topics of several cameras, by their names.
+
+    A camera is named by the namespace of its image topic: /front/image_raw is front,
+    /robot/front/image_raw/compressed is robot/front. Where a namespace has several image topics, or
+    there is none, the name has the last part of the topic, too. A camera may be asked for by the
+    end of its name, whole parts of it, and has that name then.
+
+    Args:
+        reader: the recording.
+        asked: the names; empty: of all cameras with pictures.
+        pattern: of the topics, with {camera} in the place of the name; empty: by the rule above.
+        option: how a person gives the pattern.
+
+    Raises:
+        RecordingError: one is not there, or not the only one.
+    """
+    if pattern and asked:
+        kinds = _kinds(reader, RAW, COMPRESSED)
+        topics = {name: pattern.replace(PLACE, name) for name in asked}
+        for topic in topics.values():
+            _asked(reader, topic, kinds, 'Image or CompressedImage')
+        return topics
+    if pattern:
+        names = re.compile(re.escape(pattern).replace(re.escape(PLACE), r'([A-Za-z][\w/]*)', 1))
+        matches = ((names.fullmatch(topic), topic) for topic in _kinds(reader, RAW, COMPRESSED))
+        found = {match[1]: topic for match, topic in matches if match}
+    else:
+        found = _named(_pictures(reader))
+        if asked:  # one that was silent, too: it is told then
+            found = {**_named(_pictures(reader, silent=True)), **found}
+    there = ', '.join(f'{name} ({topic})' for name, topic in sorted(found.items())) or 'none'
+    if not asked:
+        if not found:
+            raise RecordingError(f'it has no camera; image topics are found by {option}')
+        return dict(sorted(found.items()))
+    cameras = {}
+    for name in asked:
+        fit = [name] if name in found else [n for n in found if n.endswith(f'/{name}')]
+        if len(fit) != 1:
+            what = 'several cameras' if fit else 'no camera'
+            raise RecordingError(f'it has {what} {name}; there is {there}')
+        cameras[name] = found[fit[0]]
+    return cameras
+
+
+def _named(topics: Iterable[str]) -> dict[str, str]:
+    """Image topics by the names of their cameras."""
+    bases = {}
+    for topic in topics:
+        base, _, transport = topic.rpartition('/')
+        bases[topic] = base if transport == 'compressed' else topic
+    spaces = Counter(posixpath.dirname(base) for base in bases.values())
+    return {
+        (base if space == '/' or spaces[space] > 1 else space).lstrip('/'): topic
+        for topic, base in bases.items()
+        for space in [posixpath.dirname(base)]
+    }
+
+
+def _pictures(reader: Recording, *, silent: bool = False) -> list[str]:
+    """The topics of colour or grey pictures, one of each camera; `silent` ones, too."""
+    kinds = _kinds(reader, RAW, COMPRESSED)
+    foreign = [topic for topic in kinds if not _is_own_result(reader, topic)]
     spoken = {c.topic for c in reader.connections if c.msgcount}
-    pictures = [topic for topic in kinds if topic in spoken] or list(kinds)
+    pictures = [topic for topic in foreign if silent or topic in spoken] or foreign
     pictures = [topic for topic in pictures if not _is_depth(reader, topic)]
-    found = [t for t in pictures if posixpath.dirname(t) not in pictures]
-    return _only(reader, found, 'an Image or CompressedImage topic', option)
+    return [t for t in pictures if posixpath.dirname(t) not in pictures]
+
+
+def _kinds(reader: Recording, *kinds: str) -> dict[str, str]:
+    """The topics of these types, with their types."""
+    return {c.topic: c.msgtype for c in reader.connections if c.msgtype in kinds}
 
 
 def find_camera_info_topic(
@@ -74,8 +153,10 @@ def find_camera_info_topic(
     return _only(reader, others, 'a CameraInfo topic', option)
 
 
-def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
+def find_scale_topic(reader: Recording, source: str, asked: str = '', camera: str = '') -> str:
     """The topic of a `scale_source`: the one asked for, or scale/... of the node, or the only one.
+
+    That of one of several cameras, by its name, goes before those that all have.
 
     Raises:
         RecordingError: no such topic, none, or several.
@@ -85,9 +166,9 @@ def find_scale_topic(reader: Recording, source: str, asked: str = '') -> str:
     name = kind.rpartition('/')[2]
     if asked:
         return _asked(reader, asked, topics, name)
-    own = f'/{SCALE_TOPICS[source]}'
-    if own in topics:
-        return own
+    for own in (f'/{camera}/{SCALE_TOPICS[source]}', f'/{SCALE_TOPICS[source]}'):
+        if own in topics:
+            return own
     others = {topic for topic in topics if not _is_own_result(reader, topic)}
     return _only(reader, sorted(others), f'a {name} topic', '--scale-topic')
 

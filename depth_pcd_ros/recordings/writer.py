@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ class RecordingWriter:
 
     Args:
         folder: the recording, which is replaced if it is there.
-        settings: those that hold for its frames.
+        settings: those that hold for its frames, by the name of the camera, below which its topics
+            are; '' where there is just one.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Settings]) -> None:
         self._folder = folder
         self._settings = settings
         self._half = folder.with_name(folder.name + '.part')
@@ -47,12 +49,13 @@ class RecordingWriter:
         self._writer.open()
         self._copied: dict[tuple[str, str], Any] = {}
         self._made = {
-            f'/{topic}': (
-                output,
-                self._writer.add_connection(f'/{topic}', output.type, typestore=STORE),
-            )
-            for topic, output in outputs(settings).items()
-            if topic not in PICTURES
+            camera: {
+                topic: (output, self._writer.add_connection(topic, output.type, typestore=STORE))
+                for name, output in outputs(one).items()
+                if name not in PICTURES
+                for topic in [f'/{camera}/{name}' if camera else f'/{name}']
+            }
+            for camera, one in settings.items()
         }
 
     def copy_topics(self, recording: Recording) -> list[str]:
@@ -71,7 +74,7 @@ class RecordingWriter:
         left_out = []
         for connection in recording.connections:
             topic, kind = connection.topic, connection.msgtype
-            if topic in self._made:
+            if any(topic in made for made in self._made.values()):
                 raise RecordingError(f'it has {topic} already: convert it without copying')
             if (topic, kind) in self._copied:
                 continue
@@ -95,7 +98,9 @@ class RecordingWriter:
         if copied is not None:
             self._write(copied, time_ns, raw)
 
-    def write(self, time_ns: int, header: Any, frame: Frame, points: Points) -> None:
+    def write(
+        self, time_ns: int, header: Any, frame: Frame, points: Points, camera: str = ''
+    ) -> None:
         """Write what the node publishes for one picture, at the picture's time.
 
         Args:
@@ -103,9 +108,11 @@ class RecordingWriter:
             header: that of the picture.
             frame: its result.
             points: those of the frame.
+            camera: which one it is of.
         """
-        result = Result(frame, header_of(header), self._settings, lambda *_: points, TYPES)
-        for output, connection in self._made.values():
+        settings = self._settings[camera]
+        result = Result(frame, header_of(header), settings, lambda *_: points, TYPES)
+        for output, connection in self._made[camera].values():
             message = output.message(result, None)
             self._write(connection, time_ns, STORE.serialize_cdr(message, output.type))
         self._clouds += 1

@@ -48,7 +48,7 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert contents(tmp_path / 'out') == first
 
 
-@pytest.mark.parametrize('at', [(jobs, 'read_photo'), (Pipeline, 'process'), (np, 'save')])
+@pytest.mark.parametrize('at', [(jobs, 'read_photo'), (Pipeline, 'estimate'), (np, 'save')])
 @pytest.mark.parametrize('number', [0, 1, 3])
 def test_interrupted(tmp_path, at, number):
     """Ctrl-C while one of the threads is at some picture, then --resume: as if run once."""
@@ -71,7 +71,7 @@ def test_interrupted_recording(tmp_path, number):
     args = ['convert', folder, *DEMO, '--copy']
     assert main([*args, '-o', str(tmp_path / 'once')]) == 0
     out = tmp_path / 'twice'
-    with interrupted_at(Pipeline, 'process', number):
+    with interrupted_at(Pipeline, 'estimate', number):
         assert main([*args, '-o', str(out)]) == 130
     assert not listed(out)
     (out / 'in.part' / 'in').mkdir(parents=True)  # as kill -9 would leave it
@@ -176,7 +176,7 @@ def test_forced_run_goes_on(tmp_path):
     out = ['-o', str(tmp_path / 'out')]
     args = ['convert', folder, *CAMERA, *DEMO]
     assert main([*args, *out]) == 0
-    with interrupted_at(Pipeline, 'process', 2):
+    with interrupted_at(Pipeline, 'estimate', 2):
         assert main([*args, *out, '--depth-scale', '2', '--force']) == 130
     assert main([*args, *out, '--depth-scale', '2', '--resume']) == 2
     assert main([*args, *out, '--depth-scale', '2', '--resume', '--force']) == 0

@@ -7,6 +7,7 @@ import pytest
 from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.recordings.scale_readings import RecordedScale
 from depth_pcd_ros.recordings.store import TYPES as T
+from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
 
 from ..support.recordings import cameras, header, record
@@ -47,7 +48,7 @@ def moving(i, parent, child, place):
 def places(folder, topic=''):
     """X of the camera in each picture, and why it is not known."""
     with open_recording(folder) as reader:
-        scale = RecordedScale(reader, SETTINGS, '', topic)
+        scale = RecordedScale(reader, SETTINGS, Topics(odometry=topic))
         found = [scale.evidence(header(i)) for i in range(4)]
     return [(e.odom_from_camera and e.odom_from_camera[0], e.no_odometry) for e in found]
 

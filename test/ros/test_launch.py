@@ -257,5 +257,5 @@ def test_every_frame_of_a_recording(launch, peer, params_file, tmp_path):
 def test_no_recording(launch, tmp_path):
     """The reason is told, with the path, and nothing is left running."""
     running = launch('depth_pcd_ros', REPLAY, f'bag:={tmp_path / "none"}')
-    running.wait_for(f'{tmp_path / "none"}: it cannot be read')
+    running.wait_for(f'{tmp_path / "none"}: no such file')
     assert running.process.wait(20.0) != 0

@@ -9,7 +9,7 @@ import pytest
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.pipeline import Pipeline, estimate_batch
 from depth_pcd_ros.scale.stage import ScaleStage
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
@@ -168,7 +168,8 @@ def test_in_the_pipeline():
     assert frame.scale.scale == pytest.approx(1.2, rel=1e-3)
     np.testing.assert_allclose(frame.depth, 2.4 * surface(), rtol=1e-3)  # and none is NaN
     several = [Picture(rgb, calibration, **one) for one in (given, evidence(1.1))]
-    first, second = Pipeline(FakeEngine(surface(), max_depth=3.0), settings).process_batch(several)
+    pipeline = Pipeline(FakeEngine(surface(), max_depth=3.0), settings)
+    first, second = map(pipeline.finish, estimate_batch([pipeline] * 2, several))
     np.testing.assert_array_equal(first.depth, frame.depth)
     np.testing.assert_array_equal(second.depth, frame.depth)
     assert second.scale.cause == 'silent'
