@@ -49,6 +49,8 @@ setup(
     extras_require={
         'evaluate': ['matplotlib', 'scipy'],
         'ray': ['ray>=2.9'],
+        's3': ['universal_pathlib>=0.3', 's3fs'],
+        'gs': ['universal_pathlib>=0.3', 'gcsfs'],
         'view': ['viser'],
         'test': ['pytest', 'pytest-timeout', 'hypothesis'],
     },

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from depth_pcd_ros.convert.jobs import Job
+from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.steps import Failure
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.settings import Settings
@@ -74,20 +76,26 @@ class _Worker:
         """Load the model; return what runs it."""
         self._engine = create(self._settings.engine)
         self._pipelines = Pipelines(self._engine, self._settings)
+        self._manifest = self._read_manifest()
         return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
 
     def convert(
-        self, sources: Sequence[Source], *, resume: bool
+        self, sources: Sequence[Source], *, resume: bool, is_retry: bool
     ) -> list[tuple[str, tuple[Any, ...]]]:
         """Convert inputs; return what there is to report."""
         report = _Notes()
-        # read anew: another worker may have died on these inputs
-        manifest = manifest_of(self._args, f'-ray-{self._number}')
-        request = request_of(self._args, self._settings, self._intrinsics, manifest, report.say)
+        if is_retry:  # another worker has died on these inputs
+            self._manifest = self._read_manifest()
+        request = request_of(
+            self._args, self._settings, self._intrinsics, self._manifest, report.say
+        )
         jobs = [job_of(source, request) for source in sources]
         batch = self._args.batch or self._engine.batch
         run(jobs, self._pipelines, report, resume=resume, batch=batch)
         return report.notes
+
+    def _read_manifest(self) -> Manifest:
+        return manifest_of(self._args, f'-ray-{self._number}')
 
 
 def run_on_ray(
@@ -178,8 +186,10 @@ class _Driver:
                 while waiting and workers:
                     part, deaths = waiting.popleft()
                     worker = workers.pop()
-                    resume = self._resume or deaths > 0
-                    busy[worker.convert.remote(part, resume=resume)] = worker, part, deaths
+                    task = worker.convert.remote(
+                        part, resume=self._resume or deaths > 0, is_retry=deaths > 0
+                    )
+                    busy[task] = worker, part, deaths
                 for done in self._ray.wait(list(busy), timeout=1.0)[0]:
                     worker, part, deaths = busy.pop(done)
                     try:
@@ -247,6 +257,8 @@ def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[tuple[Source, 
 
 def _clean(folder: Path, source: Source) -> None:
     """Remove what a worker that was killed has left half written of an input."""
+    if is_stored(folder):  # where nothing is half
+        return
     target = folder / source.name
     name = glob.escape(target.name)
     halves = [*target.parent.glob(f'{name}.part'), *target.parent.glob(f'{name}.*.part')]

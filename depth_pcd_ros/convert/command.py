@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from contextlib import closing
@@ -19,6 +20,7 @@ from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.intrinsics import (
@@ -30,7 +32,7 @@ from depth_pcd_ros.inputs.intrinsics import (
 )
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
-from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find, share
+from depth_pcd_ros.inputs.sources import InputsError, Source, find, located, share
 from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.recordings.topics import PLACE
 from depth_pcd_ros.scale.messages import TOPICS
@@ -42,9 +44,10 @@ def main(args: argparse.Namespace) -> int:
     report = Report()
     try:
         settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
-        args.out = absolute(args.out)
+        args.out = located(args.out)
         sources = find(args.inputs, args.out, report.say)
         _check_scale_source(settings, sources)
+        _check_recordings(sources, args.out)
         if all(source.kind == 'unknown' for source in sources):
             return _fail(sources, report)
         intrinsics = _checked(intrinsics_given(args, report.say), sources, settings)
@@ -130,11 +133,20 @@ def _check_cameras(args: argparse.Namespace, sources: list[Source]) -> None:
         raise InputsError('--cameras is for recordings, and there is none')
 
 
+def _check_recordings(sources: list[Source], out: Path) -> None:
+    """Refuse to write a recording into a store."""
+    recording = next((source for source in sources if source.kind == 'recording'), None)
+    if recording and is_stored(out):
+        raise InputsError(
+            f'{recording.path} is a recording, which is not written to {out}: give a folder'
+        )
+
+
 def _checked(intrinsics: Intrinsics, sources: list[Source], settings: Settings) -> Intrinsics:
     """Refuse at once what would fail for every input; numbers without a size get the inputs'."""
     if not intrinsics.given:
-        lacking = [_lacks(source) for source in sources]
-        if all(lacking):
+        lacking = list(itertools.takewhile(bool, map(_lacks, sources)))
+        if len(lacking) == len(sources):
             why = next((why for why in lacking if why != NONE), NONE)
             raise IntrinsicsError(f'{why}: give {WAYS}')
         return intrinsics
@@ -190,6 +202,8 @@ def _check_existing(
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder that what is written could not make; a run that fails leaves none behind."""
+    if is_stored(folder):  # its manifest has found its bucket
+        return
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise InputsError(f'{folder} cannot be written to: {there} is no folder')

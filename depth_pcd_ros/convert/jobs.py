@@ -16,6 +16,7 @@ from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
+from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import read_header, read_photo
 from depth_pcd_ros.inputs.sources import PHOTOS, RAW_PHOTOS, RECORDINGS, VIDEOS, Source
@@ -209,13 +210,15 @@ class UnknownJob:
         reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
         if self._path.suffix.lower() in RAW_PHOTOS:
             reason = 'it is a raw photo: develop it first, to JPEG or TIFF'
+        if is_stored(self._path):
+            reason = 'only photos are read from a store: copy it to a disk first'
         try:
             if stat.S_ISDIR(self._path.stat().st_mode):
                 reason = 'the folder cannot be read'
         except FileNotFoundError:
             reason = 'no such file'
         except OSError as err:  # its folder must not be read, say
-            reason = str(err.strerror)
+            reason = str(err.strerror or err)
         yield Failure(self.label, ImageError('unknown_input', reason))
 
     def close(self) -> None:

@@ -10,13 +10,39 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from depth_pcd_ros.inputs.sources import InputsError
 
 NAME = '.depth-pcd-convert'  # in the output folder
 _LONGEST = 40  # characters of a value that is shown in a message
 
 
-class Manifest:
+class Manifest(Protocol):
+    """Knows which options made which file."""
+
+    def difference(self, path: Path) -> str:
+        """Say in which options the run that made this file differs; '' if in none, or unknown."""
+        ...
+
+    def is_there(self, path: Path) -> bool:
+        """Whether this file is there."""
+        ...
+
+    def is_done(self, path: Path) -> bool:
+        """Whether this file is there and is not known to be of other options."""
+        ...
+
+    def begin(self, path: Path) -> None:
+        """Note that this file is made from here on; one that was not made so is removed.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        ...
+
+
+class FolderManifest(Manifest):
     """Has a line for each file, written before the file is, which says with which options.
 
     Whatever is interrupted, a file that is there was made with the options noted last.
@@ -43,26 +69,22 @@ class Manifest:
         self._read(folder.glob(f'{NAME}*'))
 
     def difference(self, path: Path) -> str:
-        """Say in which options the run that made this file differs; '' if in none, or unknown."""
+        """See `Manifest`."""
         made = self._ids.get(self._name(path), self._id)
         if made == self._id:
             return ''
-        then, now = self._known.get(made, {}), self._options
-        names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
-        return ', '.join(
-            f'{name} was {_shown(then, name)}, is {_shown(now, name)}' for name in names
-        )
+        return _difference(self._known.get(made, {}), self._options)
+
+    def is_there(self, path: Path) -> bool:
+        """See `Manifest`."""
+        return os.path.exists(path)  # not Path.exists, which raises where a name is too long
 
     def is_done(self, path: Path) -> bool:
-        """Return whether this file is there and is not known to be of other options."""
-        return os.path.exists(path) and self._ids.get(self._name(path), self._id) == self._id
+        """See `Manifest`."""
+        return self.is_there(path) and self._ids.get(self._name(path), self._id) == self._id
 
     def begin(self, path: Path) -> None:
-        """Note that this file is made from here on; one that was not made so is removed.
-
-        Raises:
-            OSError: that cannot be done.
-        """
+        """See `Manifest`."""
         name = self._name(path)
         if self._ids.get(name) == self._id:
             return
@@ -98,6 +120,60 @@ class Manifest:
                 files.append(content)
         for content in sorted(files, key=lambda content: content.get('time', 0)):
             self._ids[content['file']] = content['id']
+
+
+class StoreManifest(Manifest):
+    """That of a folder in an object store, where nothing can be appended to a file.
+
+    So all results in a folder have the same options, which one file there says.
+
+    Args:
+        folder: the output folder, in a store, which is asked once what is in it.
+        options: as those of `FolderManifest`.
+
+    Raises:
+        InputsError: the folder has results of other options, or its bucket is not there.
+    """
+
+    def __init__(self, folder: Any, options: Mapping[str, Any]) -> None:
+        self._note = folder / NAME
+        self._text = json.dumps(options, sort_keys=True)
+        folder.fs.invalidate_cache()
+        try:
+            self._there = set(folder.fs.find(folder.path))
+        except FileNotFoundError as err:  # not of a folder, of which there are none in a store
+            raise InputsError(f'{folder} cannot be written to: there is no such bucket') from err
+        self._is_noted = self._note.path in self._there
+        before = self._note.read_text('utf-8') if self._is_noted else self._text
+        if before != self._text:
+            raise InputsError(
+                f'{folder} has results of other options: '
+                f'{_difference(json.loads(before), json.loads(self._text))}; in a store, a folder '
+                'has one set of options: give another one, or empty it'
+            )
+
+    def difference(self, path: Path) -> str:
+        """None."""
+        return ''
+
+    def is_there(self, path: Any) -> bool:
+        """See `Manifest`."""
+        return path.path in self._there
+
+    def is_done(self, path: Path) -> bool:
+        """See `Manifest`."""
+        return self.is_there(path)
+
+    def begin(self, path: Path) -> None:
+        """See `Manifest`."""
+        if not self._is_noted:
+            self._note.write_text(self._text, 'utf-8')
+            self._is_noted = True
+
+
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+    return ', '.join(f'{name} was {_shown(then, name)}, is {_shown(now, name)}' for name in names)
 
 
 def _shown(options: Mapping[str, Any], name: str) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from pathlib import Path
 
 from depth_pcd_ros.arguments import add_settings
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
@@ -36,9 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='INPUT',
         help='photo, folder (with all below it), glob, .txt list, video, or recording '
-        '(rosbag2 folder, .mcap, .db3, .bag)',
+        '(rosbag2 folder, .mcap, .db3, .bag); photos also at s3:// and gs://, and their results',
     )
-    parser.add_argument('-o', '--out', type=Path, required=True, help='folder for the results')
+    parser.add_argument('-o', '--out', required=True, help='folder for the results')
     parser.add_argument(
         '--write',
         type=_formats,

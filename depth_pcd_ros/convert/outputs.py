@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,8 +100,7 @@ class Outputs:
 
     def existing(self, name: str) -> list[Path]:
         """Return those of the files of a picture that are there."""
-        # not Path.exists, which raises where a name is too long
-        return [path for path in self.paths(name) if os.path.exists(path)]
+        return [path for path in self.paths(name) if self._manifest.is_there(path)]
 
     def existing_below(self, folder: str) -> list[Path]:
         """The files in a folder of pictures, or in that of each camera in it, that are there."""

@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 from depth_pcd_ros.arguments import flag
 from depth_pcd_ros.convert.jobs import Job, PhotoJob, Request, UnknownJob, VideoJob
-from depth_pcd_ros.convert.manifest import Manifest
+from depth_pcd_ros.convert.manifest import FolderManifest, Manifest, StoreManifest
 from depth_pcd_ros.convert.options import ALL, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
-from depth_pcd_ros.inputs.sources import InputsError, Source
+from depth_pcd_ros.inputs.sources import InputsError, Source, telling
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
 
@@ -59,7 +60,7 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     """Open the manifest of the output folder, with the options that say what comes out.
 
     Raises:
-        InputsError: one that is there cannot be read.
+        InputsError: one that is there cannot be read, or a store has results of other options.
     """
     topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
@@ -73,7 +74,11 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
         options['up'] = args.up
     if args.camera_info is not None:
         options['camera_info'] = args.camera_info.read_text('utf-8')
+    named = {flag(name): value for name, value in options.items()}
+    if is_stored(args.out):
+        with telling(args.out):
+            return StoreManifest(args.out, named)
     try:
-        return Manifest(args.out, {flag(name): value for name, value in options.items()}, job)
+        return FolderManifest(args.out, named, job)
     except OSError as err:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err

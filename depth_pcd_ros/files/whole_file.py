@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that has its name only once all is written.
 
     Until then it is `<name>.part`, which goes away if the writing fails. A file that is there is
-    replaced; missing folders are made.
+    replaced; missing folders are made. What goes to a store is in memory until then.
     """
+    if is_stored(path):
+        content = io.BytesIO()
+        yield content
+        path.write_bytes(content.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + '.part')
     try:
@@ -26,3 +32,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         half.unlink(missing_ok=True)
         raise
+
+
+def is_stored(path: Path) -> bool:
+    """Whether a path is in an object store: a `upath.UPath`, which is no `pathlib.Path`.
+
+    It has the same methods. Files come whole there or not at all, nothing is appended or renamed.
+    """
+    return not isinstance(path, Path)

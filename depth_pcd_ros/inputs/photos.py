@@ -59,9 +59,17 @@ class PhotoHeader(NamedTuple):
 def read_header(path: Path) -> PhotoHeader | None:
     """Read the size and EXIF of a photo; None where that cannot be done."""
     try:
+        with path.open('rb') as file:
+            return _header(file)
+    except OSError:
+        return None
+
+
+def _header(file: IO[bytes]) -> PhotoHeader | None:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # that the EXIF is damaged
-            with path.open('rb') as file, _opened(file) as photo:
+            with _opened(file) as photo:
                 exif, stored = photo.getexif(), photo.size
                 is_tiff = isinstance(photo, TiffImageFile)
                 if is_tiff:  # newer Pillows turn the size, older ones do not
@@ -87,10 +95,13 @@ def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:
         The upright photo, (H, W, 3) uint8, RGB, and what its header says.
 
     Raises:
-        ImageError: `empty_image`, `corrupt_picture`, `no_heif`.
+        ImageError: `unknown_input`, `empty_image`, `corrupt_picture`, `no_heif`.
         OSError: the file cannot be read.
     """
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as err:
+        raise ImageError('unknown_input', 'no such file') from err
     if not data:
         raise ImageError('empty_image', 'the file is empty')
     kind = picture_kind(data)  # whatever the name says
@@ -98,7 +109,7 @@ def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:
         rgb = rgb_from_picture(data, kind)
     else:
         rgb = _decode_heif(data) if _is_heif(data) else _decode(data)
-    header = read_header(path) or PhotoHeader((rgb.shape[1], rgb.shape[0]))
+    header = _header(io.BytesIO(data)) or PhotoHeader((rgb.shape[1], rgb.shape[0]))
     rgb = upright(rgb, header.orientation)
     return rgb, header._replace(size=(rgb.shape[1], rgb.shape[0]))
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, NamedTuple
 
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.recording_files import is_recording_folder
 
 PHOTOS = (
@@ -25,6 +28,8 @@ VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wm
 RECORDINGS = ('.bag', '.db3', '.mcap')
 # One that was compressed as a whole, and one that was not closed.
 UNUSUAL = ('.db3.zstd', '.mcap.zstd', '.bag.active')
+# Object stores, and what reads them beside universal_pathlib; setup.py has an extra for each.
+STORES = {'s3': 's3fs', 'gs': 'gcsfs'}
 # What cameras write of a photo that is not developed.
 RAW_PHOTOS = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
 
@@ -37,8 +42,9 @@ class Source(NamedTuple):
     """One input.
 
     Attributes:
-        path: the file; for a rosbag2 recording, possibly its folder.
-        kind: `photo`, `video`, `recording`, or `unknown` where it is none of these or not there.
+        path: the file, see `located`; for a rosbag2 recording, possibly its folder.
+        kind: `photo`, `video`, `recording`, or `unknown` where it is none of these or not there;
+            in a store, whatever is no photo.
         name: of what comes of it, below the output folder and without an ending.
     """
 
@@ -61,20 +67,22 @@ def find(
         say: told which other files folders have.
 
     Raises:
-        InputsError: nothing is found, a list cannot be read, or `out` is a folder of the inputs.
+        InputsError: nothing is found, a list or a store cannot be read, or `out` is a folder of the
+            inputs.
     """
     files: dict[Path, None] = {}
     others: Counter[str] = Counter()
     roots = []
     for path in _expand(inputs):
-        if not os.path.isdir(path) or _kind(path) == 'recording':
+        if not _is_folder(path) or _kind(path) == 'recording':
             files[path] = None
             roots.append(path.parent)
         elif path == out:
             raise InputsError(f'{path} is to be read and written: give another folder with -o')
         else:
             for file in _below(path, out):
-                if not os.path.isdir(file) and _kind_of_name(file) == 'unknown':
+                is_other = _kind_of_name(file) == 'unknown'
+                if is_other and (is_stored(file) or not os.path.isdir(file)):
                     others[file.suffix or file.name] += 1
                 else:
                     files[file] = None
@@ -84,22 +92,24 @@ def find(
         say(f'left out, because they are no photos, videos or recordings: {kinds}')
     if not files:
         raise InputsError(f'no photo, video or recording in {", ".join(inputs)}')
-    root = Path(os.path.commonpath(roots))
+    root = _common(roots)
     stems = Counter(_stem(path) for path in files)
 
     def name(path: Path) -> str:
         stem = _stem(path)
         # a video beside a folder of the same name would write into what comes of that
-        taken = stems[stem] > 1 or (stem != path and os.path.isdir(stem))
-        return str((path if taken else stem).relative_to(root))
+        taken = stems[stem] > 1 or (stem != path and not is_stored(stem) and os.path.isdir(stem))
+        return str(_below_all(path if taken else stem).relative_to(root))
 
     return [Source(path, _kind(path), name(path)) for path in files]
 
 
 def _expand(inputs: Sequence[str]) -> Iterator[Path]:
     for text in inputs:
-        path = absolute(Path(text))
-        if path.suffix.lower() == '.txt' and os.path.isfile(path):
+        path = located(text)
+        if is_stored(path):
+            yield from _expand_stored(path)
+        elif path.suffix.lower() == '.txt' and os.path.isfile(path):
             yield from _listed(path)
         elif os.path.exists(path) or not glob.has_magic(text):
             yield path
@@ -118,11 +128,23 @@ def _listed(path: Path) -> Iterator[Path]:
         raise InputsError(f'the list {path} cannot be read: {err}') from err
     for line in lines:
         if line.strip():
-            yield absolute(path.parent / line.strip())
+            is_address = '://' in line
+            yield located(line.strip() if is_address else str(path.parent / line.strip()))
+
+
+def _expand_stored(path: Any) -> Iterator[Path]:
+    with telling(path):
+        if path.exists() or not glob.has_magic(path.path):
+            yield path
+        else:
+            yield from sorted(map(type(path), path.fs.glob(str(path)))) or [path]
 
 
 def _below(folder: Path, out: Path) -> Iterator[Path]:
     """The files of a folder, in the order of their names; a recording's folder is one."""
+    if is_stored(folder):
+        yield from _below_stored(folder, out)
+        return
     try:
         paths = sorted(folder.iterdir())
     except OSError:
@@ -135,6 +157,18 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
             yield path  # also a link that leads nowhere: it is told
         elif not os.path.islink(path):  # a link may lead in a circle
             yield from _below(path, out)
+
+
+def _below_stored(folder: Any, out: Any) -> Iterator[Path]:
+    """All that begins with the folder, asked for at once."""
+    with telling(folder):
+        names = folder.fs.find(folder.path)
+    hidden = PurePosixPath(folder.path)
+    for name in sorted(names):
+        below = PurePosixPath(name).relative_to(hidden)
+        path: Path = folder / str(below)
+        if not any(part.startswith('.') for part in below.parts) and out not in path.parents:
+            yield path
 
 
 def share(
@@ -163,6 +197,8 @@ def is_recording(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
+    if is_stored(path):
+        return 'photo' if _kind_of_name(path) == 'photo' else 'unknown'
     if os.path.isdir(path):
         return 'recording' if is_recording_folder(path) else 'unknown'
     return _kind_of_name(path) if os.path.isfile(path) else 'unknown'
@@ -177,7 +213,68 @@ def _kind_of_name(path: Path) -> str:
 
 
 def _stem(path: Path) -> Path:
-    return path if os.path.isdir(path) else path.with_suffix('')
+    return path.with_suffix('') if is_stored(path) or not os.path.isdir(path) else path
+
+
+def _is_folder(path: Path) -> bool:
+    if is_stored(path):  # asked only where the name does not say it, which is much faster
+        return _kind_of_name(path) == 'unknown' and path.is_dir()
+    return os.path.isdir(path)
+
+
+def _below_all(path: Any) -> PurePath:
+    """A path for comparisons: that of a store begins with the bucket."""
+    return PurePosixPath('/', path.path) if is_stored(path) else path
+
+
+def _place(path: Any) -> str:
+    return f'{path.protocol}://' if is_stored(path) else 'a disk'
+
+
+def _common(folders: Sequence[Path]) -> PurePath:
+    """The deepest folder that holds all of them."""
+    places = {_place(path) for path in folders}
+    if len(places) > 1:
+        raise InputsError(f'inputs on {" and on ".join(sorted(places))}: convert them one by one')
+    return PurePath(os.path.commonpath([_below_all(path) for path in folders]))
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Raise an InputsError of whatever a store raises: each has errors of its own."""
+    try:
+        yield
+    except DepthPcdError:
+        raise
+    except Exception as err:
+        raise InputsError(f'{path} cannot be used: {err or type(err).__name__}') from err
+
+
+def located(text: str) -> Path:
+    """Return the place that was typed, absolute; see `is_stored` for one in a store.
+
+    Raises:
+        InputsError: another kind of address, or what reads it is not installed.
+    """
+    kind, is_address, _ = text.partition('://')
+    if not is_address:
+        return absolute(Path(text))
+    if kind not in STORES:
+        known = ' or '.join(f'{name}://' for name in STORES)
+        raise InputsError(f'{text}: expected a path, or {known}')
+    try:
+        from upath import UPath  # only these paths need it
+
+        logging.getLogger(STORES[kind]).setLevel(logging.CRITICAL)  # what it raises is told
+        path: Any = UPath(text)
+        path.fs  # noqa: B018 - imports what reads it
+    except ImportError as err:
+        raise InputsError(
+            f'{text} needs the Python packages universal_pathlib and {STORES[kind]} ({err}): '
+            f'pip install "depth_pcd_ros[{kind}]"'
+        ) from err
+    found: Path = path
+    return found
 
 
 def absolute(path: Path) -> Path:
