@@ -57,23 +57,33 @@ class _View(NamedTuple):
         return rgb if self.rectification is None else self.rectification.rectify(rgb)
 
 
-class Estimate(NamedTuple):
-    """What the network has seen in a picture, still to be corrected and filtered.
+class Prepared(NamedTuple):
+    """A picture as the network is to see it.
 
     Attributes:
         picture: as it came in.
-        view: how it was seen.
+        view: how it is seen.
         rgb: the picture at the network, (H, W, 3) uint8.
-        depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
         settings: those that hold for this picture.
-        network_time: what the network took [s].
     """
 
     picture: Picture
     view: _View
     rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
     settings: Settings
+
+
+class Estimate(NamedTuple):
+    """What the network has seen in a picture, still to be corrected and filtered.
+
+    Attributes:
+        prepared: the picture.
+        depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
+        network_time: what the network took [s]; of several at once, for each its share.
+    """
+
+    prepared: Prepared
+    depth: npt.NDArray[np.float32]
     network_time: float
 
 
@@ -104,11 +114,15 @@ class Pipeline:
 
     def estimate(self, picture: Picture) -> Estimate:
         """Let the network estimate the depth of one picture; errors as `process`."""
+        return estimate_batch(self.engine, [self.prepare(picture)])[0]
+
+    def prepare(self, picture: Picture) -> Prepared:
+        """Do what comes before the network; errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
-        view, rgb = self._seen(picture, settings)
-        start = time.perf_counter()
-        depth = self.engine.infer(rgb, view.camera)
-        return Estimate(picture, view, rgb, depth, settings, time.perf_counter() - start)
+        view = self._view(
+            picture.calibration, settings.rectified, settings.distortion, settings.stride
+        )
+        return Prepared(picture, view, view.rgb(picture.rgb), settings)
 
     def finish(self, estimate: Estimate, *, with_confidence: bool = False) -> Frame:
         """Correct, steady and filter the depth; frames of one camera in their order.
@@ -117,7 +131,7 @@ class Pipeline:
             estimate: of `estimate`.
             with_confidence: whether the frame has one.
         """
-        picture, view, rgb, depth, settings, network_time = estimate
+        (picture, view, rgb, settings), depth, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
         sky = np.isnan(depth) if self.engine.network.knows_sky else None
@@ -193,36 +207,20 @@ class Pipeline:
         out = memory.array((frame.valid_count, floats_per_point(rgb)), np.float32)
         return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
 
-    def _seen(self, picture: Picture, settings: Settings) -> tuple[_View, npt.NDArray[np.uint8]]:
-        """How a picture is seen, and its pixels for the network."""
-        view = self._view(
-            picture.calibration, settings.rectified, settings.distortion, settings.stride
-        )
-        return view, view.rgb(picture.rgb)
 
-
-def estimate_batch(pipelines: Sequence[Pipeline], pictures: Sequence[Picture]) -> list[Estimate]:
-    """Estimate the depth of pictures of one size in one run of the network.
-
-    Args:
-        pipelines: that of each picture, such as one for each camera; all with one engine.
-        pictures: at least one.
+def estimate_batch(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimate]:
+    """Let the network see pictures of one size at once, from one pipeline or several.
 
     Raises:
-        FrameError: for one of them; one by one, the others may succeed.
+        FrameError: the network failed on one of them; one by one, the others may succeed.
+        ValueError: they differ in size.
     """
-    settings = [pipeline.settings for pipeline in pipelines]
-    seen = [
-        pipeline._seen(picture, one)
-        for pipeline, picture, one in zip(pipelines, pictures, settings, strict=True)
-    ]
     start = time.perf_counter()
-    depths = pipelines[0].engine.infer_batch([rgb for _, rgb in seen], [v.camera for v, _ in seen])
-    network_time = (time.perf_counter() - start) / len(seen)
-    return [
-        Estimate(picture, view, rgb, depth, one, network_time)
-        for picture, (view, rgb), depth, one in zip(pictures, seen, depths, settings, strict=True)
-    ]
+    depths = engine.infer_batch(
+        [one.rgb for one in prepared], [one.view.camera for one in prepared]
+    )
+    network_time = (time.perf_counter() - start) / len(prepared)
+    return [Estimate(*pair, network_time) for pair in zip(prepared, depths, strict=True)]
 
 
 def _view(calibration: Calibration, rectified: bool, distortion: str, stride: int) -> _View:

@@ -70,8 +70,9 @@ def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
     if len(pictures) > 1:
         # whatever it raises is told below of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
-            each = [pipelines[step.camera] for step in pictures]
-            estimates = iter(estimate_batch(each, [step.picture for step in pictures]))
+            seen = [pipelines[step.camera].prepare(step.picture) for step in pictures]
+            engine = pipelines[pictures[0].camera].engine
+            estimates = iter(estimate_batch(engine, seen))
 
     def inferred(step: Picture) -> Outcome:
         pipeline = pipelines[step.camera]

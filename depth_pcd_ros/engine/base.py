@@ -35,9 +35,12 @@ class Engine(abc.ABC):
         max_depth: depth at which the output ends [m]; inf: nowhere. See `farthest`.
         input_size: side of the picture at the network [px], as its family reads it.
         batch: how many pictures at once the device gains from.
+        sizes: for how many sizes of pictures, and numbers of them at once, the network is kept
+            ready; each takes memory, and one that is not ready takes seconds.
     """
 
     batch: ClassVar[int] = 1
+    sizes = 3  # a camera has one size, or a few
 
     def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
         self.model = model

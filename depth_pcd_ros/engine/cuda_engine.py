@@ -21,7 +21,6 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
-MAX_GRAPHS = 3  # each holds the memory of a run; a camera has one size, or a few
 WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their kernels in them
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class CudaEngine(Engine):
         if key in self._graphs:
             self._graphs.move_to_end(key)
             return self._graphs[key]
-        if len(self._graphs) >= MAX_GRAPHS:  # before, so that the memory is free again
+        if len(self._graphs) >= self.sizes:  # before, so that the memory is free again
             self._drop(1)
         start = time.perf_counter()
         self._graphs[key] = Graph(self._path, shape, size, result, self.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import threading
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
@@ -33,22 +34,39 @@ class FrameQueue(Generic[T]):
             self._lanes.append(lane)
         return lane
 
-    def get(self) -> T | None:
-        """Wait for the next frame and return it; None once the queue is closed."""
+    def get(self, most: int = 1) -> list[T]:
+        """Wait for the next frame; return it, and those like it that are there already.
+
+        Args:
+            most: how many frames.
+
+        Returns:
+            One frame or more, in the order of turns; none once the queue is closed.
+        """
         with self.changed:
             while not self._closed:
-                for lane in tuple(self._lanes):
-                    if lane.closed:
-                        self._lanes.remove(lane)
-                    elif lane.ready:
-                        self._lanes.remove(lane)
-                        self._lanes.append(lane)
-                        return lane.take()
+                lane = self._next(None)
+                if lane is not None:
+                    kind, frames = lane.kind, [lane.take()]
+                    while kind is not None and len(frames) < most and (lane := self._next(kind)):
+                        frames.append(lane.take())
+                    return frames
                 self.changed.wait()
-            return None
+            return []
+
+    def _next(self, kind: Hashable) -> Lane[T] | None:
+        """The lane whose turn it is, now the last in turn; of those with a frame of a kind."""
+        for lane in tuple(self._lanes):
+            if lane.closed:
+                self._lanes.remove(lane)
+            elif lane.ready and kind in (None, lane.kind):
+                self._lanes.remove(lane)
+                self._lanes.append(lane)
+                return lane
+        return None
 
     def close(self) -> None:
-        """Make every `get`, now and later, return None."""
+        """Make every `get`, now and later, return none."""
         with self.changed:
             self._closed = True
             self.changed.notify_all()
@@ -71,7 +89,7 @@ class Lane(Generic[T]):
         self._changed = changed
         self._keep_all = keep_all
         self._max_bytes = max_bytes
-        self._frames: collections.deque[tuple[T, int]] = collections.deque()
+        self._frames: collections.deque[tuple[T, int, Hashable]] = collections.deque()
         self._bytes = 0
         self._open = False
         self.closed = False
@@ -83,6 +101,11 @@ class Lane(Generic[T]):
     def ready(self) -> bool:
         """Whether there is a frame to be taken."""
         return self._open and bool(self._frames)
+
+    @property
+    def kind(self) -> Hashable:
+        """That of the frame that is taken next."""
+        return self._frames[0][2]
 
     def open(self) -> None:
         """Let frames through from now on."""
@@ -98,11 +121,16 @@ class Lane(Generic[T]):
             self._frames.clear()
             return dropped
 
-    def put(self, frame: T, size: int) -> T | None:
-        """Add a frame of `size` bytes; return the frame that is lost for it, or None.
+    def put(self, frame: T, size: int, kind: Hashable = None) -> T | None:
+        """Add a frame; return the frame that is lost for it, or None.
 
         With `keep_all` that is the frame itself when there is no room, else the frame that has
         been waiting.
+
+        Args:
+            frame: the frame.
+            size: its bytes.
+            kind: frames of one kind can be worked on together; None: only by itself.
         """
         with self._changed:
             lost: T | None = None
@@ -111,13 +139,13 @@ class Lane(Generic[T]):
                     return frame
             elif self._frames:
                 lost = self.take()
-            self._frames.append((frame, size))
+            self._frames.append((frame, size, kind))
             self._bytes += size
             self._changed.notify_all()
             return lost
 
     def take(self) -> T:
         """Remove the frame that has waited longest and return it."""
-        frame, size = self._frames.popleft()
+        frame, size, _ = self._frames.popleft()
         self._bytes -= size
         return frame

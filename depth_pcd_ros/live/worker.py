@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.live.frame_queue import FrameQueue
 
 T = TypeVar('T')
+P = TypeVar('P')  # what the network sees of a frame
+E = TypeVar('E')  # what it makes of that
 
 MAX_RESTARTS = 5
 STOP_PATIENCE = 0.5  # [s] that whoever ends waits for the frame in work
@@ -21,15 +25,18 @@ STOP_PATIENCE = 0.5  # [s] that whoever ends waits for the frame in work
 log = logging.getLogger(__name__)
 
 
-class Job(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Job(Generic[P, E]):
     """The work on one frame.
 
     Attributes:
-        estimate: lets the network see it; returns what finishes the frame, None if nobody wants it.
-        drop: is told why the frame gives nothing, where one of both has raised.
+        prepare: returns what the network is to see, None if nobody wants it.
+        finish: gets what the network has made of it.
+        drop: is told why the frame gives nothing, where one of them has raised.
     """
 
-    estimate: Callable[[], Callable[[], None] | None]
+    prepare: Callable[[], P | None]
+    finish: Callable[[E], None]
     drop: Callable[[FrameError], None]
 
 
@@ -40,16 +47,22 @@ class NetworkThread(threading.Thread):
         super().__init__(target=target, name=name, daemon=True)
 
 
-class Worker:
+class Worker(Generic[P, E]):
     """Works on the jobs of a queue in threads of its own, until it is stopped.
 
     There are two, and two places for one of them at a time: the network, and what comes after it
     up to publishing. So a frame is published while the next is in the network, and frames stay in
     order, for a thread leaves the network only when the second place is free.
+
+    Args:
+        estimate: what the network makes of each of several; where it raises, it gets one by one.
+        max_batch: how many of one kind enter the network at once, if they are there.
     """
 
-    def __init__(self) -> None:
-        self.queue: FrameQueue[Job] = FrameQueue()
+    def __init__(self, estimate: Callable[[list[P]], list[E]], max_batch: int = 1) -> None:
+        self.queue: FrameQueue[Job[P, E]] = FrameQueue()
+        self._estimate = estimate
+        self._max_batch = max_batch
         self._network, self._finishing = threading.Lock(), threading.Lock()
         self._busy_since: dict[int, float] = {}  # by thread
         self._idle = threading.Condition()
@@ -116,16 +129,33 @@ class Worker:
         while True:
             with contextlib.ExitStack() as place:
                 with self._network:
-                    job = None if self._died else self.queue.get()
-                    if job is None:
+                    jobs = [] if self._died else self.queue.get(self._max_batch)
+                    if not jobs:
                         return
                     self._set_busy(True)
                     place.callback(self._set_busy, False)
-                    finish = self._attempt(job, job.estimate)
-                    if finish is not None:
+                    estimated = self._in_network(jobs)
+                    if estimated:
                         place.enter_context(self._finishing)
-                if finish is not None:
-                    self._attempt(job, finish)
+                for job, estimate in estimated:
+                    self._attempt(job, partial(job.finish, estimate))
+
+    def _in_network(self, jobs: list[Job[P, E]]) -> list[tuple[Job[P, E], E]]:
+        """What the network makes of each that it can do something with."""
+        prepared = [(job, self._attempt(job, job.prepare)) for job in jobs]
+        wanted = [(job, one) for job, one in prepared if one is not None]
+        if len(wanted) > 1:
+            try:
+                estimates = self._estimate([one for _, one in wanted])
+                return [(job, one) for (job, _), one in zip(wanted, estimates, strict=True)]
+            except BaseException:  # it may be due to one of them: that one is told
+                log.debug('frames fail together', exc_info=True)
+        estimated = []
+        for job, one in wanted:
+            found = self._attempt(job, partial(self._estimate, [one]))
+            if found is not None:
+                estimated.append((job, found[0]))
+        return estimated
 
     def _set_busy(self, busy: bool) -> None:
         with self._idle:
@@ -135,7 +165,7 @@ class Worker:
                 del self._busy_since[threading.get_ident()]
                 self._idle.notify_all()
 
-    def _attempt(self, job: Job, step: Callable[[], T]) -> T | None:
+    def _attempt(self, job: Job[P, E], step: Callable[[], T]) -> T | None:
         """Do something for a frame, which is dropped if that fails."""
         try:
             return step()

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from rclpy.node import Node
+from sensor_msgs.msg import Image
 
+from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.rectification import rectified_advice
@@ -17,7 +20,7 @@ from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import Job, Worker
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.motion.steadiness import Steadiness
-from depth_pcd_ros.pipeline import Estimate, Pipeline
+from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared, estimate_batch
 from depth_pcd_ros.ros import diagnostics, qos
 from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
 from depth_pcd_ros.ros.odometry_source import OdometrySource
@@ -35,6 +38,16 @@ MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: a
 def prefix(name: str) -> str:
     """What precedes the names of a camera's topics; nothing for the only one."""
     return f'{name}/' if name else ''
+
+
+def in_network(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimate]:
+    """Run the network, twice if the device had no room: the engine frees what it can."""
+    try:
+        return estimate_batch(engine, prepared)
+    except FrameError as err:
+        if err.cause != 'out_of_memory':
+            raise
+    return estimate_batch(engine, prepared)
 
 
 class LiveCamera:
@@ -61,7 +74,7 @@ class LiveCamera:
         name: str,
         pipeline: Pipeline,
         publishers: Publishers,
-        worker: Worker,
+        worker: Worker[Prepared, Estimate],
         statistics: Statistics,
     ) -> None:
         self._node = node
@@ -75,6 +88,7 @@ class LiveCamera:
         self._unprojection = UnprojectionAdvice(node, settings, prefix(name))
         self._scale: ScaleState | None = None  # of the last frame
         self._steadiness: Steadiness | None = None  # the same
+        self._size: tuple[int, int] | None = None  # of it, width and height
         with contextlib.ExitStack() as ends:  # what has begun ends if the rest cannot begin
             queue = worker.queue
             self._lane = queue.add_lane(keep_all=self._keep_all, max_bytes=MAX_WAITING_BYTES)
@@ -139,7 +153,13 @@ class LiveCamera:
         """Let an Image or CompressedImage wait to be worked on."""
         arrived = time.monotonic()
         self._statistics.received(arrived)
-        lost = self._lane.put(Job(partial(self._estimate, msg, arrived), self._drop), len(msg.data))
+        wanted: list[str] = []
+        job = Job(
+            partial(self._prepare, msg, wanted),
+            partial(self._finish, msg.header, arrived, wanted),
+            self._drop,
+        )
+        lost = self._lane.put(job, len(msg.data), self._size_of(msg))
         if lost is None:
             return
         if self._keep_all:
@@ -148,30 +168,25 @@ class LiveCamera:
         else:
             self._statistics.superseded()
 
-    def _estimate(self, msg: Any, arrived: float) -> partial[None] | None:
-        """Convert a message and let the network see it; return what publishes the result."""
-        wanted = self._publishers.wanted()
+    def _size_of(self, msg: Any) -> tuple[int, int] | None:
+        """Width and height of an image; as the one before, where only decoding it would tell."""
+        return (msg.width, msg.height) if isinstance(msg, Image) else self._size
+
+    def _prepare(self, msg: Any, wanted: list[str]) -> Prepared | None:
+        """Convert a message for the network; put the topics that are wanted into the list."""
+        wanted += self._publishers.wanted()
         if not wanted:
             self._statistics.unwanted()
             return None
         header = Header(stamp_ns(msg.header), msg.header.frame_id)
         rgb = rgb_from_msg(msg)
         height, width = rgb.shape[:2]
+        self._size = width, height
         calibration = self._calibrations.find(header, width, height)
         evidence = self._odometry.add_to(self._scale_source.evidence(header), header)
-        estimate = self._in_network(Picture(rgb, calibration, header, evidence))
-        return partial(self._publish, msg.header, arrived, estimate, wanted)
+        return self._pipeline.prepare(Picture(rgb, calibration, header, evidence))
 
-    def _in_network(self, picture: Picture) -> Estimate:
-        """Run the network, twice if the device had no room: the engine frees what it can."""
-        try:
-            return self._pipeline.estimate(picture)
-        except FrameError as err:
-            if err.cause != 'out_of_memory':
-                raise
-        return self._pipeline.estimate(picture)
-
-    def _publish(self, header: Any, arrived: float, estimate: Estimate, wanted: list[str]) -> None:
+    def _finish(self, header: Any, arrived: float, wanted: list[str], estimate: Estimate) -> None:
         """Finish a frame and publish it."""
         if self._lane.closed:
             self._statistics.discarded(1)

@@ -31,7 +31,7 @@ from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.live.frame_statistics import Statistics
 from depth_pcd_ros.live.worker import MAX_RESTARTS, STOP_PATIENCE, NetworkThread, Worker
-from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared
 from depth_pcd_ros.ros import (
     diagnostics,
     lifecycle,
@@ -41,7 +41,7 @@ from depth_pcd_ros.ros import (
     qos,
     time_jumps,
 )
-from depth_pcd_ros.ros.live_camera import LiveCamera, prefix
+from depth_pcd_ros.ros.live_camera import LiveCamera, in_network, prefix
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.settings import Settings, SettingsError
 
@@ -53,7 +53,7 @@ class _Configured(NamedTuple):
     """The parts that live from `configure` to `cleanup`; pipelines, publishers by camera."""
 
     engine: Engine
-    worker: Worker
+    worker: Worker[Prepared, Estimate]
     pipelines: dict[str, Pipeline]
     publishers: dict[str, Publishers]
 
@@ -107,7 +107,11 @@ class DepthPcdNode(LifecycleNode):
         self.get_logger().info(f'{self._inactive[1]} ...')
         try:
             engine = loading.load_engine(settings, self._while_loading)
-            configured = _Configured(engine, Worker(), {}, {})
+            engine.sizes = max(engine.sizes, 2 * len(self.cameras))
+            worker = Worker(
+                functools.partial(in_network, engine), settings.max_batch or engine.batch
+            )
+            configured = _Configured(engine, worker, {}, {})
             try:
                 for camera, own in self.cameras.items():
                     configured.pipelines[camera] = Pipeline(engine, own)

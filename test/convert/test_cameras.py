@@ -86,8 +86,8 @@ def test_batches(tmp_path):
     batches = mock.Mock(wraps=run.estimate_batch)
     with mock.patch.object(run, 'estimate_batch', batches):
         assert convert(tmp_path, *options, '--batch', '4') == 0
-    front_and_left = batches.mock_calls[0].args[0]
-    assert len(set(map(id, front_and_left))) == 2
+    front_and_left = batches.mock_calls[0].args[1]
+    assert len({one.picture.header.frame_id for one in front_and_left}) == 2
     assert convert(tmp_path, *options, out='alone') == 0
     together, alone = read(tmp_path / 'out' / 'in'), read(tmp_path / 'alone' / 'in')
     for name in ('front', 'left', 'rear'):

@@ -11,7 +11,6 @@ import torch
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError, cuda_engine
-from depth_pcd_ros.engine.cuda_engine import MAX_GRAPHS
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.settings import EngineSettings
@@ -133,7 +132,7 @@ def test_graphs_are_bounded_told_and_freed(eager, caplog):
         made.infer(*seen(np.zeros((30, width, 3), np.uint8)))
     assert [graph.shape[2] for graph in EagerGraph.made] == [40, 50, 60, 70]
     assert [graph.was_reset for graph in EagerGraph.made] == [False, True, False, False]
-    assert sum(not graph.was_reset for graph in EagerGraph.made) == MAX_GRAPHS
+    assert sum(not graph.was_reset for graph in EagerGraph.made) == cuda_engine.CudaEngine.sizes
     assert sum('captured the network for pictures of' in m for m in caplog.messages) == 4
     made.close()
     assert all(graph.was_reset for graph in EagerGraph.made)
@@ -244,7 +243,7 @@ def test_sizes_do_not_leak_on_a_gpu(caplog):
             made.infer(*seen(np.zeros((480, width, 3), np.uint8)))
         return made.device_memory()
 
-    first = run(range(640, 640 + 28 * MAX_GRAPHS, 28))
+    first = run(range(640, 640 + 28 * cuda_engine.CudaEngine.sizes, 28))
     assert run(range(640, 640 + 28 * 20, 28)) < 1.5 * first
     assert 'captured the network for pictures of' in caplog.text
 

@@ -20,7 +20,7 @@ def test_newest_frame_wins():
     assert lane.put('a', 10) is None
     assert lane.put('b', 10) == 'a'
     assert len(lane) == 1
-    assert queue.get() == 'b'
+    assert queue.get() == ['b']
     assert lane.put('c', 10) is None
 
 
@@ -28,9 +28,9 @@ def test_all_frames_in_order_up_to_the_bound():
     """With `keep_all` the order stays, and a frame beyond the bound is handed back."""
     queue, lane = one_lane(max_bytes=25)
     assert [lane.put(name, 10) for name in 'abc'] == [None, None, 'c']
-    assert queue.get() == 'a'
+    assert queue.get() == ['a']
     assert lane.put('d', 10) is None
-    assert [queue.get(), queue.get()] == ['b', 'd']
+    assert [queue.get(), queue.get()] == [['b'], ['d']]
 
 
 def test_a_frame_larger_than_the_bound_passes_alone():
@@ -38,7 +38,7 @@ def test_a_frame_larger_than_the_bound_passes_alone():
     queue, lane = one_lane(max_bytes=5)
     assert lane.put('large', 10) is None
     assert lane.put('small', 1) == 'small'
-    assert queue.get() == 'large'
+    assert queue.get() == ['large']
 
 
 def test_lanes_take_turns():
@@ -49,9 +49,9 @@ def test_lanes_take_turns():
     for name in 'abcd':
         fast.put(name, 1)
     slow.put('1', 1)
-    assert [queue.get() for _ in range(3)] == ['a', '1', 'b']
+    assert [queue.get()[0] for _ in range(3)] == ['a', '1', 'b']
     slow.put('2', 1)
-    assert [queue.get() for _ in range(3)] == ['2', 'c', 'd']
+    assert [queue.get()[0] for _ in range(3)] == ['2', 'c', 'd']
 
 
 def test_frames_wait_until_the_lane_is_opened():
@@ -60,7 +60,7 @@ def test_frames_wait_until_the_lane_is_opened():
     lane = queue.add_lane(keep_all=True, max_bytes=100)
     lane.put('a', 10)
     other.put('of the other', 10)
-    assert queue.get() == 'of the other'
+    assert queue.get() == ['of the other']
     got = []
     thread = threading.Thread(target=lambda: got.append(queue.get()))
     thread.start()
@@ -68,7 +68,7 @@ def test_frames_wait_until_the_lane_is_opened():
     assert thread.is_alive()
     lane.open()
     thread.join(5.0)
-    assert got == ['a']
+    assert got == [['a']]
 
 
 def test_a_closed_lane_gives_nothing_more():
@@ -84,11 +84,11 @@ def test_a_closed_lane_gives_nothing_more():
     assert len(lane) == 0
     lane.put('c', 10)
     other.put('d', 10)
-    assert queue.get() == 'd'
+    assert queue.get() == ['d']
 
 
 def test_close_ends_the_waiting():
-    """`close` of the queue makes a waiting `get` return None, whatever waits."""
+    """`close` of the queue makes a waiting `get` return none, whatever waits."""
     queue = FrameQueue()
     lane = queue.add_lane(keep_all=True, max_bytes=100)
     got = []
@@ -99,6 +99,23 @@ def test_close_ends_the_waiting():
     queue.close()
     assert queue.closed
     thread.join(5.0)
-    assert got == [None]
+    assert got == [[]]
     lane.open()
-    assert queue.get() is None
+    assert queue.get() == []
+
+
+def test_frames_of_one_kind_come_together():
+    """As many as are asked for, each lane in its turn; without a kind, by itself."""
+    queue, first = one_lane()
+    second, third = (queue.add_lane(keep_all=True, max_bytes=100) for _ in range(2))
+    shut = queue.add_lane(keep_all=True, max_bytes=100)
+    shut.put('shut', 1, 'vga')
+    for lane, names in ((first, 'abc'), (second, '12'), (third, 'xyz')):
+        lane.open()
+        for name in names:
+            lane.put(name, 1, {'1': 'hd', 'y': None, 'z': None}.get(name, 'vga'))
+    assert queue.get(4) == ['a', 'x', 'b', 'c']
+    assert queue.get(4) == ['1']
+    assert queue.get(4) == ['y']
+    assert queue.get(4) == ['2']
+    assert queue.get(4) == ['z']

@@ -13,12 +13,17 @@ from depth_pcd_ros.live.worker import MAX_RESTARTS, Job, NetworkThread, Worker
 @pytest.fixture
 def worker():
     """A worker that has begun, with an open lane."""
-    worker = Worker()
+    worker = Worker(list)
     worker.begin()
     worker.lane = worker.queue.add_lane(keep_all=True, max_bytes=100)
     worker.lane.open()
     yield worker
     worker.stop(1.0, then=lambda: None)
+
+
+def job(estimate, drop):
+    """A job whose preparation returns what finishes it; the network, `list`, leaves it as it is."""
+    return Job(estimate, lambda finish: finish(), drop)
 
 
 class Events(list):
@@ -53,8 +58,8 @@ def test_what_fails_costs_its_own_frame_only(worker):
     events = Events()
     fault = FrameError('dark', 'too dark')
     for estimate in (raising(fault), lambda: raising(fault), raising(ZeroDivisionError('by 0'))):
-        worker.lane.put(Job(estimate, lambda err: events.add((err.cause, str(err)))), 0)
-        worker.lane.put(Job(lambda: lambda: events.add('done'), None), 0)
+        worker.lane.put(job(estimate, lambda err: events.add((err.cause, str(err)))), 0)
+        worker.lane.put(job(lambda: lambda: events.add('done'), None), 0)
     events.wait(6)
     assert events == [
         *(('dark', 'too dark'), 'done', ('dark', 'too dark'), 'done'),
@@ -69,9 +74,9 @@ def test_a_report_that_fails_holds_nobody_up(worker, where):
     step = raising(FrameError('dark', 'too dark'))
     drop = raising(ValueError('Logger severity cannot be changed between calls.'))
     for _ in range(3):  # more than there are threads
-        job = Job(step if where == 'the network' else lambda: step, lambda err: drop())
-        worker.lane.put(job, 0)
-    worker.lane.put(Job(lambda: lambda: events.add('done'), None), 0)
+        failing = job(step if where == 'the network' else lambda: step, lambda err: drop())
+        worker.lane.put(failing, 0)
+    worker.lane.put(job(lambda: lambda: events.add('done'), None), 0)
     events.wait(1)
 
 
@@ -81,7 +86,7 @@ def test_dead_threads_are_replaced_until_it_is_hopeless(worker, caplog):
     for _ in range(2):
         for restart in range(MAX_RESTARTS + 1):
             events = Events()
-            worker.lane.put(Job(raising(SystemExit('gone')), lambda e: events.add(e.cause)), 0)  # noqa: B023
+            worker.lane.put(job(raising(SystemExit('gone')), lambda e: events.add(e.cause)), 0)  # noqa: B023
             events.wait(1)
             for thread in threading.enumerate():
                 if isinstance(thread, NetworkThread):
@@ -101,7 +106,7 @@ def test_nothing_is_closed_under_a_frame(worker):
         assert leave.wait(5.0)
         events.add('left')
 
-    worker.lane.put(Job(estimate, None), 0)
+    worker.lane.put(job(estimate, None), 0)
     assert inside.wait(5.0)
     worker.stop(0.1, then=lambda: events.add('closed'))
     assert events == []
@@ -112,9 +117,56 @@ def test_nothing_is_closed_under_a_frame(worker):
 
 def test_what_waits_is_not_begun_once_it_is_stopped():
     """And where nothing is in work, all is over when `stop` returns."""
-    worker, events = Worker(), Events()
+    worker, events = Worker(list), Events()
     worker.begin()
     lane = worker.queue.add_lane(keep_all=True, max_bytes=100)
-    lane.put(Job(lambda: events.add('begun'), None), 0)
+    lane.put(job(lambda: events.add('begun'), None), 0)
     worker.stop(5.0, then=lambda: events.add('closed'))
     assert events == ['closed']
+
+
+@pytest.fixture
+def batches():
+    """What a worker of at most three at once has given to its network, and the worker."""
+    seen = []
+
+    def estimate(prepared):
+        seen.append(prepared)
+        if 'bad' in prepared:
+            raise FrameError('not_finite', 'NaN')
+        return [one.upper() for one in prepared]
+
+    worker = Worker(estimate, 3)
+    worker.lanes = [worker.queue.add_lane(keep_all=True, max_bytes=100) for _ in range(5)]
+    yield worker, seen
+    worker.stop(1.0, then=lambda: None)
+
+
+def test_frames_of_one_kind_go_together_where_they_are_there(batches):
+    """Up to `max_batch`, in turns; each is finished by its own job with its own result."""
+    worker, seen = batches
+    events = Events()
+    for lane, name, kind in zip(worker.lanes, 'abcde', (1, 2, 1, 1, 1), strict=True):
+        finish = lambda found, name=name: events.add((name, found))  # noqa: E731
+        lane.put(Job(lambda name=name: name, finish, None), 0, kind)
+        lane.open()
+    worker.begin()
+    events.wait(5)
+    assert seen == [['a', 'c', 'd'], ['b'], ['e']]
+    assert events == [(name, name.upper()) for name in 'acdbe']
+
+
+def test_one_of_several_that_fails_costs_only_itself(batches):
+    """In the network, before or after it, or where nobody wants it."""
+    worker, seen = batches
+    events = Events()
+    fails = raising(FrameError('torn', 'too few bytes'))
+    names = ['bad', 'good', fails, None, 'last']
+    for lane, name in zip(worker.lanes, names, strict=True):
+        prepare = name if callable(name) else lambda name=name: name
+        lane.put(Job(prepare, events.add, lambda err: events.add(err.cause)), 0, 'kind')
+        lane.open()
+    worker.begin()
+    events.wait(4)
+    assert seen == [['bad', 'good'], ['bad'], ['good'], ['last']]
+    assert events == ['torn', 'not_finite', 'GOOD', 'LAST']

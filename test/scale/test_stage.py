@@ -169,7 +169,8 @@ def test_in_the_pipeline():
     np.testing.assert_allclose(frame.depth, 2.4 * surface(), rtol=1e-3)  # and none is NaN
     several = [Picture(rgb, calibration, **one) for one in (given, evidence(1.1))]
     pipeline = Pipeline(FakeEngine(surface(), max_depth=3.0), settings)
-    first, second = map(pipeline.finish, estimate_batch([pipeline] * 2, several))
+    prepared = [pipeline.prepare(one) for one in several]
+    first, second = map(pipeline.finish, estimate_batch(pipeline.engine, prepared))
     np.testing.assert_array_equal(first.depth, frame.depth)
     np.testing.assert_array_equal(second.depth, frame.depth)
     assert second.scale.cause == 'silent'

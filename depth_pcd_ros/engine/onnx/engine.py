@@ -18,8 +18,6 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
-MAX_SIZES = 3  # a camera has one size, or a few
-
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +56,7 @@ class OnnxEngine(HostEngine):
         if size in self._sessions:
             self._sessions.move_to_end(size)
             return self._sessions[size]
-        while len(self._sessions) >= MAX_SIZES:  # before, so that the memory is free again
+        while len(self._sessions) >= self.sizes:  # before, so that the memory is free again
             self._sessions.popitem(last=False)
         start = time.perf_counter()
         with cache.converted(self.network, self.precision, size) as path:

@@ -19,8 +19,6 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
-# A compiled network holds about 100 MB for ViT-S. A camera has one size, or a few.
-MAX_SIZES = 3
 # What a device must be able to do, as OpenVINO calls it, and how to ask for it.
 CAPABILITIES = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16'}
 HINTS = {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}
@@ -63,7 +61,9 @@ class OpenVinoEngine(HostEngine):
         if size in self._requests:
             self._requests.move_to_end(size)
             return self._requests[size]
-        while len(self._requests) >= MAX_SIZES:  # before, so that the memory is free again
+        while (
+            len(self._requests) >= self.sizes
+        ):  # before, so that the memory is free again; ViT-S: 100 MB
             self._requests.popitem(last=False)
         start = time.perf_counter()
         network = self._network.clone()
