@@ -30,7 +30,7 @@ def judge(
     *,
     active_for: float,
     busy_for: float,
-    scale_problem: str = '',
+    problem: str = '',
     live: bool = True,
 ) -> tuple[bytes, str]:
     """Return the level and the sentence of an active node.
@@ -41,7 +41,7 @@ def judge(
         calibrations: those that have arrived.
         active_for: how long it has been active [s].
         busy_for: how long it has worked on the frame in work [s].
-        scale_problem: why the scale is frozen, '' where it is not.
+        problem: what is not as it should be beside, such as why the scale is frozen, or ''.
         live: the stamps should be those of now.
     """
     lost, expected = summary.lately_lost, summary.lately_lost + summary.lately_received
@@ -95,8 +95,8 @@ def judge(
             f'{rate}, stamps are {age} when the images arrive: do the clocks of camera and node '
             'differ? A recording wants use_sim_time'
         )
-    if scale_problem:
-        return DiagnosticStatus.WARN, f'{rate}, {scale_problem}'
+    if problem:
+        return DiagnosticStatus.WARN, f'{rate}, {problem}'
     if calibrations.assumed:
         return DiagnosticStatus.OK, f'{rate}, {calibrations.assumed}'
     return DiagnosticStatus.OK, rate

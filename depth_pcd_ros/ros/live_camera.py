@@ -23,6 +23,7 @@ from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared, estimate_batch
 from depth_pcd_ros.ros import diagnostics, qos
 from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
+from depth_pcd_ros.ros.merged_points import MergedPoints
 from depth_pcd_ros.ros.odometry_source import OdometrySource
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
@@ -60,6 +61,7 @@ class LiveCamera:
         pipeline: what is done to a picture.
         publishers: where the results go; a topic without a subscriber is not computed.
         worker: does the work; it may have that of other cameras, too.
+        merged: gets the points of this camera, too; None: there is no merged cloud.
         statistics: what happens to each frame is counted here.
 
     Raises:
@@ -75,6 +77,7 @@ class LiveCamera:
         pipeline: Pipeline,
         publishers: Publishers,
         worker: Worker[Prepared, Estimate],
+        merged: MergedPoints | None,
         statistics: Statistics,
     ) -> None:
         self._node = node
@@ -82,6 +85,7 @@ class LiveCamera:
         self._pipeline = pipeline
         self._publishers = publishers
         self._worker = worker
+        self._merged = merged
         self._statistics = statistics
         self._since = time.monotonic()
         self._keep_all = settings.frames == 'all'
@@ -137,7 +141,7 @@ class LiveCamera:
             self._calibrations,
             active_for=now - self._since,
             busy_for=self._worker.busy_for(now),
-            scale_problem=self._scale_problem(),
+            problem=self._scale_problem() or self._merged_problem(),
             live=not self._keep_all,
         )
 
@@ -175,7 +179,7 @@ class LiveCamera:
     def _prepare(self, msg: Any, wanted: list[str]) -> Prepared | None:
         """Convert a message for the network; put the topics that are wanted into the list."""
         wanted += self._publishers.wanted()
-        if not wanted:
+        if not wanted and not self._is_merged():
             self._statistics.unwanted()
             return None
         header = Header(stamp_ns(msg.header), msg.header.frame_id)
@@ -195,6 +199,9 @@ class LiveCamera:
         frame = self._pipeline.finish(estimate, with_confidence=confident)
         self._scale, self._steadiness = frame.scale, frame.steadiness
         self._publishers.publish(wanted, frame, header, self._pipeline)
+        if self._merged is not None and self._is_merged():
+            points = self._pipeline.points(frame)
+            self._merged.add(self._name, header, points, self._pipeline.settings)
         now = time.monotonic()
         stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
         self._statistics.published(
@@ -217,6 +224,12 @@ class LiveCamera:
             times = f' ({count} times so far)' if count > 1 else ''
             who = f'{self._name}: ' if self._name else ''
             self._node.get_logger().error(f'{who}frame dropped, {err.cause}: {err}{times}')
+
+    def _is_merged(self) -> bool:
+        return self._merged is not None and self._merged.wanted()
+
+    def _merged_problem(self) -> str:
+        return '' if self._merged is None else self._merged.problem(self._name)
 
     def _scale_problem(self) -> str:
         """Say why the scale is frozen; '' where it is not."""

@@ -42,6 +42,7 @@ from depth_pcd_ros.ros import (
     time_jumps,
 )
 from depth_pcd_ros.ros.live_camera import LiveCamera, in_network, prefix
+from depth_pcd_ros.ros.merged_points import MergedPoints
 from depth_pcd_ros.ros.publishers import Publishers
 from depth_pcd_ros.settings import Settings, SettingsError
 
@@ -56,6 +57,7 @@ class _Configured(NamedTuple):
     worker: Worker[Prepared, Estimate]
     pipelines: dict[str, Pipeline]
     publishers: dict[str, Publishers]
+    merged: MergedPoints | None
 
 
 class DepthPcdNode(LifecycleNode):
@@ -111,8 +113,10 @@ class DepthPcdNode(LifecycleNode):
             worker = Worker(
                 functools.partial(in_network, engine), settings.max_batch or engine.batch
             )
-            configured = _Configured(engine, worker, {}, {})
+            configured = _Configured(engine, worker, {}, {}, None)
             try:
+                if settings.merged_points:
+                    configured = configured._replace(merged=MergedPoints(self, self.cameras))
                 for camera, own in self.cameras.items():
                     configured.pipelines[camera] = Pipeline(engine, own)
                     configured.publishers[camera] = Publishers(self, own, prefix(camera))
@@ -143,6 +147,7 @@ class DepthPcdNode(LifecycleNode):
                     pipeline=configured.pipelines[camera],
                     publishers=configured.publishers[camera],
                     worker=configured.worker,
+                    merged=configured.merged,
                     statistics=self._statistics[camera],
                 )
         except Exception as err:  # as above
@@ -212,6 +217,8 @@ class DepthPcdNode(LifecycleNode):
     def _withdraw(self, configured: _Configured) -> None:
         for publishers in configured.publishers.values():
             publishers.destroy()
+        if configured.merged is not None:
+            configured.merged.destroy()
         # later, where a frame is in the network: it would be closed under it
         configured.worker.stop(
             IDLE_PATIENCE, then=functools.partial(self._close, configured.engine)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topic points of several cameras: one cloud of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+
+from depth_pcd_ros.cloud.merging import Merging, valid_points_in
+from depth_pcd_ros.frame import Points
+from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.ros import qos, transforms
+from depth_pcd_ros.ros.message_types import TYPES
+from depth_pcd_ros.ros.transforms import Transforms
+from depth_pcd_ros.settings import Settings
+
+TOPIC = 'points'
+SAME_PLACE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+
+
+class MergedPoints:
+    """Publishes the newest points of all cameras in one frame, until it is destroyed.
+
+    Args:
+        node: the node that publishes.
+        cameras: the settings of each camera by its name.
+    """
+
+    def __init__(self, node: Node, cameras: Mapping[str, Settings]) -> None:
+        common = next(iter(cameras.values()))
+        self._node = node
+        self._frame = common.merged_frame
+        self._merging = Merging()
+        self._problems: dict[str, str] = {}
+        self._memory = Buffer()
+        self._transforms: Transforms | None = None
+        self._publisher = qos.create_publisher(
+            node, PointCloud2, TOPIC, qos.OUTPUT_DEPTH[common.frames]
+        )
+        unknown = any(one.merged_from_optical is None for one in cameras.values())
+        if unknown and transforms.AVAILABLE:
+            self._transforms = Transforms(node)
+
+    def wanted(self) -> bool:
+        """Whether the topic has a subscriber."""
+        return bool(self._publisher.get_subscription_count())
+
+    def add(self, camera: str, header: Any, points: Points, settings: Settings) -> None:
+        """Take the points of a camera, as `Pipeline.points` returns them; publish if it is due."""
+        place = self._place(header.frame_id, settings)
+        if place is None:
+            self._problems[camera] = (
+                f'not merged: {camera}.frame_transform is not set, and tf2 does not connect '
+                f'{header.frame_id!r} with merged_frame {self._frame!r}'
+            )
+            return
+        self._problems.pop(camera, None)
+        merged = self._merging.add(
+            camera,
+            stamp_ns(header),
+            valid_points_in(place, points),
+            timeout=settings.merged_timeout,
+            now_ns=self._node.get_clock().now().nanoseconds,
+        )
+        if merged is None:
+            return
+        stamp, together = merged
+        out = self._memory.array(together.shape, together.dtype)
+        out[:] = together
+        own_header = Header(frame_id=self._frame)
+        own_header.stamp.sec, own_header.stamp.nanosec = divmod(stamp, 10**9)
+        self._publisher.publish(cloud_message(TYPES, out, own_header, self._memory.data))
+
+    def problem(self, camera: str) -> str:
+        """Say why a camera's points are not among them; '' where they are."""
+        return self._problems.get(camera, '')
+
+    def destroy(self) -> None:
+        """Withdraw the topic."""
+        self._node.destroy_publisher(self._publisher)
+        if self._transforms is not None:
+            self._transforms.destroy()
+
+    def _place(self, frame_id: str, settings: Settings) -> tuple[float, ...] | None:
+        """merged_from_optical of a camera; None where it is not known."""
+        if settings.merged_from_optical is not None:
+            return settings.merged_from_optical
+        if frame_id.removeprefix('/') == self._frame.removeprefix('/'):
+            return SAME_PLACE
+        return None if self._transforms is None else self._transforms.find(self._frame, frame_id)
