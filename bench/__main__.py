@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import measure
 
 # Each is a module here with `measure(repetitions) -> list[Row]`.
-PARTS = ('stages', 'filters', 'network', 'models', 'end_to_end', 'scale')
+PARTS = ('stages', 'filters', 'network', 'models', 'end_to_end', 'several', 'scale')
 
 
 def main() -> int:
