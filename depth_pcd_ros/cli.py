@@ -137,12 +137,12 @@ def _view(args: argparse.Namespace) -> int:
     return 0
 
 
-def _find_camera(recording: Path) -> int:
+def _find_camera(recording: Path, names: Sequence[str]) -> int:
     from depth_pcd_ros.recordings.reader import RecordingError
     from depth_pcd_ros.recordings.topics import find_camera
 
     try:
-        found = find_camera(recording)
+        found = find_camera(recording, names)
     except RecordingError as err:
         print(f'depth-pcd replay: {recording}: {err}', file=sys.stderr)
         return 1
@@ -152,8 +152,8 @@ def _find_camera(recording: Path) -> int:
 
 
 def _replay(args: argparse.Namespace) -> int:
-    if args.find_camera:
-        return _find_camera(args.recording)
+    if args.find_camera is not None:
+        return _find_camera(args.recording, args.find_camera)
     from depth_pcd_ros.ros.replay import main as replay  # only this command needs ROS
 
     return replay(args)
@@ -282,8 +282,10 @@ def parser() -> argparse.ArgumentParser:
     )
     replay.add_argument(
         '--find-camera',
-        action='store_true',
-        help='print which topics the pictures are on, as arguments of ros2 launch, and end',
+        nargs='*',
+        metavar='NAME',
+        help='print which topics the pictures are on, of several cameras by their names, as '
+        'arguments of ros2 launch, and end',
     )
     replay.set_defaults(run=_replay)
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start the node for one camera.
+r"""Start the node for one camera, or for several on one model.
 
     ros2 launch depth_pcd_ros depth_pcd.launch.py image:=/cam/image_raw rviz:=true
+    ros2 launch depth_pcd_ros depth_pcd.launch.py cameras:='[front, left, rear]' \
+        image:='/{camera}/image_raw'
+
+In the topics of several cameras, {camera} stands for the name of each.
 
 In a launch file of one's own, in a group each, or the next camera (and whatever else is included
 after it) has the arguments of this one, where it does not name them itself:
@@ -20,6 +24,8 @@ after it) has the arguments of this one, where it does not name them itself:
 
 import os
 import posixpath
+import re
+from collections.abc import Mapping, Sequence
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -33,8 +39,15 @@ SHARE = get_package_share_directory('depth_pcd_ros')
 BOOLEAN = ['true', 'false', 'True', 'False']
 # name: default, description, choices
 ARGUMENTS = {
-    'image': ('image', 'topic of the images', None),
+    'image': (
+        'image',
+        'topic of the images; of several cameras with {camera} for the name of each, such as '
+        '/{camera}/image_raw, or a list of one for each',
+        None,
+    ),
     'camera_info': ('', 'topic of the CameraInfo; empty: camera_info beside the images', None),
+    'cameras': ('', 'names of several cameras, such as [front, left, rear]; empty: one', None),
+    'merged_frame': ('', 'frame of one more cloud of all cameras on points; empty: none', None),
     'namespace': ('', 'namespace of the node and its results', None),
     'name': ('depth_pcd', 'name of the node', None),
     'params_file': ('', 'YAML file with parameters, such as config/depth_pcd.yaml', None),
@@ -46,6 +59,7 @@ ARGUMENTS = {
     'frames': ('', 'parameter frames, over that of params_file', None),
     'scale_source': ('', 'parameter scale_source, over that of params_file', None),
     'scale_topic': ('', 'topic of its points or ranges; empty: scale/points, scale/range', None),
+    'odometry': ('odometry', 'topic of the Odometry, for what needs it (docs/motion.md)', None),
     'rviz': ('false', 'show the cloud, the image and the depth in RViz', BOOLEAN),
     'fixed_frame': ('', 'the Fixed Frame of RViz; empty: the frame_id of the camera', None),
     'use_sim_time': ('false', 'take the time from /clock', BOOLEAN),
@@ -58,6 +72,7 @@ ARGUMENTS = {
         None,
     ),
 }
+CAMERA = '{camera}'  # for a name, in topics
 PARAMETERS = ('model', 'device', 'hfov', 'rectified', 'image_transport', 'frames', 'scale_source')
 
 
@@ -75,10 +90,12 @@ def start(context: LaunchContext) -> list[Node]:
             parameters['hfov'] = float(given['hfov'])  # 60 is an integer to ROS
         except ValueError:
             raise RuntimeError(f'hfov is {given["hfov"]!r}, expected degrees') from None
-    beside = posixpath.join(posixpath.dirname(given['image']), 'camera_info')
-    remappings = [('image', given['image']), ('camera_info', given['camera_info'] or beside)]
-    if given['scale_topic']:  # of the two, the node has the one of its scale_source
-        remappings += [(topic, given['scale_topic']) for topic in ('scale/points', 'scale/range')]
+    names = _listed(given['cameras'])
+    if names:
+        parameters['cameras'] = names
+    if given['merged_frame']:
+        parameters |= {'merged_points': True, 'merged_frame': given['merged_frame']}
+    remappings = _remappings(given, names)
     common = {
         'package': 'depth_pcd_ros',
         'namespace': given['namespace'],
@@ -103,14 +120,61 @@ def start(context: LaunchContext) -> list[Node]:
     )
     if not truth[given['rviz']]:
         return [node]
+    frame = given['fixed_frame'] or given['merged_frame']
     rviz = Node(
         executable='depth_pcd_rviz',
-        arguments=[given['fixed_frame']] if given['fixed_frame'] else [],
-        parameters=[sim_time],
+        arguments=[frame] if frame else [],
+        parameters=[{**sim_time, **({'cameras': names} if names else {})}],
         remappings=remappings,
         **common,
     )
     return [node, rviz]
+
+
+def _remappings(given: Mapping[str, str], names: Sequence[str]) -> list[tuple[str, str]]:
+    """What the topics of the node are, of one camera or of each by its name."""
+    topics = {name: given[name] for name in ('image', 'camera_info', 'scale_topic')}
+    if not names:
+        return [*_of_camera('', **topics), ('odometry', given['odometry'])]
+    if topics['image'] == 'image':
+        topics['image'] = f'{CAMERA}/image'
+    each = {name: _of_each(name, topic, names) for name, topic in topics.items()}
+    found = []
+    for i, name in enumerate(names):
+        found += _of_camera(f'{name}/', **{key: values[i] for key, values in each.items()})
+    odometry = given['odometry']  # a robot has one, and perhaps a camera has its own
+    if CAMERA not in odometry:
+        return [*found, ('odometry', odometry)]
+    return found + [(f'{name}/odometry', odometry.replace(CAMERA, name)) for name in names]
+
+
+def _of_camera(
+    prefix: str, *, image: str, camera_info: str, scale_topic: str
+) -> list[tuple[str, str]]:
+    beside = posixpath.join(posixpath.dirname(image), 'camera_info')
+    found = [(f'{prefix}image', image), (f'{prefix}camera_info', camera_info or beside)]
+    if scale_topic:  # of the two, the node has the one of its scale_source
+        found += [(prefix + topic, scale_topic) for topic in ('scale/points', 'scale/range')]
+    return found
+
+
+def _of_each(argument: str, topic: str, names: Sequence[str]) -> list[str]:
+    """The topic of each camera, of a pattern or of a list."""
+    if topic.startswith('['):
+        topics = _listed(topic)
+        if len(topics) != len(names):
+            raise RuntimeError(
+                f'{argument} has {len(topics)} topics, expected one for each of {", ".join(names)}'
+            )
+        return topics
+    if argument != 'scale_topic' and topic and CAMERA not in topic:
+        raise RuntimeError(f'{argument} is {topic!r}, expected {CAMERA} in it, for each of cameras')
+    return [topic.replace(CAMERA, name) for name in names]
+
+
+def _listed(text: str) -> list[str]:
+    """The words of a list such as [front, left, rear], with or without brackets and commas."""
+    return re.findall(r'[^\s,\[\]\'"]+', text)
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -2,6 +2,7 @@
 """Replay a recording, make a cloud of every frame, and show it in RViz.
 
     ros2 launch depth_pcd_ros replay.launch.py bag:=my_recording model:=indoor-small
+    ros2 launch depth_pcd_ros replay.launch.py bag:=my_recording cameras:='[front, left, rear]'
 
 All arguments of depth_pcd.launch.py are there, too. What the node makes is recorded with
 `ros2 bag record`, or without ROS by `depth-pcd convert my_recording`.
@@ -12,7 +13,9 @@ until the model is loaded.
 
 import os
 import posixpath
+import re
 import subprocess
+from collections.abc import Sequence
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
@@ -36,29 +39,37 @@ CAMERA = os.path.join(os.path.dirname(os.path.realpath(__file__)), 'depth_pcd.la
 def play(context: LaunchContext) -> list[ExecuteProcess]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ('bag', 'rate', 'loop')}
     replay = [ExecutableInPackage('depth-pcd', 'depth_pcd_ros').perform(context), 'replay']
-    if not context.launch_configurations['image']:
-        find = [*replay, given['bag'], '--find-camera']
+    known = context.launch_configurations
+    cameras = re.findall(r'[^\s,\[\]\'"]+', known.get('cameras', ''))
+    if not known['image']:
+        find = [*replay, given['bag'], '--find-camera', *cameras]
         found = subprocess.run(find, capture_output=True, text=True, check=False)
         if found.returncode:
             raise RuntimeError(f'{found.stderr.strip()}\nor say it with image:= and camera_info:=')
         for line in found.stdout.splitlines():
             name, _, value = line.partition(':=')
-            if not context.launch_configurations.get(name):
-                context.launch_configurations[name] = value
-    elif not context.launch_configurations['camera_info']:
-        beside = posixpath.dirname(context.launch_configurations['image'])
-        context.launch_configurations['camera_info'] = posixpath.join(beside, 'camera_info')
+            if not known.get(name):
+                known[name] = value
+    elif not known['camera_info'] and not known['image'].startswith('['):
+        known['camera_info'] = posixpath.join(posixpath.dirname(known['image']), 'camera_info')
     # The node listens to these as soon as its model is loaded; RViz may be earlier on one of them.
-    topics = [context.launch_configurations[name] for name in ('image', 'camera_info')]
-    if context.launch_configurations.get('image_transport') == 'compressed':
-        topics[0] += '/compressed'
+    images = _of_each(known['image'], cameras)
+    if known.get('image_transport') == 'compressed':
+        images = [f'{image}/compressed' for image in images]
     command = [*replay, given['bag'], '--clock', '--rate', given['rate']]
-    command += ['--wait', '600', '--wait-for', *topics]
+    command += ['--wait', '600', '--wait-for', *images, *_of_each(known['camera_info'], cameras)]
     if given['loop'].lower() == 'true':
         command.append('--loop')
     profile = context.launch_configurations.get('fastdds_profile', PROFILE)
     environment = {} if profile == 'none' else for_large_messages(profile)
     return [ExecuteProcess(cmd=command, additional_env=environment, output='screen')]
+
+
+def _of_each(topic: str, cameras: Sequence[str]) -> list[str]:
+    """The topic of each camera, as depth_pcd.launch.py has it of a pattern or of a list."""
+    if topic.startswith('['):
+        return re.findall(r'[^\s,\[\]]+', topic)
+    return [topic.replace('{camera}', name) for name in cameras] if cameras else [topic]
 
 
 def generate_launch_description() -> LaunchDescription:

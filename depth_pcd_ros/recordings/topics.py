@@ -223,25 +223,38 @@ def find_truth_topic(reader: Recording, asked: str = '') -> str:
     return _only(reader, images or clouds, 'a depth image or PointCloud2 topic', '--truth-topic')
 
 
-def find_camera(path: Path) -> dict[str, str]:
-    """The camera of a recording, as the node and its launch file name it.
+def find_camera(path: Path, names: Sequence[str] = ()) -> dict[str, str]:
+    """The camera of a recording, or several, as the launch file of the node names them.
 
     Returns:
-        `image` and `camera_info`, the topics to remap to, and `image_transport`.
+        `image` and `camera_info`, the topics to remap to, and `image_transport`; of several cameras
+        the topics are lists such as [/front/image_raw,/left/image_raw], in the order of `names`.
 
     Raises:
         RecordingError: it cannot be read, or the topics are not clear.
     """
     with open_recording(path) as reader:
-        image = find_image_topic(reader, option='image:=')  # as ros2 launch takes it
-        camera_info = find_camera_info_topic(reader, image, option='camera_info:=')
-        kinds = {c.msgtype for c in reader.connections if c.topic == image}
-    if kinds == {RAW}:
-        return {'image': image, 'camera_info': camera_info, 'image_transport': 'raw'}
-    base, _, transport = image.rpartition('/')
-    if transport != 'compressed':
-        raise RecordingError(f'{image} has CompressedImage, but is not named .../compressed')
-    return {'image': base, 'camera_info': camera_info, 'image_transport': 'compressed'}
+        if names:
+            images = list(find_cameras(reader, names, option='image:=').values())
+        else:
+            images = [find_image_topic(reader, option='image:=')]  # as ros2 launch takes it
+        infos = [find_camera_info_topic(reader, i, option='camera_info:=') for i in images]
+        kinds = {c.msgtype for c in reader.connections if c.topic in images}
+    if len(kinds) > 1:
+        raise RecordingError(
+            f'some of {", ".join(images)} are compressed: set the parameter '
+            'NAME.image_transport of those'
+        )
+    if kinds == {COMPRESSED}:
+        for i, image in enumerate(images):
+            images[i], _, transport = image.rpartition('/')
+            if transport != 'compressed':
+                raise RecordingError(
+                    f'{image} has CompressedImage, but is not named .../compressed'
+                )
+    found = {'image': images, 'camera_info': infos}
+    shown = {name: f'[{",".join(t)}]' if names else t[0] for name, t in found.items()}
+    return {**shown, 'image_transport': 'raw' if kinds == {RAW} else 'compressed'}
 
 
 def _is_depth(reader: Recording, topic: str) -> bool:

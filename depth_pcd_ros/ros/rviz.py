@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start RViz 2 for one camera: on its topics, and in its own frame, which RViz cannot guess.
+"""Start RViz 2 for the node: on its topics, and in the camera's frame, which RViz cannot guess.
 
     ros2 run depth_pcd_ros depth_pcd_rviz --ros-args -r camera_info:=/camera/camera_info ...
+
+With the parameter `cameras` there is a cloud, an image and a depth of each, in the frame of the one
+that speaks first.
 
 RViz shows nothing while its Fixed Frame is not one that tf connects to the cloud. So this waits for
 the first CameraInfo and then becomes RViz with the frame_id in it, or with the frame named as the
@@ -13,12 +16,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import rclpy
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo
@@ -47,7 +55,8 @@ def main(args: Sequence[str] | None = None) -> int:
     rclpy.init(args=given)
     try:
         node = rclpy.create_node('depth_pcd_rviz')
-        command = rviz_command(node, frames[0] if frames else first_frame(node))
+        names = node.declare_parameter('cameras', Parameter.Type.STRING_ARRAY).value or ()
+        command = rviz_command(node, frames[0] if frames else first_frame(node, names), names)
         node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
@@ -60,8 +69,8 @@ def main(args: Sequence[str] | None = None) -> int:
     os.execv(program, command)
 
 
-def first_frame(node: Node) -> str:
-    """Wait for a CameraInfo and return its frame_id."""
+def first_frame(node: Node, names: Sequence[str] = ()) -> str:
+    """Wait for a CameraInfo, of any of the cameras, and return its frame_id."""
     first: Future = Future()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -70,27 +79,62 @@ def first_frame(node: Node) -> str:
         if not first.done():
             first.set_result(msg.header.frame_id)
 
-    subscription = AdaptiveSubscription(
-        node, CameraInfo, 'camera_info', take, depth=1, latched=True
-    )
-    node.get_logger().info(f'RViz starts with the first CameraInfo on {subscription.topic_name}')
+    subscriptions = [
+        AdaptiveSubscription(node, CameraInfo, topic, take, depth=1, latched=True)
+        for topic in ([f'{name}/camera_info' for name in names] or ['camera_info'])
+    ]
+    topics = ', '.join(subscription.topic_name for subscription in subscriptions)
+    node.get_logger().info(f'RViz starts with the first CameraInfo on {topics}')
     while not first.done():
         executor.spin_until_future_complete(first, timeout_sec=CHECK_PERIOD)
         if not rclpy.ok():
             raise ExternalShutdownException
-        subscription.check()
-    subscription.destroy()
+        for subscription in subscriptions:
+            subscription.check()
+    for subscription in subscriptions:
+        subscription.destroy()
     return str(first.result())
 
 
-def rviz_command(node: Node, fixed_frame: str) -> list[str]:
+def rviz_command(node: Node, fixed_frame: str, names: Sequence[str] = ()) -> list[str]:
     """The command line of RViz on the topics that the names are remapped to."""
-    config = os.path.join(get_package_share_directory('depth_pcd_ros'), 'rviz', 'depth_pcd.rviz')
+    share = get_package_share_directory('depth_pcd_ros')
+    config = os.path.join(share, 'rviz', 'depth_pcd.rviz')
+    topics = [f'{name}/{topic}' for name in names for topic in TOPICS] or list(TOPICS)
+    if names:
+        several = several_cameras(yaml.safe_load(Path(config).read_text('utf-8')), names)
+        # RViz reads it at its start, and a person may save to it
+        handle, config = tempfile.mkstemp('.rviz', 'depth_pcd_')
+        with os.fdopen(handle, 'w', encoding='utf-8') as file:
+            yaml.safe_dump(several, file, sort_keys=False)
     command = ['rviz2', '-d', config, '-f', fixed_frame, '--ros-args']
-    for topic in TOPICS:
+    for topic in topics:
         command += ['-r', f'/{topic}:={node.resolve_topic_name(topic)}']
     sim_time = node.get_parameter('use_sim_time').value
     return [*command, '-p', f'use_sim_time:={str(bool(sim_time)).lower()}']
+
+
+def several_cameras(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The configuration of RViz for one camera with the displays of each of several.
+
+    Args:
+        config: that for one camera, as YAML has it.
+        names: of the cameras.
+    """
+
+    def of_camera(display: dict[str, Any], name: str) -> dict[str, Any]:
+        topic = {**display['Topic'], 'Value': f'/{name}{display["Topic"]["Value"]}'}
+        return {**display, 'Name': f'{display["Name"]} {name}', 'Topic': topic}
+
+    displays: list[dict[str, Any]] = []
+    for display in config['Visualization Manager']['Displays']:
+        several = 'Topic' in display
+        displays += [of_camera(display, name) for name in names] if several else [display]
+    manager = {**config['Visualization Manager'], 'Displays': displays}
+    # the places of the docked pictures are by their names: RViz finds places of its own
+    state = {**config['Window Geometry']}
+    state.pop('QMainWindow State')
+    return {**config, 'Visualization Manager': manager, 'Window Geometry': state}
 
 
 if __name__ == '__main__':

@@ -127,6 +127,7 @@ def test_every_argument_is_explained(env):
     assert camera.keys() >= {
         *('image', 'camera_info', 'namespace', 'name', 'params_file', 'model', 'device'),
         *('rectified', 'image_transport', 'rviz', 'use_sim_time', 'log_level', 'respawn'),
+        *('cameras', 'merged_frame', 'odometry'),
     }
     assert replay.keys() == camera.keys() | {'bag', 'rate', 'loop'}
     assert all('no description' not in text.lower() for text in replay.values())
@@ -178,6 +179,69 @@ def test_a_file_of_ones_own_includes_it(launch, params_file, tmp_path):
     assert running.stop() == 0
 
 
+def lines_of(log, text):
+    """How often a text was printed."""
+    return sum(text in line for line in log.splitlines())
+
+
+@pytest.mark.parametrize(
+    ('given', 'images'),
+    [
+        (['image:=/{camera}/image_raw'], ['/front/image_raw', '/rear/image_raw']),
+        (['image:=[/a/rgb, /b/rgb]'], ['/a/rgb', '/b/rgb']),
+        ([], ['/rig/front/image', '/rig/rear/image']),
+    ],
+)
+def test_several_cameras(launch, peer, params_file, given, images):
+    """One node for all; topics of a pattern or of a list; each has its own; RViz for all."""
+    running = launch(
+        *('depth_pcd_ros', CAMERA, 'cameras:=[front, rear]', 'namespace:=rig', *given),
+        *(f'params_file:={params_file}', 'odometry:=/odom', 'rviz:=true'),
+    )
+    for topic in images:
+        beside = f'{topic.rpartition("/")[0]}/camera_info'
+        running.wait_for(f'listening to {topic} and {beside}')
+    clouds = peer.subscribe('/rig/rear/points', PointCloud2)
+    calibration = make_info(WIDTH, HEIGHT, 30.0, 30.0, 20.0, 15.0)
+    picture = make_image(WIDTH, HEIGHT)
+    calibration.header = picture.header
+    send_info = peer.publisher(
+        f'{images[1].rpartition("/")[0]}/camera_info', type(calibration)
+    ).publish
+    send = peer.publisher(images[1], type(picture)).publish
+    assert wait_until(lambda: send_info(calibration) or send(picture) or clouds, 10.0)
+    assert parameters(peer, '/rig/depth_pcd', 'stride', 'frames') == [2, 'latest']
+    assert lines_of(running.log, 'process started with pid') == 2
+    assert running.stop() == 0
+
+
+def test_several_cameras_of_a_recording(launch, peer, params_file, tmp_path):
+    """They are found by their names, and every frame of each gives a cloud of its own."""
+    topics = {'front': '/robot/front/image_raw', 'rear': '/rear/rgb'}
+    messages = []
+    for i in range(10):
+        for name, topic in topics.items():
+            frame_id = f'{name}_optical'
+            beside = f'{topic.rpartition("/")[0]}/camera_info'
+            messages += [(beside, info(i, frame_id=frame_id)), (topic, image(i, frame_id=frame_id))]
+    record(tmp_path / 'bag', messages)
+    clouds = {}
+    for name in topics:
+        clouds[name] = []
+        peer.node.create_subscription(PointCloud2, f'/{name}/points', clouds[name].append, 100)
+    running = launch(
+        *('depth_pcd_ros', REPLAY, f'bag:={tmp_path / "bag"}', f'params_file:={params_file}'),
+        *('cameras:=[front, rear]', 'rviz:=false'),
+    )
+    running.wait_for('listening to /rear/rgb and /rear/camera_info')
+    wait_until(lambda: all(len(found) == 10 for found in clouds.values()), 20.0)
+    for name, found in clouds.items():
+        stamps = [(cloud.header.stamp.sec, cloud.header.stamp.nanosec) for cloud in found]
+        assert stamps == [divmod(START + i * 10**8, 10**9) for i in range(10)], running.log
+        assert {cloud.header.frame_id for cloud in found} == {f'{name}_optical'}
+    assert running.stop() == 0
+
+
 @pytest.mark.parametrize('given', [[], ['fastdds_profile:=none']])
 def test_settings_for_large_messages(launch, env, params_file, given):
     """The node has those of live/environment.py that were unset; none if that is asked for."""
@@ -206,12 +270,15 @@ def test_settings_for_large_messages(launch, env, params_file, given):
         ('params_file:=/nowhere.yaml', "params_file is '/nowhere.yaml', expected the path of a"),
         ('rectified:=perhaps', '"rectified" provided value "perhaps" is not valid'),
         ('hfov:=wide', "hfov is 'wide', expected degrees"),
+        ('cameras:=[a, b] image:=/x', "image is '/x', expected {camera} in it, for each of"),
+        ('cameras:=[a, b] image:=[/x]', 'image has 1 topics, expected one for each of a, b'),
         ('device:=abacus', 'abacus'),
     ],
 )
 def test_a_wrong_argument_is_told(launch, argument, told, params_file):
     """With the value, and nothing is left running."""
-    running = launch('depth_pcd_ros', CAMERA, f'params_file:={params_file}', argument)
+    words = re.split(r' (?=\w+:=)', argument)
+    running = launch('depth_pcd_ros', CAMERA, f'params_file:={params_file}', *words)
     running.wait_for(told)
     if argument.startswith('device'):
         running.stop()  # the node stays, unconfigured, and tells its diagnostics

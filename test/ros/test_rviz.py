@@ -105,6 +105,40 @@ def test_rviz_gets_the_frame_of_the_camera(start, peer):
     ]
 
 
+def test_several_cameras(start, peer):
+    """Each has its displays on its topics; the frame is that of the first that speaks."""
+    words = [
+        '-p',
+        'cameras:=[front, rear]',
+        '-r',
+        'front/image:=/cam/image_raw',
+        '-r',
+        '__ns:=/rig',
+    ]
+    process, told = start('--ros-args', *words)
+    info = make_info(4, 3, 5.0, 5.0, 2.0, 1.0)
+    info.header.frame_id = 'rear_optical'
+    publisher = peer.publisher('/rig/rear/camera_info', CameraInfo)
+    assert wait_until(lambda: publisher.publish(info) or told.exists(), 10.0)
+    assert process.wait(5.0) == 0
+    _, config, *rest = told.read_text().splitlines()
+    assert rest[:2] == ['-f', 'rear_optical']
+    remaps = dict(line.split(':=') for line in rest if line.startswith('/'))
+    assert remaps['/front/image'] == '/cam/image_raw'
+    assert remaps['/rear/points'] == '/rig/rear/points'
+    found = yaml.safe_load(Path(config).read_text())
+    Path(config).unlink()
+    shown = {
+        d['Topic']['Value']: d for d in found['Visualization Manager']['Displays'] if 'Topic' in d
+    }
+    assert shown.keys() == remaps.keys()
+    assert len({display['Name'] for display in shown.values()}) == len(shown) == 6
+    (alone,) = (d for d in displays() if d['Topic']['Value'] == '/points')
+    cloud = shown['/rear/points']
+    assert {**cloud, 'Name': 0, 'Topic': 0} == {**alone, 'Name': 0, 'Topic': 0}
+    assert {**cloud['Topic'], 'Value': '/points'} == alone['Topic']
+
+
 def test_rviz_after_a_latched_camera_info(start, peer):
     """It was published once, before this started."""
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
