@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from depth_pcd_ros import cli
-from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.settings import OPTIONS, of_cameras
 from test.support.documents import MODULES, PAGES, ROOT, blocks, commands, lines, spans, text_of
 
 SOURCES = [
@@ -66,6 +66,9 @@ def texts(*paths):
     """Run a test for each of these pages, or modules with their docstrings."""
     return pytest.mark.parametrize('page', paths, ids=lambda path: str(path.relative_to(ROOT)))
 
+
+EXAMPLES = ('front', 'left', 'rear')  # the names of cameras
+COMPANIONS = {'camera_height': '1.0', 'merged_frame': 'base_link', 'cameras': '[front]'}
 
 pages = texts(*PAGES)
 pages_and_docstrings = texts(*PAGES, *(path for path in MODULES if list(commands(text_of(path)))))
@@ -123,8 +126,9 @@ def test_ros2(page):
             pairs = list(itertools.pairwise(command))
             check_parameters(dict(word.split(':=', 1) for flag, word in pairs if flag == '-p'))
             for flag, word in pairs:
-                if flag == '-r':
-                    assert word.split(':=')[0] in TOPICS, command
+                if flag == '-r':  # perhaps of one of several cameras
+                    topic = re.sub(f'^({"|".join(EXAMPLES)})/', '', word.split(':=')[0])
+                    assert topic in TOPICS, command
         elif len(command) == 1 and re.fullmatch(r'\w+:=\S+', command[0]):
             name = command[0].split(':=')[0]
             assert name in set().union(*LAUNCH.values()) | set(OPTIONS) | FOREIGN, command
@@ -132,12 +136,18 @@ def test_ros2(page):
 
 def check_parameters(given):
     """Whether the node takes them, together."""
-    ours = {
-        name: yaml.safe_load(value)
-        for name, value in given.items()
-        if name != 'use_sim_time' and not name.startswith('qos_overrides.')
-    }
-    Settings().replace(ours)
+    ours = {}
+    for name, text in given.items():
+        value = yaml.safe_load(text)
+        if name == 'use_sim_time' or name.startswith('qos_overrides.'):
+            continue
+        if isinstance(value, dict):  # those of one camera in a parameter file
+            ours.update({f'{name}.{one}': its for one, its in value.items()})
+        else:
+            ours[name] = tuple(value) if isinstance(value, list) else value
+    if any('.' in name for name in ours):
+        ours.setdefault('cameras', EXAMPLES)
+    of_cameras(ours)
 
 
 @pages
@@ -148,7 +158,7 @@ def test_parameters(page):
         name, colon, value = span.partition(': ')
         if colon and name in OPTIONS and value != 'n':
             # one that goes with another is named alone in the text
-            check_parameters({'camera_height': '1.0', name: value})
+            check_parameters({**COMPANIONS, name: value})
     for block in blocks(text):
         if 'ros__parameters:' in block:
             for node in yaml.safe_load(block).values():

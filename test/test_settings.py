@@ -102,6 +102,22 @@ def test_replace_keeps_the_rest():
     assert dataclasses.replace(after, stride=1) == before
 
 
+def test_the_example_of_three_cameras():
+    """config/three_cameras.yaml is accepted, and says of each camera what it means."""
+    document = yaml.safe_load((ROOT / 'config' / 'three_cameras.yaml').read_text())
+    values = {}
+    for name, value in document['/**']['ros__parameters'].items():
+        own = value.items() if isinstance(value, dict) else [('', value)]
+        for one, its in own:
+            values[f'{name}.{one}' if one else name] = tuple(its) if isinstance(its, list) else its
+    found = of_cameras(values)
+    assert list(found) == ['front', 'left', 'rear']
+    assert [one.rectified for one in found.values()] == [False, False, True]
+    assert [one.stride for one in found.values()] == [2, 2, 2]
+    assert [one.max_range for one in found.values()] == [0.0, 0.0, 5.0]
+    assert all(one.merged_points and one.merged_frame == 'base_link' for one in found.values())
+
+
 def test_settings_of_cameras():
     """Each camera has the common settings, and its own where it has some."""
     found = of_cameras(
