@@ -73,7 +73,9 @@ def run_nodes(run: Run, nodes: tuple[tuple[str, ...], ...], hz: float, seconds: 
     )
     with running(*specs, tuned=True) as processes:
         of_nodes, subscriber = processes[: len(nodes)], processes[-2]
-        time.sleep(2.0 + SETTLE)
+        for name in CAMERAS:  # each has found its node, and the network is compiled for its size
+            subscriber.wait_for(f'{{"camera": "{name}"')
+        time.sleep(SETTLE)
         busy, start = sum(one.cpu_seconds() for one in of_nodes), time.time()
         time.sleep(seconds)
         run.busy += sum(one.cpu_seconds() for one in of_nodes) - busy
@@ -91,7 +93,7 @@ def run_nodes(run: Run, nodes: tuple[tuple[str, ...], ...], hz: float, seconds: 
 def measure(repetitions: int) -> list[Row]:
     """Measure both ways in turns."""
     isolate()
-    seconds = min(max(repetitions / 5, 4.0), 30.0)
+    seconds = min(max(repetitions / 5, 4.0), 20.0)
     rows = []
     for hz in RATES:
         one, many = Run(), Run()
