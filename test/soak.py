@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Twenty minutes of a hard life for the node: `make soak`, or `python -m test.soak --minutes 2`.
 
+With `--cameras 4`, as many cameras that come and go: see soak_cameras.py. Else:
+
 A 30 Hz camera whose size and calibration change and of whose messages 1 % are broken, subscribers
 that come, go and are killed, parameters that change, now and then a deactivation. Afterwards every
 frame that was sent while the node was active must have arrived and been published or counted, and
@@ -65,7 +67,7 @@ ENDS = ('frames processed', 'frames superseded', 'frames nobody subscribed to', 
 
 
 class Camera:
-    """Publishes an image and a CameraInfo every 33 ms in a thread of its own, some of them broken.
+    """Publishes an image and a CameraInfo in a thread of its own, some of them broken.
 
     Attributes:
         sent, broken: how many images were published, and how many of them were no good.
@@ -73,9 +75,10 @@ class Camera:
         listening: whether it does; to be set from outside.
     """
 
-    def __init__(self, peer, rng):
-        self.images = peer.publisher('/image', Image)
-        self.infos = peer.publisher('/camera_info', CameraInfo)
+    def __init__(self, peer, rng, name='', period=PERIOD):
+        self.images = peer.publisher(f'{name}/image', Image)
+        self.infos = peer.publisher(f'{name}/camera_info', CameraInfo)
+        self.period = period
         self.pictures = [make_image(*size) for size in SIZES]
         self.rng = rng
         self.sent = self.heard = self.broken = 0
@@ -106,7 +109,7 @@ class Camera:
         due = time.monotonic()
         while not self._ended.wait(max(due - time.monotonic(), 0.0)):
             self._show()
-            due = max(due + PERIOD, time.monotonic())  # no burst after a pause
+            due = max(due + self.period, time.monotonic())  # no burst after a pause
 
     def _show(self):
         good, info = self.now_showing
@@ -333,11 +336,17 @@ def main():
     parser = argparse.ArgumentParser(prog='python -m test.soak', description=__doc__)
     parser.add_argument('--minutes', type=float, default=20.0)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--cameras', type=int, default=0, help='how many; 0: one without a name')
     parser.add_argument('--device', default='auto', help='as the parameter of the node')
     args = parser.parse_args()
     isolate()
     try:
-        findings = soak(60.0 * args.minutes, args.seed, args.device)
+        if args.cameras:
+            from .soak_cameras import soak_cameras  # it imports this file
+
+            findings = soak_cameras(60.0 * args.minutes, args.seed, args.device, args.cameras)
+        else:
+            findings = soak(60.0 * args.minutes, args.seed, args.device)
     finally:
         remove_leftovers()
     print('FOUND: ' + ', '.join(findings) if findings else 'nothing found')
