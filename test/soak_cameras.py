@@ -23,6 +23,11 @@ from .soak import MAX_GROWTH, MAX_LOST, MINUTE, SIZES, Camera, memory, thread_na
 PERIOD = 0.1  # [s] of each camera but the killed one, which has 1 / 30 s
 
 
+def in_executor(peer, function, argument):
+    """Call a function between two callbacks: rclpy's wait does not bear it that things go."""
+    assert wait_until(peer._executor.create_task(function, argument).done)
+
+
 class Visitor:
     """A camera that comes and goes.
 
@@ -52,7 +57,7 @@ class Visitor:
         self.camera = None
         for topic in ('image', 'camera_info'):
             publisher = self.peer._publishers.pop(f'/{self.name}/{topic}')
-            self.peer.node.destroy_publisher(publisher)
+            in_executor(self.peer, self.peer.node.destroy_publisher, publisher)
 
 
 class Killed:
@@ -85,7 +90,8 @@ class Audience:
     def toggle(self, topic):
         """Come, or go."""
         if topic in self.subscriptions:
-            self.peer.node.destroy_subscription(self.subscriptions.pop(topic))
+            gone = self.subscriptions.pop(topic)
+            in_executor(self.peer, self.peer.node.destroy_subscription, gone)
         else:
             self.subscriptions[topic] = self.peer.node.create_subscription(
                 PointCloud2, topic, lambda _: None, 1, raw=True
