@@ -132,7 +132,7 @@ def seen(parameters, settings, height=0.6):
 @pytest.fixture
 def parameters():
     """Those of the file."""
-    return copy.deepcopy(COSTMAP['local_costmap']['local_costmap']['ros__parameters'])
+    return copy.deepcopy(COSTMAP['/**/local_costmap']['local_costmap']['ros__parameters'])
 
 
 @pytest.mark.parametrize('more', [{}, {'voxel_size': 0.05}, {'stride': 1}, {'organized': True}])
