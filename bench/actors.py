@@ -42,7 +42,7 @@ class NoNetwork(FakeEngine):
         super().__init__(model=settings.model)
         self._out: dict[tuple[int, int], np.ndarray] = {}
 
-    def infer(self, rgb: np.ndarray, camera: Camera) -> np.ndarray:
+    def infer(self, rgb: np.ndarray, camera: Camera, size: Any = None) -> np.ndarray:
         """Return the same memory each time, (H, W) float32; only the first time costs anything."""
         height, width = rgb.shape[:2]
         if (height, width) not in self._out:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +26,7 @@ from depth_pcd_ros.settings import Settings
 
 if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
+    from depth_pcd_ros.networks.family import Family
 
 
 # Calibrations whose rays a pipeline keeps: a recording may alternate between several. No more, for
@@ -38,7 +40,8 @@ class _View(NamedTuple):
     Attributes:
         raw: the camera of the picture as it comes.
         rectification: what is done to the picture first; None: nothing.
-        camera: the camera of the picture at the network.
+        whole: the camera of the picture that enters the network.
+        camera: the camera of the depth: of the same size, or of that of the network's output.
         strided: the camera of the result, which has every `stride`-th pixel of that.
         calibration: the numbers of a CameraInfo that describes the result.
         visible: mask of the result, as `Camera.visible`.
@@ -46,15 +49,27 @@ class _View(NamedTuple):
 
     raw: Camera
     rectification: Rectification | None
+    whole: Camera
     camera: Camera
     strided: Camera
     calibration: Calibration
     visible: Mask | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the depth [px]."""
+        return self.camera.height, self.camera.width
+
     def rgb(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the pixels for the network; `CameraError` where it is of another size."""
         self.raw.check_image_size(rgb.shape[1], rgb.shape[0])
         return rgb if self.rectification is None else self.rectification.rectify(rgb)
+
+    def colours(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return the colours of the pixels of the depth: each the mean of those it stands for."""
+        if rgb.shape[:2] == self.size:
+            return rgb
+        return np.asarray(cv2.resize(rgb, self.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Prepared(NamedTuple):
@@ -63,13 +78,15 @@ class Prepared(NamedTuple):
     Attributes:
         picture: as it came in.
         view: how it is seen.
-        rgb: the picture at the network, (H, W, 3) uint8.
+        rgb: the picture for the network, (H, W, 3) uint8.
+        colours: those of the pixels of the depth, (h, w, 3) uint8.
         settings: those that hold for this picture.
     """
 
     picture: Picture
     view: _View
     rgb: npt.NDArray[np.uint8]
+    colours: npt.NDArray[np.uint8]
     settings: Settings
 
 
@@ -78,7 +95,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         prepared: the picture.
-        depth: what it gave, (H, W) float32 m; `Pipeline.finish` writes over it.
+        depth: what it gave, (h, w) float32 m; `Pipeline.finish` writes over it.
         network_time: what the network took [s]; of several at once, for each its share.
     """
 
@@ -101,7 +118,7 @@ class Pipeline:
         self._voxels = VoxelGrid()
         self._motion = MotionStage()
         self._true_scale = ScaleStage()
-        self._view = functools.lru_cache(VIEWS)(_view)
+        self._view = functools.lru_cache(VIEWS)(functools.partial(_view, engine.network))
 
     def process(self, picture: Picture, *, with_confidence: bool = False) -> Frame:
         """Compute the filtered metric depth of one picture.
@@ -120,9 +137,14 @@ class Pipeline:
         """Do what comes before the network; errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
         view = self._view(
-            picture.calibration, settings.rectified, settings.distortion, settings.stride
+            picture.calibration,
+            settings.rectified,
+            settings.distortion,
+            settings.resolution,
+            settings.stride,
         )
-        return Prepared(picture, view, view.rgb(picture.rgb), settings)
+        rgb = view.rgb(picture.rgb)
+        return Prepared(picture, view, rgb, view.colours(rgb), settings)
 
     def finish(self, estimate: Estimate, *, with_confidence: bool = False) -> Frame:
         """Correct, steady and filter the depth; frames of one camera in their order.
@@ -131,11 +153,11 @@ class Pipeline:
             estimate: of `estimate`.
             with_confidence: whether the frame has one.
         """
-        (picture, view, rgb, settings), depth, network_time = estimate
+        (picture, view, _, rgb, settings), depth, network_time = estimate
         camera = view.camera
         depth = np.ascontiguousarray(depth)
         sky = np.isnan(depth) if self.engine.network.knows_sky else None
-        end = self.engine.farthest(camera) * settings.depth_scale
+        end = self.engine.farthest(view.whole) * settings.depth_scale
         with_confidence |= settings.min_confidence > 0.0
         steadies = settings.temporal_filter > 0.0 or with_confidence
         if steadies or settings.scale_source == 'motion':
@@ -211,28 +233,58 @@ class Pipeline:
 def estimate_batch(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimate]:
     """Let the network see pictures of one size at once, from one pipeline or several.
 
+    Args:
+        engine: that of the pipelines.
+        prepared: at least one.
+
     Raises:
         FrameError: the network failed on one of them; one by one, the others may succeed.
         ValueError: they differ in size.
     """
+    sizes = {one.view.size for one in prepared}
+    if len(sizes) != 1:
+        raise ValueError(f'the depths are to be of {sorted(sizes)}, expected one size')
     start = time.perf_counter()
     depths = engine.infer_batch(
-        [one.rgb for one in prepared], [one.view.camera for one in prepared]
+        [one.rgb for one in prepared], [one.view.whole for one in prepared], sizes.pop()
     )
     network_time = (time.perf_counter() - start) / len(prepared)
     return [Estimate(*pair, network_time) for pair in zip(prepared, depths, strict=True)]
 
 
-def _view(calibration: Calibration, rectified: bool, distortion: str, stride: int) -> _View:
+def _view(
+    network: Family,
+    calibration: Calibration,
+    rectified: bool,
+    distortion: str,
+    resolution: str,
+    stride: int,
+) -> _View:
     used = calibration.without_distortion() if distortion == 'ignore' else calibration
-    raw = camera = Camera.from_calibration(used, rectified=rectified)
+    raw = whole = Camera.from_calibration(used, rectified=rectified)
     rectification = None
     if distortion == 'rectify' and not rectified:
         rectification = Rectification.from_calibration(calibration)
-        camera, calibration = rectification.camera, calibration.rectified()
-    visible = (rectification or camera).visible
+        whole, calibration = rectification.camera, calibration.rectified()
+    visible = (rectification or whole).visible
+    camera = whole
+    if resolution == 'network':
+        height, width = network.depth_size(whole.height, whole.width)
+        camera, calibration = camera.resized(width, height), calibration.resized(width, height)
+        if visible is not None:
+            visible = _resized_mask(visible, height, width)
     strided = camera
     if stride > 1:
         strided, calibration = camera.strided(stride), calibration.strided(stride)
         visible = None if visible is None else filters.every_nth(visible, stride)
-    return _View(raw, rectification, camera, strided, calibration, visible)
+    return _View(raw, rectification, whole, camera, strided, calibration, visible)
+
+
+def _resized_mask(visible: Mask, height: int, width: int) -> Mask:
+    """Mask of the pixels between four visible ones at most, the corners aligned."""
+    places = [
+        np.linspace(0, old - 1, new)
+        for old, new in zip(visible.shape, (height, width), strict=True)
+    ]
+    rows, columns = ((np.floor(at).astype(int), np.ceil(at).astype(int)) for at in places)
+    return np.minimum.reduce([visible[np.ix_(v, u)] for v in rows for u in columns])

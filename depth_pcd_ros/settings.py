@@ -248,6 +248,13 @@ class Settings:
         maximum=89.9,
         live=True,
     )
+    resolution: str = option(
+        'image',
+        "size of depth and cloud: image: the image's; network: that of the network's output, or "
+        "the image's where that is smaller",
+        choices=('image', 'network'),
+        live=True,
+    )
     stride: int = option(
         1,
         'every n-th pixel in both directions',

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from depth_pcd_ros.cloud.unproject import unpack_rgb
 from depth_pcd_ros.frame import Picture
-from depth_pcd_ros.geometry.calibration import Calibration, CameraError
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError, pinhole
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.geometry.distortion import PolynomialLens
+from depth_pcd_ros.geometry.rectification import Rectification
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.store import TYPES
 from depth_pcd_ros.results import OUTPUTS, Result
@@ -17,7 +20,8 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.show.colorize import SKY, color_range, colorize
 from depth_pcd_ros.show.preview import preview
 from depth_pcd_ros.sync.readings import Evidence, Header, PointsReading, RangeReading
-from test.support.fake_engine import FakeEngine, SkyFamily
+from test.support.cameras import CAMERAS, STEREO_P, STEREO_R, calibration_of
+from test.support.fake_engine import FakeEngine, FakeFamily, SkyFamily
 from test.support.recordings import header
 
 WIDTH, HEIGHT = 12, 8
@@ -334,3 +338,158 @@ def test_one_engine_serves_several_cameras():
     for (together, scale), (apart, expected) in zip(clouds(shared), clouds(alone), strict=True):
         np.testing.assert_array_equal(together, apart)
         assert scale == expected or str(scale) == str(expected)  # NaN is no NaN
+
+
+class PlaneEngine(FakeEngine):
+    """Sees a plane, n . p = d in the frame of a camera, as a network of a short side of 140 px."""
+
+    NORMAL, DISTANCE = (0.3, -0.2, 1.0), 2.5
+
+    def __init__(self, camera):
+        super().__init__(network=FakeFamily(Path(), 20.0, 140))
+        self.camera = camera
+
+    def _run(self, pictures, size, result):
+        assert result == size, 'nothing is resized'
+        rays = self.camera.unproject(places(self.camera, *size))
+        z = self.DISTANCE / (rays @ self.NORMAL[:2] + self.NORMAL[2])
+        return np.nan_to_num(z, nan=1.0).astype(np.float32)[None, None]
+
+
+def places(camera, height, width):
+    """Where the pixels of a picture of a size lie in that of a camera, the corners aligned."""
+    v, u = np.mgrid[:height, :width].astype(float)
+    return np.stack(
+        [u * (camera.width - 1) / (width - 1), v * (camera.height - 1) / (height - 1)], -1
+    )
+
+
+WINDOW = {'roi': (40, 20, 560, 420), 'binning_x': 2, 'binning_y': 2}
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'options'),
+    [
+        ('ideal', {}, {}),
+        ('ideal', {}, {'stride': 3}),
+        ('ideal', WINDOW, {}),
+        ('strong', {}, {}),
+        ('strong', {}, {'distortion': 'rectify'}),
+        ('strong', WINDOW, {'stride': 2}),
+        ('equidistant 180', {}, {}),
+        ('plumb_bob 5', {'r': tuple(STEREO_R.ravel()), 'p': STEREO_P}, {'rectified': True}),
+        ('plumb_bob 5', {'r': tuple(STEREO_R.ravel()), 'p': STEREO_P}, {'distortion': 'rectify'}),
+    ],
+)
+def test_the_cloud_of_the_networks_own_size(name, changes, options):
+    """A plane is one, and each point is seen where its pixel lies, by the CameraInfo and before."""
+    calibration = calibration_of(CAMERAS[name], **changes)
+    rectified = 'rectified' in options or options.get('distortion') == 'rectify'
+    whole = Camera.from_calibration(
+        calibration.rectified() if rectified else calibration, rectified=rectified
+    )
+    settings = Settings().replace({'resolution': 'network', 'edge_filter': 0.0, **options})
+    pipe = Pipeline(PlaneEngine(whole), settings)
+    raw = calibration.of_image()
+    rgb = np.zeros((raw.height, raw.width, 3), np.uint8)
+    frame = pipe.process(Picture(rgb, calibration))
+    size = pipe.engine.network.network_size(whole.height, whole.width)
+    n = settings.stride
+    assert frame.depth.shape == (-(-size[0] // n), -(-size[1] // n)) == frame.rgb.shape[:2]
+    points = pipe.points(frame)[..., :3].astype(float)
+    seen = np.isfinite(points[..., 2])
+    assert seen.mean() > 0.6
+    distances = points[seen] @ PlaneEngine.NORMAL
+    np.testing.assert_allclose(distances, PlaneEngine.DISTANCE, rtol=1e-5)
+    expected = places(whole, *size)[::n, ::n]
+    np.testing.assert_allclose(whole.project(points)[seen], expected[seen], atol=0.01)
+    described = Camera.from_calibration(frame.calibration, rectified=rectified)
+    v, u = np.mgrid[: frame.depth.shape[0], : frame.depth.shape[1]]
+    np.testing.assert_allclose(
+        described.project(points)[seen], np.stack([u, v], axis=-1)[seen], atol=0.01
+    )
+
+
+def test_what_a_rectified_picture_does_not_show_has_no_point_at_that_size():
+    """No pixel counts that lies between some of which one has no source."""
+    calibration = calibration_of(CAMERAS['pincushion'])
+    rectification = Rectification.from_calibration(calibration)
+    settings = Settings().replace({'resolution': 'network', 'distortion': 'rectify'})
+    pipe = Pipeline(PlaneEngine(rectification.camera), settings)
+    frame = pipe.process(Picture(np.zeros((480, 640, 3), np.uint8), calibration))
+    where = places(rectification.camera, *frame.depth.shape)
+    low, high = np.floor(where).astype(int), np.ceil(where).astype(int)
+    shown = np.ones(frame.depth.shape, bool)
+    for v in (low, high):
+        for u in (low, high):
+            shown &= rectification.visible[v[..., 1], u[..., 0]] > 0
+    assert 0.0 < shown.mean() < 1.0
+    np.testing.assert_array_equal(np.isfinite(frame.depth), shown)
+
+
+def test_colours_are_means_at_the_networks_size():
+    """28x28 px at 14x14: each is the mean of four."""
+    rgb = np.random.default_rng(1).integers(0, 256, (28, 28, 3), np.uint8)
+    calibration = pinhole(30.0, 30.0, 13.5, 13.5, (28, 28))
+    engine = FakeEngine(network=FakeFamily(Path(), 20.0, 14))
+    pipe = Pipeline(engine, Settings(resolution='network', organized=False))
+    frame = pipe.process(Picture(rgb, calibration))
+    expected = rgb.reshape(14, 2, 14, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(frame.rgb, expected, atol=0.51)
+    points = pipe.points(frame)
+    np.testing.assert_array_equal(unpack_rgb(points[:, 3]), frame.rgb.reshape(-1, 3))
+
+
+def test_a_picture_smaller_than_the_networks_keeps_its_size():
+    """Nothing is enlarged: `network` is then the same as `image`."""
+    depth = np.linspace(1.0, 3.0, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    alike = []
+    for resolution in ('image', 'network'):
+        pipe = pipeline(depth, resolution=resolution)
+        frame = pipe.process(PICTURE)
+        assert frame.calibration == CALIBRATION
+        alike.append(pipe.points(frame).copy())
+    np.testing.assert_array_equal(*[points.view(np.uint32) for points in alike])
+
+
+@pytest.mark.parametrize('options', [{}, {'voxel_size': 0.05}, {'stride': 2, 'organized': False}])
+def test_scale_motion_sky_and_confidence_at_the_networks_size(options):
+    """The range in the middle says 3 m where the network says 2: all becomes 1.5 times as deep."""
+    height, width = 240, 320
+    depth = np.full((height, width), 2.0)
+    depth[:60] = np.nan  # sky
+    engine = FakeEngine(depth, network=SkyFamily(Path(), input_size=56))
+    settings = Settings().replace(
+        {
+            **{'resolution': 'network', 'temporal_filter': 0.5, 'min_confidence': 1.0},
+            **{'scale_source': 'range', 'scale_smoothing': 0.0, 'scale_step': 1.0, **options},
+        }
+    )
+    pipe = Pipeline(engine, settings)
+    rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    calibration = pinhole(300.0, 300.0, 159.5, 119.5, (width, height))
+    for moment in range(3):
+        stamp = 10**9 + moment * 10**8
+        reading = RangeReading(stamp, 'camera', 3.0, 0.1, 10.0, 0.1)
+        picture = Picture(rgb, calibration, Header(stamp, 'camera'), Evidence(reading))
+        frame = pipe.process(picture, with_confidence=True)
+    n = settings.stride
+    assert engine.network.depth_size(height, width) == (56, 70)
+    assert frame.depth.shape == frame.sky.shape == frame.confidence.shape == (56 // n, 70 // n)
+    np.testing.assert_allclose(frame.depth[~np.isnan(frame.depth)], 3.0, rtol=1e-3)
+    assert frame.sky[: 10 // n].all()
+    assert not frame.sky[16 // n :].any()
+    assert frame.valid_count > 0.5 * frame.depth.size
+    points = pipe.points(frame).reshape(-1, 4)
+    np.testing.assert_allclose(points[np.isfinite(points[:, 2]), 2], 3.0, rtol=1e-3)
+
+
+def test_the_size_may_change_between_frames():
+    """From the image's to the network's and back, with what was seen before forgotten."""
+    engine = FakeEngine(2.0, network=FakeFamily(Path(), 20.0, 14))
+    pipe = Pipeline(engine, Settings(temporal_filter=0.9))
+    rgb = np.zeros((28, 42, 3), np.uint8)
+    picture = Picture(rgb, pinhole(30.0, 30.0, 20.5, 13.5, (42, 28)), Header(1, 'camera'))
+    for resolution, shape in (('image', (28, 42)), ('network', (14, 28)), ('image', (28, 42))):
+        pipe.settings = pipe.settings.replace({'resolution': resolution})
+        assert pipe.process(picture).depth.shape == shape

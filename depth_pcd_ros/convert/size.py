@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.outputs import WRITERS
 from depth_pcd_ros.inputs.intrinsics import Say
+from depth_pcd_ros.networks.checkpoints import before_download
 from depth_pcd_ros.settings import Settings
 
 LARGE_PICTURE, LARGE_RUN = 50e6, 1e9  # bytes, above which it is said
@@ -22,18 +23,37 @@ def foretell(jobs: Sequence[Job], formats: Sequence[str], settings: Settings, sa
     Args:
         jobs: the inputs.
         formats: names of `WRITERS`, for photos, videos and, where they are asked for, recordings.
-        settings: `stride`, `cloud_fields`; with a `voxel_size`, there is no telling.
+        settings: `resolution`, `stride`, `cloud_fields` and the model; with a `voxel_size`, there
+            is no telling.
         say: told the sentence.
+
+    Raises:
+        CheckpointError, SettingsError: there is no such model.
     """
     if settings.voxel_size:
         return
+    total, largest, example = _expected(jobs, formats, settings)
+    if largest <= LARGE_PICTURE and total <= LARGE_RUN:
+        return
+    advice = [f'--stride {2 * settings.stride} makes a quarter of that', '--voxel-size less']
+    if settings.resolution == 'image':
+        at_network, _, _ = _expected(jobs, formats, settings.replace({'resolution': 'network'}))
+        if at_network < total:
+            advice.insert(0, f'--resolution network makes {_shown(at_network)} of it')
+    say(f'{example}; all results, up to {_shown(total)}. {", ".join(advice)}')
+
+
+def _expected(
+    jobs: Sequence[Job], formats: Sequence[str], settings: Settings
+) -> tuple[float, float, str]:
+    """Return the size of all results and of the largest picture's [bytes], and a sentence on it."""
     coloured = settings.cloud_fields == 'xyzrgb'
     of_files = sum(WRITERS[name].bytes_per_pixel[coloured] for name in formats)
     looked_at = jobs[:: -(-len(jobs) // MOST_LOOKED_AT)]
     total, largest, example = 0.0, 0.0, ''
     for job in looked_at:
         width, height = job.picture_size() or (0, 0)
-        pixels = -(-width // settings.stride) * -(-height // settings.stride)
+        pixels = _pixels(width, height, settings)
         each = pixels * (RECORDING_BYTES if job.is_recording else of_files)
         total += each * job.pictures()
         if each > largest:
@@ -42,14 +62,15 @@ def foretell(jobs: Sequence[Job], formats: Sequence[str], settings: Settings, sa
                 f'{job.label}: a picture of {width}x{height} gives up to {pixels / 1e6:.3g} '
                 f'million points, {_shown(each)}'
             )
-    total *= len(jobs) / max(len(looked_at), 1)
-    if largest <= LARGE_PICTURE and total <= LARGE_RUN:
-        return
-    stride = settings.stride
-    say(
-        f'{example}; all results, up to {_shown(total)}. --stride {2 * stride} makes a quarter of '
-        'that, --voxel-size less'
-    )
+    return total * len(jobs) / max(len(looked_at), 1), largest, example
+
+
+def _pixels(width: int, height: int, settings: Settings) -> int:
+    """Return how many pixels the depth of a picture has."""
+    if settings.resolution == 'network' and width and height:
+        network = before_download(settings.engine)
+        height, width = network.depth_size(height, width)
+    return -(-width // settings.stride) * -(-height // settings.stride)
 
 
 def _shown(size: float) -> str:

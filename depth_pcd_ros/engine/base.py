@@ -18,6 +18,7 @@ from depth_pcd_ros.networks.family import Family
 
 Pictures = Sequence[npt.NDArray[np.uint8]]
 Floats = npt.NDArray[np.float32]
+Size = tuple[int, int]  # height, width [px]
 
 
 class EngineError(DepthPcdError):
@@ -52,16 +53,19 @@ class Engine(abc.ABC):
         self._lock = threading.Lock()  # held while the network runs and while it is freed
         self._closed = False
 
-    def infer(self, rgb: npt.NDArray[np.uint8], camera: Camera) -> Floats:
+    def infer(self, rgb: npt.NDArray[np.uint8], camera: Camera, size: Size | None = None) -> Floats:
         """Estimate the depth of a picture.
 
         Args:
             rgb: (H, W, 3) uint8, RGB, any strides.
             camera: of exactly this picture.
+            size: height and width of the result, whose corner pixels are those of the picture, as
+                `Camera.resized` has it; None: the picture's.
 
         Returns:
-            (H, W) float32, contiguous, depth along z [m], NaN where the network knows that there is
-            none (sky); the caller's own.
+            (*size) float32, contiguous, depth along z [m], NaN where the network knows that there
+            is none (sky); the caller's own. At `network.network_size` it is what the network gives,
+            without resizing.
 
         Raises:
             ValueError: `rgb` has another shape or type.
@@ -71,14 +75,17 @@ class Engine(abc.ABC):
                 has no room; what is held in reserve is given back then.
             RuntimeError: the engine is closed.
         """
-        return self.infer_batch([rgb], [camera])[0]
+        return self.infer_batch([rgb], [camera], size)[0]
 
-    def infer_batch(self, pictures: Pictures, cameras: Sequence[Camera]) -> list[Floats]:
+    def infer_batch(
+        self, pictures: Pictures, cameras: Sequence[Camera], size: Size | None = None
+    ) -> list[Floats]:
         """Estimate the depth of pictures of one size at once; otherwise as `infer`.
 
         Args:
             pictures: each (H, W, 3) uint8, RGB, any strides.
             cameras: of each.
+            size: as `infer`, of each result.
 
         Returns:
             For each picture what `infer` gives, to 1e-4 of the depth in fp32.
@@ -93,11 +100,11 @@ class Engine(abc.ABC):
         height, width = check_pictures(pictures)
         for camera in cameras:
             camera.check_image_size(width, height)
-        size = self.network.network_size(height, width)
+        entering = self.network.network_size(height, width)
         with self._lock:
             if self._closed:
                 raise RuntimeError('the engine is closed')
-            maps = self._run(pictures, size)
+            maps = self._run(pictures, entering, size or (height, width))
         check_finite(maps, self.precision)
         return [
             self.network.metres(of_picture, camera)
@@ -123,11 +130,12 @@ class Engine(abc.ABC):
                 self._free()
 
     @abc.abstractmethod
-    def _run(self, pictures: Pictures, size: tuple[int, int]) -> Floats:
+    def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         """Run the network on pictures of one size, (H, W, 3) each, that enter it at `size`.
 
         Returns:
-            (N, C, H, W) float32: what it gives, resized to the pictures, in memory of its own.
+            (N, C, *result) float32: what it gives, resized where `result` is not `size`, in memory
+            of its own.
         """
 
     @abc.abstractmethod

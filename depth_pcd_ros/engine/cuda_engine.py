@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from depth_pcd_ros.engine import DEVICES
-from depth_pcd_ros.engine.base import Engine, EngineError, Floats, Pictures
+from depth_pcd_ros.engine.base import Engine, EngineError, Floats, Pictures, Size
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.torch_engine import DTYPES
 from depth_pcd_ros.errors import FrameError
@@ -26,7 +26,6 @@ WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their 
 log = logging.getLogger(__name__)
 
 Shape = tuple[int, ...]
-Size = tuple[int, int]
 
 
 class CudaEngine(Engine):
@@ -55,13 +54,13 @@ class CudaEngine(Engine):
         del self._path
         self._drop(len(self._graphs))
 
-    def _run(self, pictures: Pictures, size: tuple[int, int]) -> Floats:
+    def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         height, width = pictures[0].shape[:2]
         reduced = [self.network.reduced(rgb, size) for rgb in pictures]
         try:
             with torch.inference_mode():
                 shape = (len(pictures), *reduced[0].shape)
-                return self._graph(shape, size, (height, width))(reduced)
+                return self._graph(shape, size, result)(reduced)
         except RuntimeError as err:
             # In the midst of a capture, another error follows from the one that matters.
             cause = err if _is_no_room(err) else err.__context__

@@ -65,6 +65,8 @@ class DevicePath(nn.Module):
         x = torch.addcmul(self.shift, x, self.scale)
         x = x.to(self._dtype, memory_format=torch.channels_last)
         maps = self.network(x).reshape(len(rgb), -1, *x.shape[2:]).float()
+        if maps.shape[2:] == result:
+            return maps
         return F.interpolate(maps, result, mode='bilinear', align_corners=True)
 
 

@@ -7,7 +7,7 @@ import abc
 
 import numpy as np
 
-from depth_pcd_ros.engine.base import Engine, Floats, Pictures
+from depth_pcd_ros.engine.base import Engine, Floats, Pictures, Size
 from depth_pcd_ros.engine.upsample import upsample
 
 
@@ -16,16 +16,18 @@ class HostEngine(Engine):
 
     _input = np.empty((0, 3, 0, 0), np.float32)  # written over for each picture
 
-    def _run(self, pictures: Pictures, size: tuple[int, int]) -> Floats:
+    def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         if self._input.shape != (len(pictures), 3, *size):
             self._input = np.empty((len(pictures), 3, *size), np.float32)
         for rgb, entering in zip(pictures, self._input, strict=True):
             self.network.enter(rgb, entering)
         small = self._infer(self._input)
-        out = np.empty((*small.shape[:2], *pictures[0].shape[:2]), np.float32)
-        for of_picture, results in zip(small, out, strict=True):
-            for one, result in zip(of_picture, results, strict=True):
-                upsample(np.ascontiguousarray(one), result.shape, result)
+        if result == size:
+            return small.copy()
+        out = np.empty((*small.shape[:2], *result), np.float32)
+        for of_picture, enlarged in zip(small, out, strict=True):
+            for one, large in zip(of_picture, enlarged, strict=True):
+                upsample(np.ascontiguousarray(one), result, large)
         return out
 
     @abc.abstractmethod

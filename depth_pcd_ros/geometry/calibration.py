@@ -153,6 +153,23 @@ class Calibration:
             p=_shifted_scaled(image.p, (0, 0), (n, n)),
         )
 
+    def resized(self, width: int, height: int) -> Calibration:
+        """Return the camera of the image resized; see `Camera.resized`. K and P are scaled.
+
+        Raises:
+            CameraError: as `of_image`.
+            ValueError: see `resizing`.
+        """
+        image = self.of_image()
+        divisor = resizing(image.width, width), resizing(image.height, height)
+        return replace(
+            image,
+            width=width,
+            height=height,
+            k=_shifted_scaled(image.k, (0, 0), divisor),
+            p=_shifted_scaled(image.p, (0, 0), divisor),
+        )
+
     def rectified(self) -> Calibration:
         """Return the camera of the rectified image: no D, and for K P's left 3x3 (K if P is zero).
 
@@ -229,6 +246,19 @@ def check_stride(n: int) -> None:
         raise ValueError(f'stride is {n}, must be 1 or more')
 
 
+def resizing(old: int, new: int) -> float:
+    """Return how many pixels of a side one of the resized side spans, the end pixels aligned.
+
+    Raises:
+        ValueError: a side of several pixels cannot become one of a single pixel, or the reverse.
+    """
+    if new == old:
+        return 1.0
+    if min(old, new) < 2:
+        raise ValueError(f'a side of {old} px cannot become one of {new} px')
+    return (old - 1) / (new - 1)
+
+
 def pinhole(fx: float, fy: float, cx: float, cy: float, size: tuple[int, int]) -> Calibration:
     """Return the calibration of an ideal lens; fx, fy, cx, cy and size (width, height) in px."""
     return Calibration(
@@ -251,9 +281,9 @@ def of_field_of_view(hfov: float, size: tuple[int, int]) -> Calibration:
 
 
 def _shifted_scaled(
-    matrix: tuple[float, ...], offset: tuple[int, int], divisor: tuple[int, int]
+    matrix: tuple[float, ...], offset: tuple[int, int], divisor: tuple[float, float]
 ) -> tuple[float, ...]:
-    """Return K or P of the image that starts at `offset` and has every `divisor`-th pixel."""
+    """Return K or P of the image that starts at `offset`, whose pixels are `divisor` apart."""
     m = np.array(matrix).reshape(3, -1)  # (3, 3) or (3, 4)
     if m.any():  # all zero means not calibrated and stays so
         m[:2, 2] -= offset

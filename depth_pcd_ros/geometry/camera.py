@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.geometry.calibration import Calibration, CameraError, check_stride
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError, check_stride, resizing
 from depth_pcd_ros.geometry.distortion import Lens, lens
 
 __all__ = ['Calibration', 'Camera', 'CameraError']
@@ -130,6 +130,26 @@ class Camera:
             fy=self.fy / n,
             cx=self.cx / n,
             cy=self.cy / n,
+        )
+
+    def resized(self, width: int, height: int) -> Camera:
+        """Return the camera of the image resized so that the corner pixels stay where they are.
+
+        Pixel (u, v) of it is pixel (u (W - 1) / (w - 1), v (H - 1) / (h - 1)) of this one: what
+        torch calls align_corners. The lens is the same, for its distortion is that of rays.
+
+        Raises:
+            ValueError: see `resizing`.
+        """
+        x, y = resizing(self.width, width), resizing(self.height, height)
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx / x,
+            fy=self.fy / y,
+            cx=self.cx / x,
+            cy=self.cy / y,
         )
 
     def project(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:

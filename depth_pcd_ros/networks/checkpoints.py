@@ -15,7 +15,7 @@ from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.networks.models import DEMO, HUB_FILES, MODELS
 from depth_pcd_ros.settings import EngineSettings
 
-__all__ = ['Checkpoint', 'CheckpointError', 'of_settings', 'resolve', 'sha256']
+__all__ = ['Checkpoint', 'CheckpointError', 'before_download', 'of_settings', 'resolve', 'sha256']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +52,18 @@ def of_settings(settings: EngineSettings) -> Family:
         CheckpointError: see `resolve`.
         SettingsError: see `Family`.
     """
-
-    def family(name: str, path: Path, max_depth: float) -> Family:
-        return FAMILIES[name](path, max_depth, settings.input_size, settings.focal_correction)
-
     if settings.model in HUB_FILES:  # what it does not take is refused before it is downloaded
-        file = HUB_FILES[settings.model]
-        family(file.family, Path(file.filename), settings.max_depth)
+        before_download(settings)
     found = resolve(settings.model, settings.max_depth)
-    return family(found.family, found.path, found.max_depth)
+    return _family(settings, found.family, found.path, found.max_depth)
+
+
+def before_download(settings: EngineSettings) -> Family:
+    """Return as `of_settings` what is known of a network whose file need not be at hand yet."""
+    if settings.model not in HUB_FILES:
+        return of_settings(settings)
+    file = HUB_FILES[settings.model]
+    return _family(settings, file.family, Path(file.filename), settings.max_depth)
 
 
 def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
@@ -91,6 +94,10 @@ def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
         max_depth=family.max_depth_of(path, max_depth),
         licence=licence,
     )
+
+
+def _family(settings: EngineSettings, name: str, path: Path, max_depth: float) -> Family:
+    return FAMILIES[name](path, max_depth, settings.input_size, settings.focal_correction)
 
 
 def _local(model: str) -> Path:

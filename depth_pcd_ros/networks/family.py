@@ -115,6 +115,11 @@ class Family(abc.ABC):
             round(scale * width / self.patch) * self.patch,
         )
 
+    def depth_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the depth with `resolution: network`: never above the picture's."""
+        size = self.network_size(height, width)
+        return min(size[0], height), min(size[1], width)
+
     def reduced(self, rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Do what comes before the cubic resizing in floating point, (H, W, 3) uint8; here nothing.
 

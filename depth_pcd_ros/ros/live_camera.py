@@ -172,9 +172,10 @@ class LiveCamera:
         else:
             self._statistics.superseded()
 
-    def _size_of(self, msg: Any) -> tuple[int, int] | None:
-        """Width and height of an image; as the one before, where only decoding it would tell."""
-        return (msg.width, msg.height) if isinstance(msg, Image) else self._size
+    def _size_of(self, msg: Any) -> tuple[int, int, str] | None:
+        """Sizes of image and depth; as the one before, where only decoding it would tell."""
+        size = (msg.width, msg.height) if isinstance(msg, Image) else self._size
+        return size and (*size, self._pipeline.settings.resolution)
 
     def _prepare(self, msg: Any, wanted: list[str]) -> Prepared | None:
         """Convert a message for the network; put the topics that are wanted into the list."""

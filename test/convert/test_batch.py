@@ -62,9 +62,9 @@ def sizes(monkeypatch):
     found = []
     infer_batch = TorchEngine.infer_batch
 
-    def watched(engine, pictures, cameras):
+    def watched(engine, pictures, *others):
         found.append(len(pictures))
-        return infer_batch(engine, pictures, cameras)
+        return infer_batch(engine, pictures, *others)
 
     monkeypatch.setattr(TorchEngine, 'infer_batch', watched)
     return found
@@ -88,11 +88,11 @@ def test_a_picture_that_fails_fails_alone(tmp_path, folder, monkeypatch, capsys)
     """Where the network fails on a batch, its pictures are tried one by one."""
     infer_batch = TorchEngine.infer_batch
 
-    def failing(engine, pictures, cameras):
+    def failing(engine, pictures, *others):
         for rgb in pictures:
             if np.array_equal(rgb, smooth(1)):
                 raise FrameError('network_not_finite', 'the network gives NaN')
-        return infer_batch(engine, pictures, cameras)
+        return infer_batch(engine, pictures, *others)
 
     _, expected = convert(folder, tmp_path / 'alone')
     monkeypatch.setattr(TorchEngine, 'infer_batch', failing)
@@ -109,10 +109,10 @@ def test_a_batch_that_does_not_fit(tmp_path, folder, monkeypatch):
     """No room for a batch is no failure: its pictures are small enough."""
     infer_batch = TorchEngine.infer_batch
 
-    def small_device(engine, pictures, cameras):
+    def small_device(engine, pictures, *others):
         if len(pictures) > 1:
             raise FrameError('out_of_memory', f'{len(pictures)} images do not fit')
-        return infer_batch(engine, pictures, cameras)
+        return infer_batch(engine, pictures, *others)
 
     (folder / '5.png').unlink()
     code, expected = convert(folder, tmp_path / 'alone')

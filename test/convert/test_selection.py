@@ -138,6 +138,7 @@ def test_resume_names_only_what_has_changed(tmp_path, capsys):
         ),
         (['--write', 'pcd,npy'], '6 million points, 120 MB; all results, up to 120 MB'),
         (['--stride', '2'], ''),
+        (['--resolution', 'network'], ''),
         (['--voxel-size', '0.1'], ''),
     ],
 )
@@ -149,7 +150,11 @@ def test_large_pictures_are_told(tmp_path, capsys, monkeypatch, options, told):
     assert main([*args, *options]) == 0
     err = capsys.readouterr().err
     assert told in err
-    assert ('--stride 2 makes a quarter of that' in err) == bool(told)
+    advice = '--stride 2 makes a quarter of that, --voxel-size less'
+    assert (advice in err) == bool(told)
+    # 252x168 px at the network: 15 bytes a point for PLY, 16 + 4 for the others
+    small = '0.847 MB' if options else '0.635 MB'
+    assert (f'--resolution network makes {small} of it' in err) == bool(told)
 
 
 def test_large_results_are_told(tmp_path, capsys, monkeypatch):

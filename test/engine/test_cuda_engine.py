@@ -12,6 +12,7 @@ import torch
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError, cuda_engine
 from depth_pcd_ros.engine.device_path import DevicePath
+from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
@@ -256,3 +257,15 @@ def test_depth_belongs_to_the_caller_on_a_gpu():
     kept = first.copy()
     made.infer(*seen(255 - RGB))
     np.testing.assert_array_equal(first, kept)
+
+
+def test_the_networks_own_output(eager):
+    """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
+    made = eager()
+    size = made.network.network_size(30, 40)
+    depth = made.infer(*seen(RGB), size)
+    kept = depth.copy()
+    assert depth.shape == size
+    np.testing.assert_allclose(upsample(depth, (30, 40)), made.infer(*seen(RGB)), rtol=1e-5)
+    made.infer(*seen(RGB[::-1]), size)
+    np.testing.assert_array_equal(depth, kept)

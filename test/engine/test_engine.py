@@ -10,6 +10,7 @@ import torch
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError
+from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
@@ -260,3 +261,16 @@ def test_network_size_needs_whole_patches(input_size):
     """The official rule has no meaning for others here."""
     with pytest.raises(SettingsError, match=f'input_size is {input_size} px'):
         DepthAnythingV2(Path(golden.INDOOR), input_size=input_size)
+
+
+def test_the_networks_own_output(small):
+    """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
+    size = small.network.network_size(30, 40)
+    depth = small.infer(*seen(RGB), size)
+    assert (depth.shape, depth.dtype, depth.flags.c_contiguous) == (size, np.float32, True)
+    np.testing.assert_array_equal(upsample(depth, (30, 40)), small.infer(*seen(RGB)))
+    kept = depth.copy()
+    batch = small.infer_batch(*all_seen([RGB, RGB[::-1]]), size)
+    np.testing.assert_allclose(batch[0], depth, rtol=1e-4)
+    assert batch[1].shape == size
+    np.testing.assert_array_equal(depth, kept)  # its own memory

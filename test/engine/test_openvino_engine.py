@@ -12,6 +12,7 @@ import pytest
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError
+from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
@@ -202,3 +203,15 @@ def test_auto_is_torch_without_openvino(monkeypatch):
     monkeypatch.setitem(sys.modules, 'openvino', None)
     with pytest.raises(EngineError, match='needs the Python package openvino'):
         engine.create(EngineSettings('demo', device='openvino'))
+
+
+def test_the_networks_own_output():
+    """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
+    made = engine.create(EngineSettings('demo', device='openvino:CPU', precision='fp32'))
+    size = made.network.network_size(30, 40)
+    depth = made.infer(*seen(RGB), size)
+    kept = depth.copy()
+    assert depth.shape == size
+    np.testing.assert_allclose(upsample(depth, (30, 40)), made.infer(*seen(RGB)), rtol=1e-5)
+    made.infer(*seen(RGB[::-1]), size)
+    np.testing.assert_array_equal(depth, kept)

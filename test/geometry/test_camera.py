@@ -342,3 +342,32 @@ def test_rectification_of_a_window():
     expected_v = (whole.source_v[80:320:2, 100:420:2] - 80.0) / 2.0
     np.testing.assert_allclose(part.source_u[seen], expected_u[seen], atol=1e-3)
     np.testing.assert_allclose(part.source_v[seen], expected_v[seen], atol=1e-3)
+
+
+def test_a_resized_camera_by_hand():
+    """1921 px become 961: two pixels are one; 1081 rows become 541."""
+    camera = Camera(1921, 1081, 1000.0, 1100.0, 960.0, 540.0).resized(961, 541)
+    assert camera == Camera(961, 541, 500.0, 550.0, 480.0, 270.0)
+    # 640x480 at a network of 7x5: pixel 3 is image column 3 x 639 / 6 = 319.5
+    small = Camera(640, 480, 525.0, 525.0, 319.5, 239.5).resized(7, 5)
+    np.testing.assert_allclose([small.cx, small.cy], [3.0, 2.0])
+    np.testing.assert_allclose([small.fx, small.fy], [525.0 * 6 / 639, 525.0 * 4 / 479])
+
+
+@pytest.mark.parametrize('name', CAMERAS)
+def test_a_resized_camera_has_the_rays_of_the_same_places(name):
+    """For every lens, pixel (i, j) sees what the image sees at (i (W - 1) / (w - 1), ...)."""
+    camera = CAMERAS[name]
+    small = camera.resized(98, 70)
+    v, u = np.mgrid[:70, :98]
+    places = np.stack([u * (WIDTH - 1) / 97, v * (HEIGHT - 1) / 69], axis=-1)
+    np.testing.assert_allclose(small.rays, camera.unproject(places), rtol=1e-5, atol=1e-6)
+    calibration = calibration_of(camera).resized(98, 70)
+    assert Camera.from_calibration(calibration) == small
+
+
+def test_a_side_of_one_pixel_stays_one():
+    """It has no two ends to be aligned."""
+    assert Camera(9, 1, 10.0, 10.0, 4.0, 0.0).resized(5, 1).cy == 0.0
+    with pytest.raises(ValueError, match='a side of 9 px cannot become one of 1 px'):
+        Camera(9, 9, 10.0, 10.0, 4.0, 4.0).resized(1, 9)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.family import Family
 
@@ -68,7 +69,7 @@ class FakeEngine(Engine):
         super().__init__(model, network or FakeFamily(Path(), max_depth), 'fake', 'fp32')
         self.depth = depth
 
-    def _run(self, pictures, size):
+    def _run(self, pictures, size, result):
         of = self.depth if callable(self.depth) else lambda _: self.depth
         out = np.zeros((len(pictures), 1 + self.network.knows_sky, *pictures[0].shape[:2]))
         for rgb, maps in zip(pictures, out, strict=True):
@@ -76,7 +77,11 @@ class FakeEngine(Engine):
             if self.network.knows_sky:
                 maps[1] = np.isnan(maps[0])
                 maps[0] = np.nan_to_num(maps[0], nan=1.0)
-        return out.astype(np.float32)
+        out = out.astype(np.float32)
+        if result == out.shape[2:]:
+            return out
+        resized = [upsample(one, result) for maps in out for one in maps]
+        return np.stack(resized).reshape(*out.shape[:2], *result)
 
     def _free(self):
         """Nothing."""
