@@ -152,8 +152,8 @@ def test_large_pictures_are_told(tmp_path, capsys, monkeypatch, options, told):
     assert told in err
     advice = '--stride 2 makes a quarter of that, --voxel-size less'
     assert (advice in err) == bool(told)
-    # 252x168 px at the network: 15 bytes a point for PLY, 16 + 4 for the others
-    small = '0.847 MB' if options else '0.635 MB'
+    # 70x42 px at the network: 15 bytes a point for PLY, 16 + 4 for the others
+    small = '0.0588 MB' if options else '0.0441 MB'
     assert (f'--resolution network makes {small} of it' in err) == bool(told)
 
 
