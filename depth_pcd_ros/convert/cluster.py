@@ -7,17 +7,19 @@ import argparse
 import glob
 import shutil
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from depth_pcd_ros.convert.jobs import Job
+from depth_pcd_ros.convert.jobs import Job, Request
 from depth_pcd_ros.convert.manifest import Manifest
+from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.steps import Failure
+from depth_pcd_ros.convert.stretches import JoinJob, Stretch, folder_of_parts, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.whole_file import is_stored
@@ -26,11 +28,26 @@ from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.settings import Settings
 
 PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
+PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
 MOST_DEATHS = 3  # of workers that were at one input, after which it has failed
 
 
 class ClusterError(DepthPcdError):
     """The cluster cannot be used; the message says why."""
+
+
+class Part(NamedTuple):
+    """What is handed out at once.
+
+    Attributes:
+        sources: inputs; a single one where it is divided.
+        stretches: those of a recording that is divided.
+        stretch: the one that is converted; None: they are joined.
+    """
+
+    sources: tuple[Source, ...]
+    stretches: tuple[Stretch, ...] = ()
+    stretch: Stretch | None = None
 
 
 class _Notes(Report):
@@ -67,10 +84,15 @@ class _Worker:
     """Has an engine, and converts what it is given."""
 
     def __init__(
-        self, args: argparse.Namespace, settings: Settings, intrinsics: Intrinsics, number: int
+        self,
+        args: argparse.Namespace,
+        settings: Settings,
+        intrinsics: Intrinsics,
+        number: int,
+        most: int,
     ) -> None:
         self._args, self._settings, self._intrinsics = args, settings, intrinsics
-        self._number = number
+        self._number, self._most = number, most
 
     def load(self) -> str:
         """Load the model; return what runs it."""
@@ -80,22 +102,36 @@ class _Worker:
         return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
 
     def convert(
-        self, sources: Sequence[Source], *, resume: bool, is_retry: bool
-    ) -> list[tuple[str, tuple[Any, ...]]]:
-        """Convert inputs; return what there is to report."""
+        self, part: Part, *, resume: bool, is_retry: bool
+    ) -> tuple[list[tuple[str, tuple[Any, ...]]], list[Stretch]]:
+        """Convert inputs; return what there is to report, or stretches to be converted instead."""
         report = _Notes()
         if is_retry:  # another worker has died on these inputs
             self._manifest = self._read_manifest()
         request = request_of(
             self._args, self._settings, self._intrinsics, self._manifest, report.say
         )
-        jobs = [job_of(source, request) for source in sources]
+        source = part.sources[0]
+        if self._most and source.kind == 'recording' and not part.stretches:
+            is_done = resume and self._manifest.is_done(request.folder / source.name)
+            stretches = [] if is_done else stretches_of(source, request, self._most)
+            if stretches:
+                return [], stretches
+        jobs = _jobs_of(part, request)
         batch = self._args.batch or self._engine.batch
         run(jobs, self._pipelines, report, resume=resume, batch=batch)
-        return report.notes
+        return report.notes, []
 
     def _read_manifest(self) -> Manifest:
         return manifest_of(self._args, f'-ray-{self._number}')
+
+
+def _jobs_of(part: Part, request: Request) -> list[Job]:
+    if part.stretch is not None:
+        return [RecordingJob(part.sources[0], request, part.stretch)]
+    if part.stretches:
+        return [JoinJob(part.sources[0], request, part.stretches)]
+    return [job_of(source, request) for source in part.sources]
 
 
 def run_on_ray(
@@ -164,19 +200,22 @@ class _Driver:
         self._actor = ray.remote(_Worker).options(**share)
         self._by_folder = settings.temporal_filter > 0.0
         self._started = 0
-        self._busy: dict[Any, tuple[Any, tuple[Source, ...], int]] = {}
+        self._busy: dict[Any, tuple[Any, Part, int]] = {}
+        self._to_join: Counter[Source] = Counter()  # how many stretches are not converted yet
 
     @property
     def interrupted(self) -> list[Source]:
         """What workers were at when all ended."""
-        return [source for _, part, _ in self._busy.values() for source in part]
+        return [source for _, part, _ in self._busy.values() for source in part.sources]
 
     def run(self, sources: Sequence[Source], pictures: int) -> None:
         """Hand out the sources until all are done."""
         waiting = deque(
             (part, 0) for part in _parts(sources, by_folder=self._by_folder)
         )  # and how often it has failed
-        workers = [self._worker() for _ in range(min(self.count, len(waiting)))]
+        divided = any(source.kind == 'recording' for source in sources)
+        count = self.count if divided else min(self.count, len(waiting))
+        workers = [self._worker() for _ in range(count)]
         said = [self._loaded(worker) for worker in workers]
         self._report.say(f'{said[0]}, {len(workers)} workers')
         self._report.start(pictures)
@@ -193,7 +232,9 @@ class _Driver:
                 for done in self._ray.wait(list(busy), timeout=1.0)[0]:
                     worker, part, deaths = busy.pop(done)
                     try:
-                        self._tell(self._ray.get(done), is_retry=deaths > 0)
+                        notes, stretches = self._ray.get(done)
+                        self._tell(notes, is_retry=deaths > 0)
+                        waiting.extendleft((one, 0) for one in self._next(part, stretches))
                     except self._ray.exceptions.RayActorError as err:
                         waiting.extend(self._after_death(part, deaths + 1, err))
                         worker = self._worker()
@@ -209,9 +250,22 @@ class _Driver:
                 values = (values[0], 'done', values[2])
             getattr(self._report, name)(*values)
 
+    def _next(self, part: Part, stretches: Sequence[Stretch]) -> list[Part]:
+        """What is to be done after a part, the first at the end."""
+        source = part.sources[0]
+        if stretches:
+            self._to_join[source] = len(stretches)
+            return [Part((source,), tuple(stretches), one) for one in reversed(stretches)]
+        if part.stretch is not None:
+            self._to_join[source] -= 1
+            if not self._to_join[source]:
+                return [part._replace(stretch=None)]
+        return []
+
     def _worker(self) -> Any:
         self._started += 1
-        return self._actor.remote(*self._arguments, self._started)
+        most = PICTURES_AT_ONCE if self.count > 1 else 0
+        return self._actor.remote(*self._arguments, self._started, most)
 
     def _loaded(self, worker: Any) -> str:
         try:
@@ -222,37 +276,37 @@ class _Driver:
             raise
         return loaded
 
-    def _after_death(
-        self, part: tuple[Source, ...], deaths: int, err: Exception
-    ) -> list[tuple[tuple[Source, ...], int]]:
+    def _after_death(self, part: Part, deaths: int, err: Exception) -> list[tuple[Part, int]]:
         """What is to be tried again of what a dead worker had: each input for itself."""
-        if deaths < MOST_DEATHS and self._by_folder:
+        if deaths < MOST_DEATHS and (self._by_folder or part.stretches):
             self._report.say('a worker has died, and what it had is tried again')
             return [(part, deaths)]
         if deaths < MOST_DEATHS:
-            self._report.say(f'a worker has died, and its {len(part)} inputs are tried again')
-            return [((source,), deaths) for source in part]
-        for source in part:
+            self._report.say(
+                f'a worker has died, and its {len(part.sources)} inputs are tried again'
+            )
+            return [(Part((source,)), deaths) for source in part.sources]
+        for source in part.sources:
             self._report.failure(
                 Failure(str(source.path), ClusterError(f'workers died on it: {err}'))
             )
         return []
 
 
-def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[tuple[Source, ...]]:
+def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[Part]:
     """What is handed out at once: several photos, or one of all else, the large ones first.
 
     With `by_folder`, all photos of a folder, which are a sequence.
     """
     photos = [source for source in sources if source.kind == 'photo']
-    others = [(source,) for source in sources if source.kind != 'photo']
+    others = [Part((source,)) for source in sources if source.kind != 'photo']
     if by_folder:
         folders: dict[Path, list[Source]] = {}
         for photo in photos:
             folders.setdefault(photo.path.parent, []).append(photo)
-        return [*others, *map(tuple, folders.values())]
+        return [*others, *(Part(tuple(folder)) for folder in folders.values())]
     starts = range(0, len(photos), PHOTOS_AT_ONCE)
-    return [*others, *(tuple(photos[at : at + PHOTOS_AT_ONCE]) for at in starts)]
+    return [*others, *(Part(tuple(photos[at : at + PHOTOS_AT_ONCE])) for at in starts)]
 
 
 def _clean(folder: Path, source: Source) -> None:
@@ -262,7 +316,7 @@ def _clean(folder: Path, source: Source) -> None:
     target = folder / source.name
     name = glob.escape(target.name)
     halves = [*target.parent.glob(f'{name}.part'), *target.parent.glob(f'{name}.*.part')]
-    for below in (target, target.with_name(f'{target.name}_files')):
+    for below in (target, target.with_name(f'{target.name}_files'), folder_of_parts(target)):
         halves += below.glob('*.part')
     for half in halves:
         if half.is_dir():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.recorded_camera import RecordedCamera
 from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
+from depth_pcd_ros.convert.stretches import Stretch, finish, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.inputs.sources import Source
@@ -22,21 +24,32 @@ from depth_pcd_ros.recordings.writer import RecordingWriter
 
 
 class RecordingJob:
-    """A recording; it becomes another one, and files for each picture where they are asked for."""
+    """A recording; it becomes another one, and files for each picture where they are asked for.
+
+    Args:
+        source: the recording.
+        request: what is asked for.
+        stretch: the part of it that is converted, to be joined with others; None: all of it.
+    """
 
     is_recording = True
 
-    def __init__(self, source: Source, request: Request) -> None:
+    def __init__(self, source: Source, request: Request, stretch: Stretch | None = None) -> None:
         self.label = str(source.path)
         self._source = source
         self._request = request
         self._files = request.outputs if request.with_files else None
         self._target = request.folder / source.name
+        self._stretch = stretch
+        if stretch is not None:
+            self._target = part_of(self._target, stretch)
         self._files_name = f'{source.name}_files'
         self._writer: RecordingWriter | None = None
 
     def pictures(self) -> int:
         """The number of messages on the image topics; one where there is no telling."""
+        if self._stretch is not None:
+            return self._stretch.pictures
         try:
             with open_recording(self._source.path) as reader:
                 topics = self._image_topics(reader).values()
@@ -86,13 +99,19 @@ class RecordingJob:
             read = [c for c in reader.connections if self._request.copy or c.topic in cameras]
             first_ns: int | None = None  # when the first picture of any camera was recorded
             selection = self._request.selection
-            for connection, time_ns, raw in reader.messages(read):
+            start_ns, end_ns = 0, math.inf
+            if self._stretch is not None:
+                start_ns, end_ns = self._stretch.start_ns, self._stretch.end_ns or math.inf
+                first_ns = self._stretch.first_ns
+                for one in cameras.values():
+                    one.number = self._stretch.number
+            for connection, time_ns, raw in reader.messages(read, start=start_ns):
                 camera = cameras.get(connection.topic)
                 if camera is not None and first_ns is None:
                     first_ns = time_ns
                 # what comes before the first picture counts as of its time
                 seconds = 0.0 if first_ns is None else (time_ns - first_ns) / 1e9
-                if seconds > selection.end:
+                if seconds > selection.end or time_ns >= end_ns:
                     break
                 is_here = selection.start <= seconds or is_latched(connection)
                 if self._request.copy and writer is not None and is_here:
@@ -110,7 +129,8 @@ class RecordingJob:
                     sum_up = partial(camera.scale.sum_up, where, self._request.say)
                     yield Write(self.label, sum_up)
             if writer is not None:
-                yield Write(self.label, partial(self._finish, writer), results=1)
+                is_whole = self._stretch is None
+                yield Write(self.label, partial(self._finish, writer), results=int(is_whole))
             for damage in reader.damage:
                 yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
 
@@ -139,7 +159,10 @@ class RecordingJob:
         return writer
 
     def _finish(self, writer: RecordingWriter) -> None:
-        writer.close()
+        if self._stretch is None:
+            finish(writer, self._target, self._request)
+            return
+        writer.close(may_be_empty=True)
         self._request.manifest.begin(self._target)
         writer.rename()
 

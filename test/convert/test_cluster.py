@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.convert import cluster
 
 from ..support.converting import CAMERA, DEMO, contents, photos, video
 from ..support.recordings import cameras, record
@@ -144,6 +145,29 @@ def name_of(process):
         return Path('/proc', str(process), 'cmdline').read_text()
     except OSError:
         return ''
+
+
+@pytest.mark.usefixtures('ray')
+@pytest.mark.timeout(240)
+def test_a_divided_recording(tmp_path, capsys, monkeypatch):
+    """Two workers make parts of it, of which comes what one makes of the whole, files and all."""
+    source = record(tmp_path / 'rec', cameras(30))
+    args = ['convert', str(source), *DEMO, '--write', 'ply']
+    assert main([*args, '-o', str(tmp_path / 'once')]) == 0
+    told = capsys.readouterr().err
+    monkeypatch.setattr(cluster, 'PICTURES_AT_ONCE', 8)
+    divided = []
+    tell = cluster._Driver._next
+
+    def next_of(driver, part, stretches):
+        divided.append(len(stretches))
+        return tell(driver, part, stretches)
+
+    monkeypatch.setattr(cluster._Driver, '_next', next_of)
+    assert main([*args, '-o', str(tmp_path / 'out'), '--workers', '2', '--ray']) == 0
+    assert sorted(divided) == [0, 0, 0, 0, 3]
+    assert files(tmp_path / 'out') == files(tmp_path / 'once')
+    assert capsys.readouterr().err.splitlines()[-1] == told.splitlines()[-1]
 
 
 def test_without_ray(tmp_path, capsys, monkeypatch):

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A large recording in stretches of time, which several workers convert, and joined again."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from depth_pcd_ros.convert.jobs import Request
+from depth_pcd_ros.convert.steps import Skipped, Step, Write
+from depth_pcd_ros.inputs.sources import Source
+from depth_pcd_ros.messages.decode import calibration_from_msg, stamp_ns
+from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
+from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
+from depth_pcd_ros.recordings.writer import RecordingWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """A part of a recording.
+
+    Attributes:
+        index: which part it is, from 0.
+        start_ns: when its first picture was recorded.
+        end_ns: when that of the next part was; None for the last part.
+        number: of its first picture in the recording.
+        first_ns: when the first picture of the recording was recorded.
+        pictures: how many of its pictures are converted.
+    """
+
+    index: int
+    start_ns: int
+    end_ns: int | None
+    number: int
+    first_ns: int
+    pictures: int
+
+
+def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:
+    """Divide a recording where that changes nothing of what comes out.
+
+    It does not where no picture has to do with those before, where all CameraInfo are the same, and
+    no two pictures have the same stamp.
+
+    Args:
+        source: the recording.
+        request: what is asked for.
+        size: how many pictures a stretch has.
+
+    Returns:
+        The stretches in order; none where the recording is to be converted as a whole.
+    """
+    if request.settings.needs_motion or request.copy or request.cameras is not None:
+        return []
+    try:
+        with open_recording(source.path) as reader:
+            topic = find_image_topic(reader, request.topics.image)
+            count = sum(one.msgcount for one in reader.connections if one.topic == topic)
+            if count < 2 * size or not (request.intrinsics.given or _is_fixed(reader, request)):
+                return []
+            return _divided(reader, topic, request, size)
+    except Exception:  # it is told when the recording is converted
+        return []
+
+
+def _is_fixed(reader: Recording, request: Request) -> bool:
+    topic = find_image_topic(reader, request.topics.image)
+    infos = find_camera_info_topic(reader, topic, request.topics.camera_info)
+    found = (msg for _, msg in reader.decoded(infos))
+    return len({(msg.header.frame_id, calibration_from_msg(msg)) for msg in found}) == 1
+
+
+def _divided(reader: Recording, topic: str, request: Request, size: int) -> list[Stretch]:
+    selected: list[tuple[int, int]] = []  # time and number of each picture that is converted
+    stamps: Counter[int] = Counter()
+    first_ns = None
+    for number, (time_ns, msg) in enumerate(reader.decoded(topic)):
+        first_ns = time_ns if first_ns is None else first_ns
+        if request.selection.has(number, (time_ns - first_ns) / 1e9):
+            selected.append((time_ns, number))
+            stamps[stamp_ns(msg.header)] += 1
+    if first_ns is None or reader.damage or len(selected) < 2 * size:
+        return []
+    if max(stamps.values()) > 1 or sorted(selected) != selected:
+        return []
+    # a new one begins where no picture before was recorded at the same time
+    starts = [0]
+    for i in range(1, len(selected) - size + 1):
+        if i >= starts[-1] + size and selected[i][0] > selected[i - 1][0]:
+            starts.append(i)
+    ends = [*starts[1:], len(selected)]
+    return [
+        Stretch(
+            index,
+            start_ns=selected[start][0],
+            end_ns=selected[end][0] if end < len(selected) else None,
+            number=selected[start][1],
+            first_ns=first_ns,
+            pictures=end - start,
+        )
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+def folder_of_parts(target: Path) -> Path:
+    """Where the parts of a new recording are until they are joined."""
+    return target.with_name(f'.{target.name}.parts')
+
+
+def part_of(target: Path, stretch: Stretch) -> Path:
+    """The recording that comes of a stretch."""
+    return folder_of_parts(target) / f'{stretch.index:05d}'
+
+
+class JoinJob:
+    """Makes one recording of its parts, the same as if it had not been divided."""
+
+    is_recording = True
+
+    def __init__(self, source: Source, request: Request, stretches: Sequence[Stretch]) -> None:
+        self.label = str(source.path)
+        self._request = request
+        self._target = request.folder / source.name
+        self._parts = [part_of(self._target, stretch) for stretch in stretches]
+        self._writer: RecordingWriter | None = None
+
+    def pictures(self) -> int:
+        """None that are not counted already."""
+        return 0
+
+    def picture_size(self) -> None:
+        """Nothing is known."""
+
+    def existing(self) -> list[Path]:
+        """Return the new recording, if it is there."""
+        return [self._target] if self._target.exists() else []
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the parts."""
+        if resume and self._request.manifest.is_done(self._target):
+            yield Skipped(self.label, 0)
+            return
+        missing = [path for path in self._parts if not path.exists()]
+        if missing:
+            raise RecordingError(f'{len(missing)} of its {len(self._parts)} parts have failed')
+        writer = self._writer = RecordingWriter(self._target, {'': self._request.settings})
+        for path in self._parts:
+            with open_recording(path) as reader:
+                for connection, time_ns, raw in reader.messages():
+                    topic, data = connection.topic, bytes(raw)
+                    yield Write(self.label, partial(writer.write_again, topic, time_ns, data))
+        yield Write(self.label, partial(finish, writer, self._target, self._request), results=1)
+
+    def close(self) -> None:
+        """Remove what was left half written."""
+        if self._writer is not None:
+            self._writer.abort()
+
+
+def finish(writer: RecordingWriter, target: Path, request: Request) -> None:
+    """Give a new recording its name; parts of it that there were are not needed any more."""
+    writer.close()
+    request.manifest.begin(target)
+    writer.rename()
+    shutil.rmtree(folder_of_parts(target), ignore_errors=True)
