@@ -117,6 +117,7 @@ def soak_cameras(seconds, seed, device, count):
         'cameras': f'[{", ".join(names)}]',
         'merged_points': True,
         'merged_frame': FRAME_ID,  # that of all of them
+        'merged_timeout': 10.0,  # so that all are in it in the first minute, on a busy machine too
     }
     options = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
     used, threads = [], []
@@ -150,10 +151,10 @@ def soak_cameras(seconds, seed, device, count):
             elif second % 10 == 0:
                 here = [visitor for visitor in visitors if visitor.camera]
                 rng.choice(here).camera.change()
-            if second % 7 == 3 and len(visitors) > 1:
+            if second > 30 and second % 7 == 3 and len(visitors) > 1:
                 visitor = rng.choice(visitors[1:])
                 visitor.go() if visitor.camera else visitor.come()
-            if second % 11 == 5:
+            if second > 30 and second % 11 == 5:
                 killed.go() if killed.process else killed.come()
             if second >= MINUTE and second % 5 == 2:
                 audience.toggle(rng.choice([topics[0], *topics[2:]]))

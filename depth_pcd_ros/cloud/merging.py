@@ -52,7 +52,7 @@ class Merging:
 
     def add(
         self, camera: str, stamp_ns: int, points: Floats, *, timeout: float, now_ns: int
-    ) -> tuple[int, Floats] | None:
+    ) -> tuple[int, list[Floats]] | None:
         """Take the points of a camera.
 
         Args:
@@ -64,8 +64,8 @@ class Merging:
                 not taken for the newest where there are others.
 
         Returns:
-            The newest stamp and all points, (N, 4), or (N, 3) where one camera has no colours; None
-            where it is not due.
+            The newest stamp and the points of each camera, (N, 4), or (N, 3) where one of them has
+            no colours; None where it is not due.
         """
         before = self._newest.get(camera)
         if before is not None and stamp_ns < before.stamp_ns:  # a recording begins again
@@ -86,5 +86,5 @@ class Merging:
             return None
         self._fresh.clear()
         fields = min(one.points.shape[1] for one in recent.values())
-        merged = np.concatenate([one.points[:, :fields] for one in recent.values()])
-        return max(one.stamp_ns for one in recent.values()), merged
+        newest = max(one.stamp_ns for one in recent.values())
+        return newest, [one.points[:, :fields] for one in recent.values()]

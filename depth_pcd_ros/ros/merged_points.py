@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
@@ -70,9 +71,9 @@ class MergedPoints:
         )
         if merged is None:
             return
-        stamp, together = merged
-        out = self._memory.array(together.shape, together.dtype)
-        out[:] = together
+        stamp, parts = merged
+        out = self._memory.array((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+        np.concatenate(parts, out=out)
         own_header = Header(frame_id=self._frame)
         own_header.stamp.sec, own_header.stamp.nanosec = divmod(stamp, 10**9)
         self._publisher.publish(cloud_message(TYPES, out, own_header, self._memory.data))

@@ -72,7 +72,7 @@ def statuses(peer, condition=lambda found: len(found) == len(CAMERAS)):
 @pytest.fixture(scope='module')
 def node(run_shared_node):
     """A node with three cameras, whose network sees 2 m everywhere."""
-    params = {'cameras': NAMES, 'rear.depth_scale': 1.5, 'edge_filter': 0.0}
+    params = {'cameras': NAMES, 'rear.depth_scale': 1.5, 'edge_filter': 0.0, 'max_batch': 4}
     return run_shared_node({'model': 'two', **params}, fake=True)
 
 
