@@ -11,7 +11,9 @@ from pathlib import Path
 from bench import measure
 
 # Each is a module here with `measure(repetitions) -> list[Row]`.
-PARTS = ('stages', 'filters', 'network', 'models', 'end_to_end', 'several', 'scale')
+PARTS = (
+    'stages', 'filters', 'network', 'models', 'end_to_end', 'several', 'scale', 'motion',
+)  # fmt: skip
 
 
 def main() -> int:

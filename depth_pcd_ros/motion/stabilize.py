@@ -32,20 +32,24 @@ from depth_pcd_ros.motion.pose import Pose
 Floats = npt.NDArray[np.float32]
 Colours = npt.NDArray[Any]  # of `kernels.RGB`
 
-SHORT_SIDE = 240  # of the grid [px]; the corrections are as smooth as what the network sees
+SHORT_SIDE = 120  # of the grid [px]; the corrections are as smooth as what the network sees
 SMALLEST = 8  # side of a grid that can be compared [px]
-GATE = 0.4  # log ratio of the depths above which they are not of the same thing
-FLAT = 0.15  # spread of the log depth around a place above which it is at an edge
-AROUND = (5, 5)  # pixels of the grid whose mean colour is compared
-COLOUR_GATE = 14.0  # difference in a channel, of 255, above which it is another thing
+FLAT = 0.3  # spread of the log depth around a place above which it is at an edge
+AROUND = (5, 5)  # pixels of the grid whose mean is compared
+# Log ratio of the depths above which they are not of the same thing: where the colour is the same,
+# and where it is another one, that is, COLOUR or more apart in a channel, of 255.
+SAME_COLOUR_GATE, OTHER_COLOUR_GATE, COLOUR = 1.0, 0.1, 11.0
+MAX_COLOUR = 30.0  # difference above which it is another thing, wherever it is
 MAX_JUMP = 0.3  # log ratio of the common scale above which the view is another one
+AGREES = 0.4  # log ratio of a pixel that agrees on the view
 MIN_AGREEMENT = 0.3  # share of the pixels that must agree, or the view is another one
 MIN_SEEN = 0.1  # share of the pixels that must have been in the picture before
-# What moves along the view differs little from one picture to the next, but always to one side:
-# the running mean of the log ratio, by the share LATEST, tells it from noise. What USUAL per cent
-# of the pixels stay below is noise; LEANING times as much, and half of the weight is gone.
-LATEST = 0.3
-LEANING, LEAST_LEAN, USUAL = 3.0, 0.003, 80.0
+# What moves along the view differs little from one picture to the next, but always to one side.
+# Running means of the log ratio and of its square, by the share LATEST, tell it from noise: of
+# noise, the square of the mean is a small share of the mean square, and never near ONE_SIDED.
+LATEST, ONE_SIDED = 0.12, 0.5
+NOISE = 0.01  # log ratio that is always noise
+USUAL, LEAST_LEAN = 80.0, 0.003  # per cent of the pixels that stand still; their mean log ratio
 NEWTON_STEPS = 2  # from a pixel's own place to where its ray is: motions are small
 
 
@@ -59,6 +63,8 @@ class Stabilizer:
         self._count: Floats = np.empty((0, 0), np.float32)  # pictures that have agreed so far
         self._colours: Colours = np.empty((0, 0), RGB)
         self._lean: Floats = np.empty((0, 0), np.float32)  # running mean of the log ratio
+        self._square: Floats = np.empty((0, 0), np.float32)  # and of its square
+        self._pictures = 0  # of this view so far
 
     @property
     def agreed(self) -> Floats:
@@ -91,30 +97,33 @@ class Stabilizer:
             self._camera, self._grid = camera, camera.strided(n)
         z = depth[::n, ::n].copy()
         colours = _colours(rgb, z.shape)
-        mixed = False
-        count, lean = np.ones_like(z), np.zeros_like(z)
+        common = None
+        count, lean, square = np.ones_like(z), np.zeros_like(z), np.zeros_like(z)
         if same and before_from_now is not None and min(z.shape) >= SMALLEST:
-            ratio, seen, leant = np.full_like(z, np.nan), np.zeros_like(z), np.zeros_like(z)
+            ratio, seen, gate = np.full_like(z, np.nan), np.zeros_like(z), np.zeros_like(z)
             motion = np.column_stack([*before_from_now]).astype(np.float32, order='C')
             _compare(
-                *(z, *self._grid.ray_maps, colours, self._log_mean, self._count),
-                *(self._lean, self._colours, motion, ratio, seen, leant),
+                *(z, *self._grid.ray_maps, colours, self._log_mean, self._count, self._lean),
+                *(self._square, self._colours, motion, ratio, seen, gate, lean, square),
             )
             common = _common(ratio, seen)
-            if common is not None:
-                factor = np.empty_like(z)
-                lean = _lean(ratio, leant, common)
-                limit = LEANING * max(
-                    float(np.percentile(np.abs(lean[::2, ::2]), USUAL)), LEAST_LEAN
-                )
-                _mix(ratio, seen, lean, common, weight, limit, factor, count)
-                z *= factor
-                depth *= factor if n == 1 else cv2.resize(factor, depth.shape[::-1])
-                mixed = True
-        self._count, self._colours, self._lean = count, colours, lean
+        if common is None:
+            self._pictures = 0
+            count[:], lean[:], square[:] = 1.0, 0.0, 0.0
+        else:
+            ratio -= np.float32(common)
+            lean, square = _means(ratio, lean, square, max(LATEST, 1.0 / self._pictures))
+            usual = max(float(np.percentile(np.abs(lean[::2, ::2]), USUAL)), LEAST_LEAN)
+            correction = common * min(weight, self._pictures / (self._pictures + 1.0))
+            factor = np.empty_like(z)
+            _mix(ratio, seen, gate, lean, square, usual, correction, weight, factor, count)
+            z *= factor
+            depth *= factor if n == 1 else cv2.resize(factor, depth.shape[::-1])
+        self._pictures += 1
+        self._count, self._colours, self._lean, self._square = count, colours, lean, square
         with np.errstate(invalid='ignore', divide='ignore'):
             self._log_mean = np.log(z)
-        return mixed
+        return common is not None
 
 
 def _colours(rgb: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> Colours:
@@ -131,18 +140,20 @@ def _common(ratio: Floats, seen: Floats) -> float | None:
     if inside < MIN_SEEN * sample.size or len(known) < MIN_AGREEMENT * inside:
         return None
     common = float(np.median(known))
-    agree = np.count_nonzero(np.abs(known - common) < GATE)
+    agree = np.count_nonzero(np.abs(known - common) < AGREES)
     if abs(common) > MAX_JUMP or agree < MIN_AGREEMENT * inside:
         return None
     return common
 
 
-def _lean(ratio: Floats, leant: Floats, common: float) -> Floats:
-    """Return the running mean of the log ratio, and of that the mean around each pixel."""
-    own = np.nan_to_num(ratio - common, nan=0.0)
-    np.clip(own, -GATE, GATE, out=own)
-    mean = leant + np.float32(LATEST) * (own - leant)
-    return np.asarray(cv2.blur(mean, AROUND), np.float32)
+def _means(ratio: Floats, lean: Floats, square: Floats, latest: float) -> tuple[Floats, Floats]:
+    """Return the running means of the log ratio and of its square, and of these those around."""
+    own = np.nan_to_num(ratio, nan=0.0)
+    np.clip(own, -AGREES, AGREES, out=own)
+    share = np.float32(latest)
+    lean = cv2.blur(lean + share * (own - lean), AROUND)
+    square = cv2.blur(square + share * (own * own - square), AROUND)
+    return np.asarray(lean), np.asarray(square)
 
 
 @inner
@@ -165,19 +176,20 @@ def _place(x: Floats, y: Floats, a: float, b: float, u: float, v: float) -> tupl
 
 
 @kernel(
-    DEPTH, RAYS, RAYS, COLOURS,
-    DEPTH, DEPTH, DEPTH, COLOURS, readonly('float32', 2),
-    writable('float32', 2), writable('float32', 2), writable('float32', 2),
+    DEPTH, RAYS, RAYS, COLOURS, DEPTH, DEPTH, DEPTH,
+    DEPTH, COLOURS, readonly('float32', 2), *[writable('float32', 2)] * 5,
 )  # fmt: skip
 def _compare(
     z: Floats, x: Floats, y: Floats, colours: Colours,
-    log_mean: Floats, count: Floats, lean: Floats, colours_before: Colours, motion: Floats,
-    ratio: Floats, seen: Floats, leant: Floats,
+    log_mean: Floats, count_before: Floats, lean_before: Floats, square_before: Floats,
+    colours_before: Colours, motion: Floats,
+    ratio: Floats, seen: Floats, gate: Floats, lean: Floats, square: Floats,
 ) -> None:  # fmt: skip
     """Write the log ratio of the depth before to the depth now where both show the same thing.
 
     `seen` becomes the number of pictures that the depth before rests on, 0 outside of it; the
-    ratio stays NaN where the place was outside, at an edge, or of another colour.
+    ratio stays NaN where the place was outside, at an edge, or of another colour. `gate` is how
+    far the ratio may be off. `lean` and `square` are carried along.
     """
     height, width = z.shape
     for v in range(height):
@@ -195,33 +207,40 @@ def _compare(
             m00, m01 = log_mean[j, i], log_mean[j, i + 1]
             m10, m11 = log_mean[j + 1, i], log_mean[j + 1, i + 1]
             ii, jj = int(s + 0.5), int(t + 0.5)
-            seen[v, u], leant[v, u] = count[jj, ii], lean[jj, ii]
+            seen[v, u] = count_before[jj, ii]
+            lean[v, u], square[v, u] = lean_before[jj, ii], square_before[jj, ii]
             if not max(max(m00, m01), max(m10, m11)) - min(min(m00, m01), min(m10, m11)) < FLAT:
                 continue
             now, then = colours[v, u], colours_before[jj, ii]
             red, green, blue = float(now.r) - then.r, float(now.g) - then.g, float(now.b) - then.b
-            if max(abs(red), max(abs(green), abs(blue))) > COLOUR_GATE:
+            apart = max(abs(red), max(abs(green), abs(blue)))
+            if apart > MAX_COLOUR:
                 continue
+            same = 1.0 / (1.0 + (apart / COLOUR) ** 4)
+            gate[v, u] = OTHER_COLOUR_GATE + (SAME_COLOUR_GATE - OTHER_COLOUR_GATE) * same
             fu, fv = s - i, t - j
             mean = (1 - fv) * ((1 - fu) * m00 + fu * m01) + fv * ((1 - fu) * m10 + fu * m11)
             ratio[v, u] = mean - np.log(c)
 
 
-@kernel(DEPTH, DEPTH, DEPTH, DOUBLE, DOUBLE, DOUBLE, writable('float32', 2), writable('float32', 2))
+@kernel(
+    DEPTH, DEPTH, DEPTH, DEPTH, DEPTH,
+    DOUBLE, DOUBLE, DOUBLE, writable('float32', 2), writable('float32', 2),
+)  # fmt: skip
 def _mix(
-    ratio: Floats, seen: Floats, lean: Floats, common: float, weight: float, limit: float,
-    factor: Floats, count: Floats,
+    ratio: Floats, seen: Floats, gate: Floats, lean: Floats, square: Floats,
+    usual: float, common: float, weight: float, factor: Floats, count: Floats,
 ) -> None:  # fmt: skip
     """Write the factor on each depth, and the number of pictures that its mean rests on."""
     height, width = ratio.shape
     for v in range(height):
         for u in range(width):
-            own = ratio[v, u] - common
-            correction = weight * common
-            if abs(own) < GATE:
+            own, correction = ratio[v, u], common
+            if abs(own) < gate[v, u]:
                 n = seen[v, u]
-                share = 1.0 - (own / GATE) ** 4  # falls to 0 at the gate
-                share /= 1.0 + (lean[v, u] / limit) ** 6
+                one_sided = lean[v, u] ** 2 / (square[v, u] + NOISE**2) / ONE_SIDED
+                share = 1.0 - (own / gate[v, u]) ** 4  # falls to 0 at the gate
+                share /= 1.0 + (one_sided * lean[v, u] / usual) ** 4
                 correction += min(weight, n / (n + 1.0)) * share * own
                 count[v, u] = 1.0 + share * n
             factor[v, u] = np.exp(correction)

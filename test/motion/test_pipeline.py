@@ -22,9 +22,9 @@ FLICKER = 0.03  # standard deviation of the scale from frame to frame
 
 
 @functools.cache
-def shots(moving='', frames=FRAMES):
+def shots(moving='', frames=FRAMES, index=0):
     """A drive; with a box that crosses or goes."""
-    room, views = sequences.views(frames, WIDTH, HEIGHT)
+    room, views = sequences.views(frames, WIDTH, HEIGHT, index)
     thing = getattr(sequences, moving)(views[0]) if moving else None
     return sequences.shoot(room, views, thing)
 
@@ -60,11 +60,11 @@ def error(depth, shot, where):
 
 @pytest.mark.parametrize('motion', ['odometry', 'camera'])
 def test_what_stands_is_steadied(motion):
-    """The error of a still room is less than 0.7 of that without, and the filter says why not."""
-    still = shots()
+    """The error of a still room is less than 0.65 of that without; the filter says why not."""
+    still = shots(frames=30)
     given = list(depths(still))
     frames = run(still, given, temporal_filter=0.9, motion=motion)
-    assert [frame.steadiness.cause for frame in frames] == ['first'] + [''] * (FRAMES - 1)
+    assert [frame.steadiness.cause for frame in frames] == ['first'] + [''] * 29
     assert frames[-1].steadiness.motion == motion
     np.testing.assert_array_equal(frames[0].depth, given[0])
     everywhere = np.ones((HEIGHT, WIDTH), bool)
@@ -72,29 +72,51 @@ def test_what_stands_is_steadied(motion):
     filtered = np.mean(
         [error(f.depth, s, everywhere) for f, s in zip(frames, still, strict=True)][4:]
     )
-    assert filtered < 0.7 * without
+    assert filtered < 0.65 * without
 
 
-@pytest.mark.parametrize(('moving', 'worse'), [('crossing', 1.1), ('leaving', 1.8)])
-def test_what_moves_is_not_steadied(moving, worse):
-    """The error of a box that moves by 1 m/s stays about what it is, and it leaves no trail."""
-    moved = shots(moving, 30)
+@pytest.mark.parametrize('motion', ['odometry', 'camera'])
+@pytest.mark.parametrize('moving', ['crossing', 'leaving'])
+@pytest.mark.parametrize('room', [0, 1, 2])
+def test_what_moves_is_not_steadied(room, moving, motion):
+    """The error of a box that moves by 1 m/s is at most 1.1 of that without, and no trail is left.
+
+    A robot that has just started has seen little else than the box: its first 12 pictures are
+    counted in, and by themselves for what crosses.
+    """
+    moved = shots(moving, 30, room)
     given = list(depths(moved))
-    frames = run(moved, given, temporal_filter=0.9)
-    box = [(i, shot) for i, shot in enumerate(moved) if i >= 4 and shot.moves.sum() > 200]
-    assert len(box) > 4
-    without = np.mean([error(given[i], shot, shot.moves) for i, shot in box])
-    filtered = np.mean([error(frames[i].depth, shot, shot.moves) for i, shot in box])
-    assert filtered < worse * without
-    left = [
-        (i, moved[i - 2].moves & ~moved[i - 1].moves & ~shot.moves)
-        for i, shot in enumerate(moved)
-        if i >= 4
-    ]
-    trails = [(i, where) for i, where in left if where.sum() > 20]
-    for i, where in trails:
-        behind = error(frames[i].depth, moved[i], where)
-        assert behind < 1.1 * error(given[i], moved[i], where) + 0.02
+    frames = run(moved, given, temporal_filter=0.9, motion=motion)
+    box = [(i, shot) for i, shot in enumerate(moved) if i >= 1 and shot.moves.sum() > 200]
+    assert len(box) > 20
+
+    def worse(pictures):
+        without = np.mean([error(given[i], shot, shot.moves) for i, shot in pictures])
+        return np.mean([error(frames[i].depth, shot, shot.moves) for i, shot in pictures]) / without
+
+    assert worse(box) < 1.1
+    if moving == 'crossing':
+        assert worse(box[:12]) < 1.1
+    assert trail(moved, frames, given) < 1.1
+
+
+def trail(moved, frames, given):
+    """The error where the box was two pictures ago and is not now, by that without the filter.
+
+    In every single picture, too, up to what the noise of the pictures before may leave: the box
+    itself would be 0.1 to 0.5.
+    """
+    filtered, without = [], []
+    for i, shot in enumerate(moved[4:], 4):
+        left = moved[i - 2].moves & ~moved[i - 1].moves & ~shot.moves
+        if left.sum() > 20:
+            filtered.append(error(frames[i].depth, shot, left))
+            without.append(error(given[i], shot, left))
+            common = np.median((frames[i].depth / given[i])[~shot.moves])
+            behind = error(frames[i].depth / common, shot, left)
+            assert behind < 1.1 * without[-1] + 0.03
+    assert len(filtered) > 10
+    return np.mean(filtered) / np.mean(without)
 
 
 def test_auto_goes_by_the_odometry_where_there_is_one():
