@@ -16,7 +16,7 @@ from depth_pcd_ros.convert.jobs import Job, Request
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
+from depth_pcd_ros.convert.request import job_of, manifest_of, of_camera, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.steps import Failure
 from depth_pcd_ros.convert.stretches import JoinJob, Stretch, folder_of_parts, stretches_of
@@ -97,7 +97,9 @@ class _Worker:
     def load(self) -> str:
         """Load the model; return what runs it."""
         self._engine = create(self._settings.engine)
-        self._pipelines = Pipelines(self._engine, self._settings)
+        self._pipelines = Pipelines(
+            self._engine, self._settings, of_camera(self._args, self._settings)
+        )
         self._manifest = self._read_manifest()
         return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
 

@@ -87,7 +87,8 @@ def main(args: argparse.Namespace) -> int:
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
     batch = args.batch or engine.batch
     with closing(engine):
-        run(jobs, Pipelines(engine, settings), report, resume=args.resume, batch=batch)
+        pipelines = Pipelines(engine, settings, request.of_camera)
+        run(jobs, pipelines, report, resume=args.resume, batch=batch)
     return 1 if report.failed else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ class Request:
         manifest: told of each new recording.
         topics: of recordings.
         cameras: names of those of each recording; empty: all; None: it has just one.
+        of_camera: the settings of those that have their own.
         selection: which pictures of videos and recordings.
         copy: whether a new recording has all messages of the old one, too.
         with_files: whether recordings become files, too.
@@ -52,6 +53,7 @@ class Request:
     manifest: Manifest
     topics: Topics
     cameras: Sequence[str] | None
+    of_camera: Mapping[str, Settings]
     selection: Selection
     copy: bool
     with_files: bool

@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from typing import Any
 
 from depth_pcd_ros.arguments import add_settings
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
-from depth_pcd_ros.settings import OPTIONS
+from depth_pcd_ros.settings import OPTIONS, Settings
 
 FORMATS = {
     'ply': 'binary PLY, valid points only',
@@ -63,6 +64,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='several cameras of each recording, by the namespaces of their image topics, or '
         f'{ALL}; their results are on /NAME/points and so on. {{camera}} in the topics above '
         'stands for the name',
+    )
+    recording.add_argument(
+        '--set',
+        action='append',
+        type=_of_camera,
+        default=[],
+        metavar='NAME.PARAMETER=VALUE',
+        help='a parameter of the node for one of --cameras, such as rear.rectified=true or '
+        'front.scale_transform="[0, 0, 0.2, 0, 0, 0, 1]"; may be given again',
     )
     recording.add_argument('--copy', action='store_true', help="copy the recording's own messages")
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
@@ -161,6 +171,29 @@ def _cameras(text: str) -> list[str]:
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f'{text!r} names a camera twice')
     return [] if names == [ALL] else names
+
+
+def _of_camera(text: str) -> tuple[str, str, Any]:
+    """A camera, a parameter, and its value of the type that the parameter has."""
+    whole, equals, value = text.partition('=')
+    camera, _, name = whole.rpartition('.')
+    if not (camera and equals and name in SETTINGS and not OPTIONS[name].shared):
+        raise argparse.ArgumentTypeError(
+            f'{text!r}, expected NAME.PARAMETER=VALUE with a parameter that a camera may have of '
+            'its own'
+        )
+    import yaml  # only this option needs it
+
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value
+    default = getattr(Settings, name)
+    if isinstance(default, float) and type(parsed) is int:
+        parsed = float(parsed)
+    if isinstance(default, tuple) and isinstance(parsed, list):
+        parsed = [float(one) if type(one) is int else one for one in parsed]
+    return camera, name, parsed
 
 
 def _number(text: str) -> int:

@@ -46,7 +46,7 @@ class RecordedCamera:
         self.number = 0
         self._reader, self._request, self._say = reader, request, say
         self._topics = request.topics.of_camera(name)
-        self.settings = request.settings
+        self.settings = request.of_camera.get(name, request.settings)
         self._stamps: Counter[int] = Counter()  # how many pictures had this stamp so far
         advice = rectified_advice(image_topic, self.settings.rectified)
         if advice:

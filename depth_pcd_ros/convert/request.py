@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from depth_pcd_ros.arguments import flag
 from depth_pcd_ros.convert.jobs import Job, PhotoJob, Request, UnknownJob, VideoJob
@@ -18,7 +19,7 @@ from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.sources import InputsError, Source, telling
 from depth_pcd_ros.recordings.topics import Topics
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import Settings, SettingsError
 
 
 def request_of(
@@ -39,11 +40,38 @@ def request_of(
             args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
         ),
         cameras=args.cameras,
+        of_camera=of_camera(args, settings),
         selection=Selection(args.every, args.start, args.end),
         copy=args.copy,
         with_files=bool(args.write),
         say=say,
     )
+
+
+def of_camera(args: argparse.Namespace, settings: Settings) -> dict[str, Settings]:
+    """Return the settings of the cameras that have their own, by name.
+
+    Args:
+        args: the command line.
+        settings: those of all.
+
+    Raises:
+        InputsError: a camera is not among those that are converted.
+        SettingsError: a value is not allowed; it says of which camera.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for camera, name, value in args.set:
+        if camera not in (args.cameras or ()):
+            there = ', '.join(args.cameras or ()) or 'names nobody'
+            raise InputsError(f'--set {camera}.{name}: there is no such camera, --cameras: {there}')
+        found.setdefault(camera, {})[name] = value
+    own: dict[str, Settings] = {}
+    for camera, values in found.items():
+        try:
+            own[camera] = settings.replace(values)
+        except SettingsError as err:
+            raise SettingsError(f'--set {camera}: {err}') from err
+    return own
 
 
 def job_of(source: Source, request: Request) -> Job:
@@ -70,6 +98,8 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     options.update(given)
     if args.cameras is not None:
         options['cameras'] = args.cameras or ALL
+    if args.set:
+        options['set'] = {f'{camera}.{name}': value for camera, name, value in args.set}
     if args.up:
         options['up'] = args.up
     if args.camera_info is not None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from depth_pcd_ros.convert.batches import batches
@@ -19,14 +19,23 @@ from depth_pcd_ros.settings import Settings
 
 
 class Pipelines(dict[str, Pipeline]):
-    """One for each camera, made when it is asked for: they share the engine and nothing else."""
+    """One for each camera, made when it is asked for: they share the engine and nothing else.
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    Args:
+        engine: theirs.
+        settings: of all cameras, but those of `of_camera`.
+        of_camera: the settings of some, by name.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, of_camera: Mapping[str, Settings] | None = None
+    ) -> None:
         super().__init__()
-        self._engine, self._settings = engine, settings
+        self._engine, self._settings, self._of_camera = engine, settings, of_camera or {}
 
     def __missing__(self, camera: str) -> Pipeline:
-        self[camera] = Pipeline(self._engine, self._settings)
+        settings = self._of_camera.get(camera, self._settings)
+        self[camera] = Pipeline(self._engine, settings)
         return self[camera]
 
 

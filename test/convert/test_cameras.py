@@ -191,6 +191,24 @@ def test_readings_of_each(tmp_path, monkeypatch):
     assert scales('two', 'front') == pytest.approx([1.2] * 3, rel=1e-3)
 
 
+def test_parameters_of_one(tmp_path, capsys):
+    """--set is for the camera that it names: as if that were alone with them; all others differ."""
+    record(tmp_path / 'in', rig(2))
+    own = ['--set', 'left.stride=2', '--set', 'left.depth_scale=2', '--set', 'left.organized=false']
+    assert convert(tmp_path, '--cameras', 'front,left', *own) == 0
+    together = read(tmp_path / 'out' / 'in')
+    alone = ['--stride', '2', '--depth-scale', '2', '--no-organized']
+    for name, options in (('left', alone), ('front', [])):
+        options = [*options, '--image-topic', f'/{name}/image_raw']
+        assert convert(tmp_path, *options, out=name) == 0
+        for topic in TOPICS:
+            wanted = read(tmp_path / name / 'in')[f'/{topic}']
+            assert [cdr(m) for _, m in together[f'/{name}/{topic}']] == [cdr(m) for _, m in wanted]
+    capsys.readouterr()
+    assert convert(tmp_path, '--cameras', 'front,left', *own[:2], '--resume') == 2
+    assert '--set was' in capsys.readouterr().err
+
+
 NAMES = ['/front/image_raw', '/robot/rear/color/image_raw', '/image', '/a/b', '/stereo/left']
 
 
@@ -238,6 +256,9 @@ def test_names(tmp_path, asked, pattern, expected):
         (['--cameras', 'front,front'], "'front,front' names a camera twice"),
         (['--cameras', 'rear'], 'it has no camera rear; there is front (/front/image_raw)'),
         (['--cameras', 'all', '--image-topic', '/x'], '--image-topic is /x, expected {camera} in'),
+        (['--cameras', 'front', '--set', 'rear.stride=2'], '--set rear.stride: there is no such'),
+        (['--cameras', 'front', '--set', 'front.model=demo'], 'expected NAME.PARAMETER=VALUE'),
+        (['--cameras', 'front', '--set', 'front.stride=0'], '--set front: stride is 0'),
         (['--scale-topic', '/{camera}/x'], '--scale-topic has {camera}, which goes with --cameras'),
     ],
 )
