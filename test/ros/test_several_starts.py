@@ -50,3 +50,12 @@ def test_cameras_can_be_changed_while_unconfigured(run_node, peer):
     topics = {name for name, _ in peer.node.get_topic_names_and_types()}
     assert {'/front/points', '/back/points'} <= topics
     assert '/rear/points' not in topics
+
+
+def test_the_odometry_is_the_robots_unless_a_camera_has_its_own(run_node):
+    """The common topic serves all cameras but one whose own was remapped."""
+    params = {'model': 'two', 'cameras': '[front, rear]', 'temporal_filter': 0.5}
+    node = run_node(params, '-r', 'front/odometry:=/arm/odometry', fake=True)
+    node.wait_for('motion from /arm/odometry')
+    node.wait_for('motion from /odometry')
+    assert node.log.count('motion from') == 2
