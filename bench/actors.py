@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of `bench.end_to_end`: `python -m bench.actors camera 30`, and so on.
 
-camera HZ: publishes 640x480 and its CameraInfo, the clock's time as stamp.
+camera HZ [--size WxH]: publishes images and their CameraInfo, the clock's time as stamp.
 sender HZ: publishes clouds of 640x480 points on their own, the time of publishing as stamp.
 subscriber: prints one line of JSON for each cloud, its stamp and its age in the callback.
-node: the real node around a network that takes no time.
+node [--network-ms T]: the real node around a network that takes no time, or a fixed one.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.settings import EngineSettings
@@ -35,25 +34,26 @@ QOS = QoSProfile(depth=1)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-class NoNetwork(FakeEngine):
-    """An engine that takes no time: a wavy depth map with a step."""
+class StandIn(FakeEngine):
+    """An engine that takes a fixed time of another device: a wavy depth map with a step."""
+
+    seconds = 0.0
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(model=settings.model)
         self._out: dict[tuple[int, int], np.ndarray] = {}
 
-    def infer(self, rgb: np.ndarray, camera: Camera, size: Any = None) -> np.ndarray:
-        """Return the same memory each time, (H, W) float32; only the first time costs anything."""
-        height, width = rgb.shape[:2]
+    def infer_batch(
+        self, pictures: Sequence[np.ndarray], cameras: Any, size: tuple[int, int] | None = None
+    ) -> list[np.ndarray]:
+        """Return the same depth each time, (H, W) float32; only the first time costs anything."""
+        height, width = size or pictures[0].shape[:2]
         if (height, width) not in self._out:
             v, u = np.mgrid[:height, :width]
             depth = 3.0 + 0.5 * np.sin(u / 40.0) + 0.3 * np.cos(v / 30.0) + (u > width // 2)
             self._out[height, width] = depth.astype(np.float32)
-        return self._out[height, width]
-
-    def infer_batch(self, pictures: Sequence[np.ndarray], cameras: Any) -> list[np.ndarray]:
-        """As `infer`, each in memory of its own."""
-        return [self.infer(*one).copy() for one in zip(pictures, cameras, strict=True)]
+        time.sleep(self.seconds)
+        return [self._out[height, width].copy() for _ in pictures]
 
 
 def stamp_now(header: Header) -> None:
@@ -61,16 +61,18 @@ def stamp_now(header: Header) -> None:
     header.stamp.sec, header.stamp.nanosec = divmod(time.time_ns(), 10**9)
 
 
-def camera(node: Node, hz: float, reliability: QoSProfile) -> None:
-    """Publish images and their CameraInfo."""
+def camera(node: Node, hz: float, reliability: QoSProfile, size: tuple[int, int]) -> None:
+    """Publish images of (width, height) and their CameraInfo."""
+    width, height = size
     images = node.create_publisher(Image, 'image', reliability)
     infos = node.create_publisher(CameraInfo, 'camera_info', reliability)
-    image = Image(width=WIDTH, height=HEIGHT, encoding='rgb8', step=3 * WIDTH)
+    image = Image(width=width, height=height, encoding='rgb8', step=3 * width)
     image.header.frame_id = 'camera'
-    pixels = np.random.default_rng(1).integers(0, 256, 3 * WIDTH * HEIGHT, np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, 3 * width * height, np.uint8)
     image.data = array.array('B', pixels.tobytes())
-    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model='plumb_bob', d=[0.0] * 5)
-    info.k = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
+    info = CameraInfo(width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5)
+    focal = 500.0 * width / WIDTH
+    info.k = [focal, 0.0, (width - 1) / 2, 0.0, focal, (height - 1) / 2, 0.0, 0.0, 1.0]
     info.header = image.header
 
     def show() -> None:
@@ -110,17 +112,22 @@ def main() -> int:
     parser.add_argument('role', choices=('camera', 'sender', 'subscriber', 'node'))
     parser.add_argument('hz', nargs='?', type=float, default=30.0)
     parser.add_argument('reliability', nargs='?', choices=('reliable', 'best_effort'))
+    parser.add_argument('--size', default=f'{WIDTH}x{HEIGHT}')
+    parser.add_argument('--network-ms', type=float, default=0.0)
     args, others = parser.parse_known_args()
     if args.role == 'node':
         from depth_pcd_ros import engine
         from depth_pcd_ros.ros import node as depth_node
 
-        engine.create = NoNetwork
+        StandIn.seconds = args.network_ms * 1e-3
+        engine.create = StandIn
         return depth_node.main(others)
     rclpy.init()
     actor = rclpy.create_node(args.role)
     if args.role == 'camera':
-        camera(actor, args.hz, BEST_EFFORT if args.reliability == 'best_effort' else QOS)
+        qos = BEST_EFFORT if args.reliability == 'best_effort' else QOS
+        width, height = map(int, args.size.split('x'))
+        camera(actor, args.hz, qos, (width, height))
     elif args.role == 'sender':
         sender(actor, args.hz)
     else:

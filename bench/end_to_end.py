@@ -24,6 +24,9 @@ from scenes.isolation import isolate
 
 RATES = (5, 10, 30)  # [Hz]
 SIZE = '640x480'
+# Of a GPU that is as fast as the host can serve it, and of one on a small computer.
+STAND_INS = (2, 25)  # [ms]
+STAND_IN_SIZES = {'640x480': 200, '1280x720': 150, '1920x1080': 150}  # and the camera's rate [Hz]
 SETTLE = 2.0  # [s] that are not counted
 NODES = {
     'demo model': ('depth_pcd_ros.ros.node', ('--ros-args', '-p', 'model:=demo')),
@@ -166,6 +169,58 @@ def run_node(run: Run, node: str, hz: float, seconds: float, tuned: bool) -> Non
         run.inside += inside.latest()
 
 
+def stand_in(run: Run, size: str, milliseconds: int, resolution: str, seconds: float) -> None:
+    """Measure the node around a network that takes a fixed time of another device."""
+    parameters = ('-p', 'model:=none', '-p', f'resolution:={resolution}')
+    specs = (
+        ('bench.actors', 'node', '--network-ms', str(milliseconds), '--ros-args', *parameters),
+        ('bench.actors', 'subscriber'),
+        ('bench.actors', 'camera', str(STAND_IN_SIZES[size]), 'reliable', '--size', size),
+    )
+    with running(*specs, tuned=True) as (_, subscriber, _):
+        subscriber.wait_for('{')
+        time.sleep(SETTLE)
+        start = time.time()
+        time.sleep(seconds)
+        end = time.time()
+        time.sleep(0.5)
+        count(run, subscriber, start, end)
+
+
+def stand_ins(seconds: float) -> list[Row]:
+    """Measure what the host can do for a fast network, at both resolutions."""
+    rows = []
+    for size in STAND_IN_SIZES:
+        for milliseconds in STAND_INS:
+            runs = {resolution: Run() for resolution in ('image', 'network')}
+            for _ in range(2):
+                for resolution, run in runs.items():
+                    stand_in(run, size, milliseconds, resolution, seconds)
+            image, network = runs['image'], runs['network']
+            name = f'stand-in of {milliseconds} ms, resolution network'
+            rows.append(
+                Row(
+                    f'{name}: rate',
+                    size,
+                    network.rate,
+                    'Hz',
+                    note=f'{network.rate / max(image.rate, 1e-9):.1f}x that of resolution image, '
+                    f'{image.rate:.1f}',
+                )
+            )
+            rows.append(
+                Row(
+                    stage=f'{name}: age',
+                    size=size,
+                    value=network.quantile(0.5),
+                    against='resolution image',
+                    reference=image.quantile(0.5),
+                    faster=True,
+                )
+            )
+    return rows
+
+
 class Inside:
     """A subscription to the node's diagnostics."""
 
@@ -236,7 +291,7 @@ def measure(repetitions: int) -> list[Row]:
     for node in NODES:
         for hz in RATES:
             rows += whole_way(node, hz, ways[node, hz, True], ways[node, hz, False])
-    return rows
+    return rows + stand_ins(seconds)
 
 
 def whole_way(node: str, hz: int, tuned: Run, default: Run) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
@@ -34,17 +34,18 @@ class FrameQueue(Generic[T]):
             self._lanes.append(lane)
         return lane
 
-    def get(self, most: int = 1) -> list[T]:
+    def get(self, most: int = 1, unless: Callable[[], bool] = lambda: False) -> list[T]:
         """Wait for the next frame; return it, and those like it that are there already.
 
         Args:
             most: how many frames.
+            unless: whether to return none; asked again after `wake`.
 
         Returns:
             One frame or more, in the order of turns; none once the queue is closed.
         """
         with self.changed:
-            while not self._closed:
+            while not (self._closed or unless()):
                 lane = self._next(None)
                 if lane is not None:
                     kind, frames = lane.kind, [lane.take()]
@@ -64,6 +65,11 @@ class FrameQueue(Generic[T]):
                 self._lanes.append(lane)
                 return lane
         return None
+
+    def wake(self) -> None:
+        """Make every `get` ask again whether it is to wait."""
+        with self.changed:
+            self.changed.notify_all()
 
     def close(self) -> None:
         """Make every `get`, now and later, return none."""

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -47,12 +48,52 @@ class NetworkThread(threading.Thread):
         super().__init__(target=target, name=name, daemon=True)
 
 
+class Place:
+    """A lock that knows when it will be free, by how long the last work under it took."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None  # monotonic [s]
+        self._took: collections.deque[float] = collections.deque(maxlen=8)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._since = None
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """Measure what is done; whoever is in the place may stay in it for longer."""
+        self._since = since = time.monotonic()
+        yield
+        self._took.append(time.monotonic() - since)
+
+    @property
+    def taken(self) -> bool:
+        """Whether something is or was done in it, by who is still there."""
+        return self._since is not None
+
+    @property
+    def takes(self) -> float:
+        """The least that the last work took [s]: nobody is to wait for a frame."""
+        return min(tuple(self._took), default=0.0)
+
+    def free_at(self, now: float) -> float:
+        """Return when the work in it will be done, `now` if there is none or it takes longer."""
+        since = self._since
+        return now if since is None else max(since + self.takes, now)
+
+
 class Worker(Generic[P, E]):
     """Works on the jobs of a queue in threads of its own, until it is stopped.
 
-    There are two, and two places for one of them at a time: the network, and what comes after it
-    up to publishing. So a frame is published while the next is in the network, and frames stay in
-    order, for a thread leaves the network only when the second place is free.
+    There are three, and three places for one of them at a time: what comes before the network, the
+    network, and what comes after it up to publishing. So one frame is published and another one
+    prepared while a third is in the network. Frames stay in order, for a thread leaves a place only
+    when the next one is free. And none waits there: it is taken from the queue, where a newer one
+    may replace it, only when the places after it are about to be free.
 
     Args:
         estimate: what the network makes of each of several; where it raises, it gets one by one.
@@ -63,7 +104,8 @@ class Worker(Generic[P, E]):
         self.queue: FrameQueue[Job[P, E]] = FrameQueue()
         self._estimate = estimate
         self._max_batch = max_batch
-        self._network, self._finishing = threading.Lock(), threading.Lock()
+        self._preparing, self._network, self._finishing = Place(), Place(), Place()
+        self._moved = threading.Condition()  # a place has become free, or all ends
         self._busy_since: dict[int, float] = {}  # by thread
         self._idle = threading.Condition()
         self._restarts = 0
@@ -75,7 +117,7 @@ class Worker(Generic[P, E]):
         self._restarts = 0
         if not self._alive():
             self._died = False
-            self._threads = [NetworkThread(self._work, 'depth') for _ in range(2)]
+            self._threads = [NetworkThread(self._work, 'depth') for _ in range(3)]
             for thread in self._threads:
                 thread.start()
 
@@ -114,6 +156,7 @@ class Worker(Generic[P, E]):
             then()
 
         self.queue.close()
+        self._notify()
         last = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(last - time.monotonic(), 0.0))
@@ -127,23 +170,56 @@ class Worker(Generic[P, E]):
 
     def _work(self) -> None:
         while True:
-            with contextlib.ExitStack() as place:
-                with self._network:
-                    jobs = [] if self._died else self.queue.get(self._max_batch)
-                    if not jobs:
-                        return
-                    self._set_busy(True)
-                    place.callback(self._set_busy, False)
-                    estimated = self._in_network(jobs)
-                    if estimated:
-                        place.enter_context(self._finishing)
-                for job, estimate in estimated:
-                    self._attempt(job, partial(job.finish, estimate))
+            with contextlib.ExitStack() as after:
+                with contextlib.ExitStack() as inside:
+                    with self._preparing:
+                        self._wait_for_turn()
+                        jobs = self.queue.get(self._max_batch, unless=lambda: self._died)
+                        if not jobs:
+                            return
+                        self._set_busy(True)
+                        after.callback(self._set_busy, False)
+                        with self._preparing.work():
+                            prepared = [(job, self._attempt(job, job.prepare)) for job in jobs]
+                        wanted = [(job, one) for job, one in prepared if one is not None]
+                        if wanted:
+                            inside.enter_context(self._network)
+                    if wanted:
+                        with self._network.work():
+                            estimated = self._in_network(wanted)
+                        if estimated:
+                            after.enter_context(self._finishing)
+                self._notify()
+                if wanted and estimated:
+                    with self._finishing.work():
+                        for job, estimate in estimated:
+                            self._attempt(job, partial(job.finish, estimate))
+            self._notify()
 
-    def _in_network(self, jobs: list[Job[P, E]]) -> list[tuple[Job[P, E], E]]:
+    def _wait_for_turn(self) -> None:
+        """Wait until a frame that is taken now finds each place free as it comes to it."""
+        with self._moved:
+            while not (self.queue.closed or self._died):
+                too_early = self._too_early(time.monotonic())
+                if too_early <= 0.0:
+                    return
+                self._moved.wait(too_early)
+
+    def _too_early(self, now: float) -> float:
+        """Return for how long a frame would wait in the places if it were taken now [s]."""
+        network, finishing = self._network.free_at(now), self._finishing.free_at(now)
+        if self._network.taken:  # by a frame that will take the last place before
+            network = max(network, finishing)
+            finishing = network + self._finishing.takes
+        arrival = now + self._preparing.takes
+        return max(network - arrival, finishing - self._network.takes - arrival)
+
+    def _notify(self) -> None:
+        with self._moved:
+            self._moved.notify_all()
+
+    def _in_network(self, wanted: list[tuple[Job[P, E], P]]) -> list[tuple[Job[P, E], E]]:
         """What the network makes of each that it can do something with."""
-        prepared = [(job, self._attempt(job, job.prepare)) for job in jobs]
-        wanted = [(job, one) for job, one in prepared if one is not None]
         if len(wanted) > 1:
             try:
                 estimates = self._estimate([one for _, one in wanted])
@@ -176,6 +252,8 @@ class Worker(Generic[P, E]):
             reason = FrameError('internal_error', f'{type(err).__name__}: {err}')
         except BaseException as err:  # it is not about the frame: see `revive`
             self._died = True
+            self.queue.wake()
+            self._notify()
             reason = FrameError('worker_died', f'{type(err).__name__}: {err}')
         try:
             job.drop(reason)

@@ -3,6 +3,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_report_that_fails_holds_nobody_up(worker, where):
     events = Events()
     step = raising(FrameError('dark', 'too dark'))
     drop = raising(ValueError('Logger severity cannot be changed between calls.'))
-    for _ in range(3):  # more than there are threads
+    for _ in range(4):  # more than there are threads
         failing = job(step if where == 'the network' else lambda: step, lambda err: drop())
         worker.lane.put(failing, 0)
     worker.lane.put(job(lambda: lambda: events.add('done'), None), 0)
@@ -170,3 +171,57 @@ def test_one_of_several_that_fails_costs_only_itself(batches):
     events.wait(4)
     assert seen == [['bad', 'good'], ['bad'], ['good'], ['last']]
     assert events == ['torn', 'not_finite', 'GOOD', 'LAST']
+
+
+def test_a_frame_is_prepared_while_another_is_in_the_network():
+    """Decoding, and waiting for a CameraInfo, cost the network nothing; the order is kept."""
+    prepared, events = threading.Event(), Events()
+
+    def estimate(frames):
+        if frames == ['first']:
+            assert prepared.wait(5.0)
+        return frames
+
+    def second():
+        prepared.set()
+        return 'second'
+
+    worker = Worker(estimate)
+    worker.begin()
+    lane = worker.queue.add_lane(keep_all=True, max_bytes=100)
+    for prepare in (lambda: 'first', second):
+        lane.put(Job(prepare, events.add, lambda err: events.add(str(err))), 0)
+    lane.open()
+    events.wait(2)
+    assert events == ['first', 'second']
+    worker.stop(5.0, then=lambda: None)
+
+
+def test_a_frame_that_would_wait_for_the_network_gives_way_to_a_newer_one():
+    """By what the network took before, it is not taken yet when the newer one comes."""
+    leave, events = threading.Event(), Events()
+
+    def estimate(frames):
+        if frames == [0]:
+            time.sleep(1.0)
+        if frames == [1]:
+            events.add('inside')
+            assert leave.wait(5.0)
+        return frames
+
+    worker = Worker(estimate)
+    worker.begin()
+    lane = worker.queue.add_lane(keep_all=False, max_bytes=0)
+    lane.open()
+    jobs = [Job(lambda i=i: i, events.add, lambda err: events.add(str(err))) for i in range(4)]
+    lane.put(jobs[0], 0)
+    events.wait(1)
+    lane.put(jobs[1], 0)
+    events.wait(2)
+    lane.put(jobs[2], 0)
+    time.sleep(0.2)
+    assert lane.put(jobs[3], 0) is jobs[2]
+    leave.set()
+    events.wait(4)
+    assert events == [0, 'inside', 1, 3]
+    worker.stop(5.0, then=lambda: None)
