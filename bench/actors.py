@@ -101,7 +101,9 @@ def subscriber(node: Node) -> None:
     def take(cloud: PointCloud2) -> None:
         now = time.time_ns()
         stamp_ns = cloud.header.stamp.sec * 10**9 + cloud.header.stamp.nanosec
-        print(json.dumps({'stamp': stamp_ns * 1e-9, 'age': (now - stamp_ns) * 1e-9}), flush=True)
+        age = (now - stamp_ns) * 1e-9
+        line = {'stamp': stamp_ns * 1e-9, 'age': age, 'points': cloud.width * cloud.height}
+        print(json.dumps(line), flush=True)
 
     node.create_subscription(PointCloud2, 'points', take, QOS)
 
