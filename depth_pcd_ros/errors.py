@@ -80,3 +80,7 @@ class FrameError(CauseError):
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(cause, message)
+
+
+class DeviceLostError(DepthPcdError):
+    """A device fails for good: no frame of this process will go through it any more."""

@@ -6,10 +6,12 @@ torch and OpenVINO are imported when they are needed, and torch only where it ru
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
+import logging
 
-from depth_pcd_ros.engine.base import Engine, EngineError
+from depth_pcd_ros.engine.base import Engine, EngineError, UnusableDeviceError
 from depth_pcd_ros.settings import EngineSettings
 
 __all__ = ['DEVICES', 'Engine', 'EngineError', 'create']
@@ -23,22 +25,63 @@ ENGINES = {
     'openvino': ('depth_pcd_ros.engine.openvino.engine', 'OpenVinoEngine'),
 }
 
+log = logging.getLogger(__name__)
+
 
 def create(settings: EngineSettings) -> Engine:
     """Load the model of the settings on its device, downloading its checkpoint if need be.
+
+    Where that engine gives another depth than the network in fp32, the next best one is made: in
+    fp32, else on another device. The device `auto` goes on to the next one where a GPU is full or
+    torch has no kernels for it, too. Both are logged.
 
     Raises:
         EngineError: a device or a precision that there is not.
         CheckpointError: see `depth_pcd_ros.networks.checkpoints.resolve` and `Family.load`.
         SettingsError: an input size or a correction that the model does not take.
     """
-    if settings.device == 'auto':
-        from depth_pcd_ros.engine.devices import default_device
+    from depth_pcd_ros.engine.devices import default_device
+    from depth_pcd_ros.engine.proof import ProofError
 
+    auto, tried = settings.device == 'auto', list[str]()
+    if auto:
         settings = dataclasses.replace(settings, device=default_device())
+    while True:
+        try:
+            return _proven(settings)
+        except UnusableDeviceError as err:
+            if not auto:
+                raise
+            reason: EngineError = err
+        except ProofError as err:
+            reason = err
+            if settings.precision != 'fp32':
+                settings = dataclasses.replace(settings, precision='fp32')
+                log.error('%s; fp32 is next', err)
+                continue
+        tried.append(settings.device.partition(':')[0])
+        device = default_device(tried)
+        log.error('%s; the device %s is next', reason, device)
+        settings = dataclasses.replace(settings, device=device, precision='auto')
+
+
+def _proven(settings: EngineSettings) -> Engine:
+    """Make an engine and let it prove itself.
+
+    Raises:
+        ProofError: it is off.
+        UnusableDeviceError: the device cannot run it.
+    """
     kind = settings.device.partition(':')[0]
     if kind not in ENGINES:
         raise EngineError(f'device is {settings.device!r}, expected {DEVICES}')
     module, name = ENGINES[kind]
     engine_class: type[Engine] = getattr(importlib.import_module(module), name)
-    return engine_class(settings)  # type: ignore[arg-type, call-arg]
+    made = engine_class(settings)  # type: ignore[arg-type, call-arg]
+    try:
+        made.prove()
+    except BaseException:
+        with contextlib.suppress(RuntimeError):  # of a device that is gone
+            made.close()
+        raise
+    return made

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import abc
+import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.engine.checks import check_finite, check_pictures
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.family import Family
 
@@ -20,9 +22,18 @@ Pictures = Sequence[npt.NDArray[np.uint8]]
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]  # height, width [px]
 
+PROOF_SHAPE = (480, 640)  # of the pictures, before the camera is known
+ON_THE_CPU = ('cpu', 'openvino:CPU', 'onnx:cpu')  # held to recorded outputs by the tests, in fp32
+
+log = logging.getLogger(__name__)
+
 
 class EngineError(DepthPcdError):
     """An engine cannot be made as asked; the message says what is possible."""
+
+
+class UnusableDeviceError(EngineError):
+    """A device is there, but cannot run the network: it is full, or there are no kernels for it."""
 
 
 class Engine(abc.ABC):
@@ -38,10 +49,12 @@ class Engine(abc.ABC):
         batch: how many pictures at once the device gains from.
         sizes: for how many sizes of pictures, and numbers of them at once, the network is kept
             ready; each takes memory, and one that is not ready takes seconds.
+        proof: how far its depth is off that in fp32, in words; '' where that is not compared.
     """
 
     batch: ClassVar[int] = 1
     sizes = 3  # a camera has one size, or a few
+    proof = ''
 
     def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
         self.model = model
@@ -50,6 +63,8 @@ class Engine(abc.ABC):
         self.precision = precision
         self.max_depth = network.max_depth
         self.input_size = network.input_size
+        self._proven: set[tuple[int, int]] = set()  # sizes at the network
+        self._most = 2**31  # pictures at once that the device has room for, as far as is known
         self._lock = threading.Lock()  # held while the network runs and while it is freed
         self._closed = False
 
@@ -92,8 +107,7 @@ class Engine(abc.ABC):
 
         Raises:
             ValueError: as `infer`, or the sizes differ.
-            FrameError: as `infer`, for one of them, or there is no room for so many at once; one
-                by one, the others may succeed.
+            FrameError: as `infer`, for one of them; one by one, the others may succeed.
         """
         if not pictures:
             return []
@@ -104,12 +118,24 @@ class Engine(abc.ABC):
         with self._lock:
             if self._closed:
                 raise RuntimeError('the engine is closed')
-            maps = self._run(pictures, entering, size or (height, width))
+            maps = self._run_in_parts(pictures, entering, size or (height, width))
         check_finite(maps, self.precision)
         return [
             self.network.metres(of_picture, camera)
             for of_picture, camera in zip(maps, cameras, strict=True)
         ]
+
+    def prove(self) -> None:
+        """Compare the depth with that of the network in fp32; once, the verdict is kept.
+
+        Only what runs in fp32 on the CPU itself is not compared.
+
+        Raises:
+            ProofError: it is off by more than may be.
+            FrameError, RuntimeError: as `infer`.
+        """
+        with self._lock:
+            self._prove(self.network.network_size(*PROOF_SHAPE))
 
     def farthest(self, camera: Camera) -> float:
         """Return the depth at which the output ends for pictures of this camera [m], or inf."""
@@ -128,6 +154,50 @@ class Engine(abc.ABC):
             if not self._closed:
                 self._closed = True
                 self._free()
+
+    def _prove(self, size: tuple[int, int]) -> None:
+        """Do what `prove` does, for pictures of `size` at the network."""
+        if size in self._proven or (self.precision == 'fp32' and self.device in ON_THE_CPU):
+            return
+        from depth_pcd_ros.engine import proof
+
+        self._proven.add(size)
+        try:
+            place, runtime = self._origin(size)
+            verdict = proof.prove(
+                self._run,
+                self.network,
+                size,
+                place=place,
+                device=self.device,
+                precision=self.precision,
+                runtime=runtime,
+            )
+        except BaseException:
+            self._proven.discard(size)
+            raise
+        self.proof = 'not compared: there is no torch' if verdict is None else str(verdict)
+
+    def _run_in_parts(self, pictures: Pictures, size: Size, result: Size) -> Floats:
+        """Run on all at once, or, where the device has no room for so many, on halves of them."""
+        if len(pictures) <= self._most:
+            try:
+                return self._run(pictures, size, result)
+            except FrameError as err:
+                if err.cause != 'out_of_memory' or len(pictures) == 1:
+                    raise
+                self._most = len(pictures) // 2
+                log.warning('%s; from now on at most %d at once', err, self._most)
+        half = self._most
+        parts = [pictures[at : at + half] for at in range(0, len(pictures), half)]
+        return np.concatenate([self._run_in_parts(part, size, result) for part in parts])
+
+    def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
+        """Return where what is known of the network is kept, and what hardware and versions run it.
+
+        Both for `proof.prove`, of an engine that is compared.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:

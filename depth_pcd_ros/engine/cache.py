@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks as OpenVINO reads them: converted once per checkpoint, and kept on disk. No torch.
+"""Networks as other run-times read them: converted once, proven, and kept on disk. No torch.
 
 The folder is `$DEPTH_PCD_ROS_CACHE`, else `depth_pcd_ros` in `$XDG_CACHE_HOME` or `~/.cache`. An
 entry is a folder named for all that its content depends on, and is renamed to that once complete.
@@ -24,9 +24,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import export
-from depth_pcd_ros.engine.base import EngineError
+from depth_pcd_ros.engine.base import EngineError, Floats
 from depth_pcd_ros.networks.checkpoints import sha256
 from depth_pcd_ros.networks.family import CheckpointError, Family
 
@@ -39,6 +41,10 @@ MAX_ENTRIES = 8  # the ones used last stay
 SOURCES = ('networks', 'engine/export.py', 'engine/openvino', 'engine/onnx')
 
 log = logging.getLogger(__name__)
+
+
+class NoTorchError(EngineError):
+    """There is no torch, which what is asked for needs once."""
 
 
 class _DamagedError(OSError):
@@ -98,6 +104,43 @@ def converted(network: Family, weights: str, onnx: tuple[int, int] | None = None
         yield path
 
 
+def place(network: Family) -> Path:
+    """Return a folder for what is known of a network that torch itself runs.
+
+    Where it cannot be written to, it need not be there.
+    """
+    entry = folder() / key_of(network, 'torch')
+    with contextlib.suppress(OSError), _locked(folder()):
+        entry.mkdir(exist_ok=True)
+        os.utime(entry)
+        _prune(folder(), keep=entry)
+    return entry
+
+
+def reference(network: Family, size: tuple[int, int]) -> Floats:
+    """Return what the network gives in torch in fp32 for `proof.pictures`, in another process.
+
+    Args:
+        network: which one.
+        size: height and width at which they enter it [px].
+
+    Returns:
+        (N, C, 240, 320) float32.
+
+    Raises:
+        CheckpointError: the checkpoint is not what it should be.
+        NoTorchError: there is no torch.
+        EngineError: there is no room.
+    """
+    with _somewhere() as temporary:
+        try:
+            _run_export(network, 'fp32', Path(temporary), '--reference', size)
+            made: Floats = np.load(Path(temporary) / export.reference_name(size))
+        except OSError as err:
+            raise EngineError(f'there is no room in {temporary} ({err})') from err
+    return made
+
+
 def key_of(network: Family, weights: str, onnx: tuple[int, int] | None = None) -> str:
     """Name the entry of a network: with the hash of all that it depends on."""
     sources = hashlib.sha256()
@@ -105,10 +148,11 @@ def key_of(network: Family, weights: str, onnx: tuple[int, int] | None = None) -
     for source in SOURCES:
         for code in _code(package.joinpath(source)):
             sources.update(code)
+    runtime = 'torch' if weights == 'torch' else 'openvino'
     parts = [
         *(sha256(network.path), network.name, network.max_depth, weights),
         *(__version__, sources.hexdigest()),
-        *(('openvino', metadata.version('openvino')) if onnx is None else ('onnx', *onnx)),
+        *(('onnx', *onnx) if onnx is not None else (runtime, metadata.version(runtime))),
     ]
     name = network.path.stem[:80]  # for a person who looks into the folder
     return f'{name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}'
@@ -198,9 +242,15 @@ def _made(network: Family, weights: str, onnx: tuple[int, int] | None, entry: Pa
 
 
 def _export(network: Family, weights: str, onnx: tuple[int, int] | None, target: Path) -> None:
+    _run_export(network, weights, target, *(('--onnx', onnx) if onnx is not None else ()))
+
+
+def _run_export(
+    network: Family, weights: str, target: Path, what: str = '', size: tuple[int, int] = (0, 0)
+) -> None:
     arguments = [network.path, network.name, network.max_depth, target, weights]
-    if onnx is not None:
-        arguments += ['--onnx', f'{onnx[0]}x{onnx[1]}']
+    if what:
+        arguments += [what, f'{size[0]}x{size[1]}']
     process = subprocess.Popen(
         [sys.executable, '-m', export.__name__, *map(str, arguments)],
         stdin=subprocess.PIPE,  # nothing is written: the program ends when this one does
@@ -219,7 +269,7 @@ def _export(network: Family, weights: str, onnx: tuple[int, int] | None, target:
     if process.returncode == export.NO_ROOM:
         raise OSError(0, said.splitlines()[-1])
     if process.returncode == export.NO_TORCH:
-        raise EngineError(
+        raise NoTorchError(
             f'converting {network.path} for OpenVINO needs torch, once ({said}); install torch, '
             f'or copy {folder()} from a machine where it was converted'
         )

@@ -1,26 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network in torch on a GPU: one CUDA graph per size of picture, pinned memory at both ends."""
+"""The network in torch on a GPU: one CUDA graph per size of picture, pinned memory at both ends.
+
+A size is run as it is when it comes for the first time, and recorded when it comes again: photos of
+many sizes are not worth it. All recordings of an engine share one stream and one pool of memory,
+and go together: freeing one of several would take from the others what cuBLAS works in.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import re
 import time
-from collections import OrderedDict
+from collections import deque
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from depth_pcd_ros.engine import DEVICES
-from depth_pcd_ros.engine.base import Engine, EngineError, Floats, Pictures, Size
+from depth_pcd_ros.engine import DEVICES, cache
+from depth_pcd_ros.engine.base import (
+    PROOF_SHAPE,
+    Engine,
+    EngineError,
+    Floats,
+    Pictures,
+    Size,
+    UnusableDeviceError,
+)
 from depth_pcd_ros.engine.device_path import DevicePath
+from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.torch_engine import DTYPES
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
+REMEMBERED = 16  # sizes that came last
 WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their kernels in them
 
 log = logging.getLogger(__name__)
@@ -31,67 +48,113 @@ Shape = tuple[int, ...]
 class CudaEngine(Engine):
     """Runs a network in torch on a GPU; see `depth_pcd_ros.engine.create`."""
 
-    # Enough to keep a large GPU busy with the small network; ones that do not fit go one by one.
+    # Enough to keep a large GPU busy with the small network; halved where they do not fit.
     batch = 4
+    sizes = 8  # one more costs little: they work in the same memory
 
     def __init__(self, settings: EngineSettings) -> None:
         device = _checked(settings.device)
         precision = 'fp16' if settings.precision == 'auto' else settings.precision
         network = checkpoints.of_settings(settings)
         super().__init__(settings.model, network, device, precision)
-        self._graphs: OrderedDict[Shape, Graph] = OrderedDict()  # by shape of the pictures
+        self._graphs: dict[Shape, Graph] = {}  # by shape of the pictures
+        self._seen: deque[Shape] = deque(maxlen=REMEMBERED)  # what came last without a graph
         try:
             self._path = DevicePath(network, network.load().to(device, DTYPES[precision]))
+            self._capturing = Capturing(device)
+            # Whether it has kernels and room: for pictures as most cameras have them.
+            rgb = np.zeros((*PROOF_SHAPE, 3), np.uint8)
+            self._run([rgb], network.network_size(*PROOF_SHAPE), PROOF_SHAPE)
+            self._seen.clear()
+        except (DeviceLostError, FrameError, RuntimeError) as err:
+            self._give_up()
+            raise UnusableDeviceError(f'{device} cannot run the network: {err}') from err
         except BaseException:  # whatever it is, what is there already goes
-            self._drop(0)
+            self._give_up()
             raise
 
     def device_memory(self) -> int | None:
         """Return what torch has reserved on the device [bytes]."""
         return int(torch.cuda.memory_reserved(self.device))
 
+    def _origin(self, size: Size) -> tuple[Path, str]:
+        name = torch.cuda.get_device_name(self.device)
+        return cache.place(self.network), f'torch {torch.__version__}, {name}, {hardware()}'
+
     def _free(self) -> None:
         del self._path
-        self._drop(len(self._graphs))
+        self._drop()
 
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         height, width = pictures[0].shape[:2]
         reduced = [self.network.reduced(rgb, size) for rgb in pictures]
         try:
             with torch.inference_mode():
-                shape = (len(pictures), *reduced[0].shape)
-                return self._graph(shape, size, result)(reduced)
+                return self._run_reduced(reduced, size, result)
         except RuntimeError as err:
             # In the midst of a capture, another error follows from the one that matters.
             cause = err if _is_no_room(err) else err.__context__
             if not _is_no_room(cause):
+                if lasting := self._lasting_error():
+                    raise DeviceLostError(f'{self.device}: {lasting}') from err
                 raise
             full = f'{self.device}, {len(pictures)} images of {width}x{height}: {cause}'
             del cause
         # only now: the exception would have kept the tensors alive
-        self._drop(len(self._graphs))
+        self._drop()
         raise FrameError('out_of_memory', full)
 
-    def _graph(self, shape: Shape, size: Size, result: Size) -> Graph:
-        """Return the captured run for pictures of a shape, (N, h', w', 3), and their results."""
-        key = (*shape, *result)
-        if key in self._graphs:
-            self._graphs.move_to_end(key)
-            return self._graphs[key]
-        if len(self._graphs) >= self.sizes:  # before, so that the memory is free again
-            self._drop(1)
-        start = time.perf_counter()
-        self._graphs[key] = Graph(self._path, shape, size, result, self.device)
-        log.info(
-            'captured the network for pictures of %dx%d on %s in %.1f s',
-            *(result[1], result[0], self.device, time.perf_counter() - start),
-        )
-        return self._graphs[key]
+    def _run_reduced(self, reduced: Pictures, size: Size, result: Size) -> Floats:
+        """Run on pictures as `Family.reduced` gives them, recorded where their shape came before.
 
-    def _drop(self, count: int) -> None:
-        """Free the graphs used longest ago, and give their memory back to the device."""
-        for _ in range(count):
-            self._graphs.popitem(last=False)[1].reset()
+        Args:
+            reduced: (h', w', 3) each.
+            size: at the network.
+            result: height and width of what is returned [px].
+        """
+        key = (len(reduced), *reduced[0].shape, *result)
+        if key not in self._graphs:
+            if key not in self._seen:
+                self._seen.append(key)
+                return self._run_once(reduced, size, result)
+            self._seen.remove(key)
+            if len(self._graphs) >= self.sizes:  # before, so that the memory is free again
+                self._drop()
+            start = time.perf_counter()
+            self._graphs[key] = Graph(self._path, key[:4], size, result, self._capturing)
+            log.info(
+                'captured the network for pictures of %dx%d on %s in %.1f s',
+                *(result[1], result[0], self.device, time.perf_counter() - start),
+            )
+        return self._graphs[key](reduced)
+
+    def _run_once(self, reduced: Pictures, size: Size, result: Size) -> Floats:
+        with exactly():
+            taps = self._path.taps((reduced[0].shape[0], reduced[0].shape[1]), size)
+            rgb = torch.from_numpy(np.stack(reduced)).to(self.device)
+            maps: Floats = self._path(rgb, taps, result).cpu().numpy()
+        return maps
+
+    def _lasting_error(self) -> str:
+        """Return the error that everything on the device ends with from now on; '' for none."""
+        try:
+            torch.cuda.synchronize(self.device)
+        except RuntimeError as err:
+            return str(err)
+        return ''
+
+    def _give_up(self) -> None:
+        """Free what there is of an engine that cannot be made."""
+        self.__dict__.pop('_path', None)
+        with contextlib.suppress(RuntimeError):  # of a device that is gone
+            self._drop()
+
+    def _drop(self) -> None:
+        """Free all graphs, and give their memory back to the device."""
+        while self._graphs:
+            self._graphs.popitem()[1].reset()
+            if not self._graphs:
+                self._capturing.renew()
         gc.collect()  # a failed capture may be part of a cycle
         torch.cuda.empty_cache()
 
@@ -124,31 +187,54 @@ def _checked(device: str) -> str:
     return f'cuda:{index}'
 
 
+def exactly() -> contextlib.AbstractContextManager[None]:
+    """Compute in fp32, all of it: cuDNN would round the factors of convolutions to 10 bits."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)  # type: ignore[no-any-return]
+
+
+class Capturing:
+    """What the graphs of an engine share: a stream, on which nothing else runs, and memory."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        with torch.cuda.device(self.device):
+            self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin another pool of memory: one that all graphs have left is gone."""
+        self.pool = torch.cuda.graph_pool_handle()
+
+
 class Graph:
     """One run of the network, recorded for pictures of one shape, with the memory it works in."""
 
     def __init__(
-        self, path: DevicePath, shape: Shape, size: Size, result: Size, device: str
+        self, path: DevicePath, shape: Shape, size: Size, result: Size, capturing: Capturing
     ) -> None:
-        self._device = torch.device(device)
+        self._capturing = capturing
+        device = capturing.device
         self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self._rgb = torch.empty(shape, dtype=torch.uint8, device=device)
         taps = path.taps((shape[1], shape[2]), size)
         self._graph = torch.cuda.CUDAGraph()
-        # In fp32, all of it: cuDNN would round the factors of convolutions to 10 bits.
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-        with torch.cuda.device(self._device), exact:
-            # Its own, for warm-up and capture: what cuBLAS works in belongs to a stream, and
-            # freeing a graph that was captured on the common one takes it from all others.
-            self._stream = stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            self._done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device), exactly():
+            stream = capturing.stream
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UP):
                     path(self._rgb, taps, result)
             torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode='thread_local'):
+            capture = torch.cuda.graph(
+                self._graph,
+                pool=capturing.pool,
+                stream=stream,
+                capture_error_mode='thread_local',
+            )
+            with capture:
                 self._maps = path(self._rgb, taps, result)
+            torch.cuda.empty_cache()  # what the warm-up has worked in
         # The recording reads these where they are, so they must not go before it does.
         self._kept: list[Tensor] = [*taps, *path.network.constants()]
 
@@ -157,12 +243,12 @@ class Graph:
         for rgb, host in zip(pictures, self._host.numpy(), strict=True):
             np.copyto(host, rgb)
         result = torch.empty(self._maps.shape, pin_memory=True)
-        with torch.cuda.device(self._device):
+        with torch.cuda.device(self._capturing.device):
             self._rgb.copy_(self._host, non_blocking=True)
             self._graph.replay()
             result.copy_(self._maps, non_blocking=True)
-            self._done.record()
-            self._done.synchronize()  # asleep: the stream's own would keep a core busy
+            self._capturing.done.record()
+            self._capturing.done.synchronize()  # asleep: the stream's own would keep a core busy
         maps: Floats = result.numpy()
         return maps
 

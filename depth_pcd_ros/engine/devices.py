@@ -6,14 +6,19 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 
-def default_device() -> str:
-    """Return what `auto` is: CUDA where there is one, else OpenVINO if installed, else the CPU."""
-    if _has_gpu() and importlib.util.find_spec('torch') is not None:
+def default_device(tried: Collection[str] = ()) -> str:
+    """Return what `auto` is: CUDA where there is one, else OpenVINO if installed, else the CPU.
+
+    Args:
+        tried: kinds of device that are not wanted, such as `cuda`.
+    """
+    if 'cuda' not in tried and _has_gpu() and importlib.util.find_spec('torch') is not None:
         import torch
 
         if torch.cuda.is_available():
@@ -23,8 +28,10 @@ def default_device() -> str:
             torch.__version__,
         )
     if importlib.util.find_spec('openvino') is not None:
-        return 'openvino'
-    log.info('OpenVINO is not installed: with it a CPU is two to three times as fast')
+        if 'openvino' not in tried:
+            return 'openvino'
+    else:
+        log.info('OpenVINO is not installed: with it a CPU is two to three times as fast')
     return 'cpu'
 
 

@@ -3,7 +3,8 @@
 
     python -m depth_pcd_ros.engine.export CHECKPOINT FAMILY MAX_DEPTH FOLDER fp16|fp32
 
-writes network.xml and network.bin to FOLDER. It ends early when its standard input does, as it does
+writes network.xml and network.bin to FOLDER; or, with --onnx, network.onnx; or, with --reference,
+only what `proof` compares engines with. It ends early when its standard input does, as it does
 when the process that started it is gone.
 """
 
@@ -17,9 +18,12 @@ import threading
 import warnings
 from pathlib import Path
 
-from depth_pcd_ros.engine.base import EngineError
+import numpy as np
+
+from depth_pcd_ros.engine.base import EngineError, Floats
 from depth_pcd_ros.networks.families import FAMILIES
-from depth_pcd_ros.networks.family import CheckpointError
+from depth_pcd_ros.networks.family import CheckpointError, Family
+from depth_pcd_ros.settings import EngineSettings
 
 ONNX_FILENAME = 'network.onnx'
 FILENAME = 'network.xml'  # with network.bin beside it
@@ -35,6 +39,7 @@ def main() -> int:
     for name in ('checkpoint', 'family', 'max_depth', 'folder', 'weights'):
         parser.add_argument(name)
     parser.add_argument('--onnx', metavar='HxW', help='as ONNX, for this size at the network')
+    parser.add_argument('--reference', metavar='HxW', help='the depth of the stored pictures')
     args = parser.parse_args()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
@@ -43,12 +48,16 @@ def main() -> int:
         print(err)
         return NO_TORCH
     known = FAMILIES[args.family](Path(args.checkpoint), float(args.max_depth))
+    folder = Path(args.folder)
     try:
-        if args.onnx:
-            from depth_pcd_ros.engine.onnx.write import write
+        if args.onnx or args.reference:
+            height, width = map(int, (args.onnx or args.reference).split('x'))
+            if args.onnx:
+                from depth_pcd_ros.engine.onnx.write import write
 
-            height, width = map(int, args.onnx.split('x'))
-            write(known, (height, width), Path(args.folder) / ONNX_FILENAME, args.weights)
+                write(known, (height, width), folder / ONNX_FILENAME, args.weights)
+            # beside ONNX, too: whatever runs that need not have torch
+            np.save(folder / reference_name((height, width)), _reference(known, (height, width)))
             return 0
         network = known.load()
     except CheckpointError as err:
@@ -74,11 +83,25 @@ def main() -> int:
             input=[-1, 3, -1, -1],
         )
     try:
-        ov.save_model(model, Path(args.folder) / FILENAME, compress_to_fp16=args.weights == 'fp16')
+        ov.save_model(model, folder / FILENAME, compress_to_fp16=args.weights == 'fp16')
     except (RuntimeError, OSError) as err:
         print(err)
         return NO_ROOM
     return 0
+
+
+def reference_name(size: tuple[int, int]) -> str:
+    """Name the file with the depth of the stored pictures at a size, (h, w) at the network."""
+    return f'reference-{size[0]}x{size[1]}.npy'
+
+
+def _reference(known: Family, size: tuple[int, int]) -> Floats:
+    """Run the network in torch in fp32 on the stored pictures."""
+    from depth_pcd_ros.engine.proof import HEIGHT, WIDTH, pictures
+    from depth_pcd_ros.engine.torch_engine import TorchEngine
+
+    made = TorchEngine(EngineSettings(device='cpu', precision='fp32'), known)
+    return np.concatenate([made._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
 
 
 def _end_with_the_parent() -> None:

@@ -15,7 +15,15 @@ from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.networks.models import DEMO, HUB_FILES, MODELS
 from depth_pcd_ros.settings import EngineSettings
 
-__all__ = ['Checkpoint', 'CheckpointError', 'before_download', 'of_settings', 'resolve', 'sha256']
+__all__ = [
+    'Checkpoint',
+    'CheckpointError',
+    'before_download',
+    'bundled',
+    'of_settings',
+    'resolve',
+    'sha256',
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +86,7 @@ def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
             data set while `max_depth` is 0, or a `max_depth` that the model cannot take.
     """
     if model == DEMO:
-        path, family, licence = _bundled('demo.safetensors'), FAMILIES[DEMO], 'Apache-2.0'
+        path, family, licence = bundled('demo.safetensors'), FAMILIES[DEMO], 'Apache-2.0'
     elif model in HUB_FILES:
         path, file = _from_hub(model), HUB_FILES[model]
         family, licence = FAMILIES[file.family], file.licence
@@ -116,7 +124,7 @@ def _local(model: str) -> Path:
     )
 
 
-def _bundled(filename: str) -> Path:
+def bundled(filename: str) -> Path:
     """Find a file of models/: beside the package in a source tree, else in its prefix's share/."""
     package = Path(__file__).resolve().parents[1]
     shares = (prefix / 'share' / package.name / 'models' for prefix in package.parents)

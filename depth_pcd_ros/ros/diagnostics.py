@@ -125,6 +125,7 @@ def engine_values(engine: Engine) -> dict[str, str]:
         'model': engine.model,
         'device': engine.device,
         'precision': engine.precision,
+        **({'difference from fp32': engine.proof} if engine.proof else {}),
         **({} if memory is None else {'GPU memory [MiB]': f'{memory / 2**20:.0f}'}),
     }
 

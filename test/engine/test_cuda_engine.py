@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from depth_pcd_ros import engine
-from depth_pcd_ros.engine import EngineError, cuda_engine
+from depth_pcd_ros.engine import EngineError, cache, cuda_engine, devices
+from depth_pcd_ros.engine.base import UnusableDeviceError
+from depth_pcd_ros.engine.cuda_engine import CudaEngine
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.upsample import upsample
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
 from test.support.fake_engine import FakeFamily, all_seen, seen
@@ -38,7 +40,7 @@ class EagerGraph:
     full = False  # whether the device is
     made: ClassVar[list['EagerGraph']] = []  # in their order
 
-    def __init__(self, path, shape, size, result, _device):
+    def __init__(self, path, shape, size, result, _capturing):
         if EagerGraph.full:
             try:
                 raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
@@ -58,12 +60,26 @@ class EagerGraph:
         self.was_reset = True
 
 
+class NoCapturing:
+    """Stands for the stream and the memory that recorded runs share; counts the pools."""
+
+    def __init__(self, _device):
+        self.pools = 1
+
+    def renew(self):
+        """One more."""
+        self.pools += 1
+
+
 @pytest.fixture
 def eager(monkeypatch):
     """Make CUDA engines that run on the CPU."""
     monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
     monkeypatch.setattr(EagerGraph, 'made', [])
+    monkeypatch.setattr(cuda_engine, 'Capturing', NoCapturing)
     monkeypatch.setattr(cuda_engine, '_checked', lambda _: 'cpu')
+    monkeypatch.setattr(CudaEngine, '_lasting_error', lambda _: '')
+    monkeypatch.setattr(CudaEngine, '_origin', lambda self, _: (cache.place(self.network), 'eager'))
 
     def make(model='demo', input_size=0, precision='fp32'):
         return engine.create(
@@ -78,8 +94,10 @@ def test_the_device_path_gives_official_depth(indoor, eager, case):
     """The whole of it in fp32, on recorded pictures at 252."""
     recorded = golden.load('vits')
     side = int(recorded[f'input_size_{case}'])
-    depth = eager(indoor, side).infer(*seen(recorded[f'rgb_{case}']))
-    np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
+    made = eager(indoor, side)
+    for _ in range(2):  # as it is, and recorded
+        depth = made.infer(*seen(recorded[f'rgb_{case}']))
+        np.testing.assert_allclose(depth, recorded[f'depth_{case}'], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize('shape', [(480, 640), (1080, 1920), (640, 480), (97, 61)])
@@ -125,16 +143,32 @@ def test_a_batch_is_as_its_pictures_one_by_one(eager):
         np.testing.assert_allclose(depth, made.infer(*seen(rgb)), rtol=1e-4)
 
 
-def test_graphs_are_bounded_told_and_freed(eager, caplog):
-    """Each new size is logged; the one used longest ago is freed; closing frees all."""
+def test_a_size_is_recorded_when_it_comes_again(eager, caplog):
+    """Not the one that the engine is tried with, nor those that come once, as of photos."""
     caplog.set_level(logging.INFO)
     made = eager(input_size=28)
-    for width in (40, 50, 60, 40, 70):
+    made.infer(*seen(np.zeros((480, 640, 3), np.uint8)))
+    for width in (40, 50, 60, 40, 70, 40):
         made.infer(*seen(np.zeros((30, width, 3), np.uint8)))
-    assert [graph.shape[2] for graph in EagerGraph.made] == [40, 50, 60, 70]
-    assert [graph.was_reset for graph in EagerGraph.made] == [False, True, False, False]
-    assert sum(not graph.was_reset for graph in EagerGraph.made) == cuda_engine.CudaEngine.sizes
-    assert sum('captured the network for pictures of' in m for m in caplog.messages) == 4
+    assert [graph.shape[2] for graph in EagerGraph.made] == [40]
+    assert [m for m in caplog.messages if 'captured' in m] == [
+        m for m in caplog.messages if 'captured the network for pictures of 40x30 on cpu' in m
+    ]
+    made.close()
+
+
+def test_graphs_are_bounded_and_go_together(eager):
+    """One more than may be: all are freed, and their memory is begun anew; so when it closes."""
+    made = eager(input_size=28)
+    for width in range(40, 40 + 14 * CudaEngine.sizes, 14):
+        made.infer_batch(*all_seen([np.zeros((30, width, 3), np.uint8)]))
+        made.infer_batch(*all_seen([np.zeros((30, width, 3), np.uint8)]))
+    assert len(EagerGraph.made) == CudaEngine.sizes
+    assert not any(graph.was_reset for graph in EagerGraph.made)
+    for _ in range(2):
+        made.infer(*seen(np.zeros((60, 30, 3), np.uint8)))
+    assert [graph.was_reset for graph in EagerGraph.made] == [True] * CudaEngine.sizes + [False]
+    assert made._capturing.pools == 2
     made.close()
     assert all(graph.was_reset for graph in EagerGraph.made)
     with pytest.raises(RuntimeError, match='closed'):
@@ -143,7 +177,9 @@ def test_graphs_are_bounded_told_and_freed(eager, caplog):
 
 def test_what_a_graph_reads_is_kept(eager):
     """A recorded run must have a hold on the constants of its size, which the network lets go."""
-    eager().infer(*seen(RGB))
+    made = eager()
+    for _ in range(2):
+        made.infer(*seen(RGB))
     (graph,) = EagerGraph.made
     assert [tuple(constant.shape) for constant in graph.path.network.constants()] == [
         (1, 2, 168, 224)
@@ -153,7 +189,9 @@ def test_what_a_graph_reads_is_kept(eager):
 def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monkeypatch):
     """A full GPU (here a fake) costs one frame; what the other sizes held is given back."""
     made = eager(input_size=28)
-    expected = made.infer(*seen(RGB))
+    made.infer(*seen(RGB[:20]))
+    for _ in range(2):
+        expected = made.infer(*seen(RGB))
     (other,) = EagerGraph.made
     monkeypatch.setattr(EagerGraph, 'full', True)
     with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
@@ -162,6 +200,80 @@ def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monke
     assert other.was_reset
     monkeypatch.setattr(EagerGraph, 'full', False)
     np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
+
+
+def small(monkeypatch, room):
+    """Make the device (here a fake) have room for so many pictures at once; note what is tried."""
+    run, tried = CudaEngine._run_reduced, []
+
+    def limited(self, reduced, size, result):
+        tried.append(len(reduced))
+        if len(reduced) > room:
+            raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
+        return run(self, reduced, size, result)
+
+    monkeypatch.setattr(CudaEngine, '_run_reduced', limited)
+    return tried
+
+
+def test_a_batch_without_room_is_halved_once(eager, monkeypatch, caplog):
+    """And the next one is not tried as a whole again."""
+    made = eager(input_size=28)
+    pictures = [RGB, 255 - RGB, RGB[::-1], RGB[:, ::-1], RGB]
+    expected = [made.infer(*seen(rgb)) for rgb in pictures]
+    tried = small(monkeypatch, 2)
+    for _ in range(2):
+        found = made.infer_batch(*all_seen(pictures))
+        for one, depth in zip(expected, found, strict=True):
+            np.testing.assert_allclose(depth, one, rtol=1e-4)
+    assert tried == [5, 2, 2, 1, 2, 2, 1]
+    assert 'from now on at most 2 at once' in caplog.text
+    tried = small(monkeypatch, 0)
+    with pytest.raises(FrameError, match='1 images of 40x30'):
+        made.infer_batch(*all_seen(pictures))
+
+
+@pytest.mark.parametrize(
+    'said', ['CUDA error: no kernel image is available for execution', 'CUDA error: out of memory']
+)
+def test_a_device_that_cannot_run_it_is_told(eager, monkeypatch, said):
+    """Asked for by name, it is refused; auto goes on to the CPU and says so."""
+
+    def failing(*_):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(CudaEngine, '_run_once', failing)
+    with pytest.raises(UnusableDeviceError, match=f'cpu cannot run the network: .*{said}'):
+        eager()
+    monkeypatch.setattr(
+        devices, 'default_device', lambda tried=(): 'cpu' if 'cuda' in tried else 'cuda'
+    )
+    made = engine.create(EngineSettings('demo'))
+    assert type(made).__name__ == 'TorchEngine'
+
+
+def test_auto_falls_back_and_says_so(eager, monkeypatch, caplog):
+    """To OpenVINO, where it is installed."""
+    pytest.importorskip('openvino', reason='OpenVINO is not installed')
+    monkeypatch.setattr(devices, '_has_gpu', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    small(monkeypatch, 0)
+    made = engine.create(EngineSettings('demo', precision='fp32'))
+    assert made.device == 'openvino:CPU'
+    assert 'Tried to allocate 2.00 GiB; the device openvino is next' in caplog.text
+
+
+def test_an_error_that_stays_is_not_the_frames(eager, monkeypatch):
+    """What the device says to everything from then on (here a fake) is the process's end."""
+    made = eager()
+
+    def gone(*_):
+        raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    monkeypatch.setattr(CudaEngine, '_run_once', gone)
+    monkeypatch.setattr(CudaEngine, '_lasting_error', lambda _: 'CUDA error: illegal')
+    with pytest.raises(DeviceLostError, match='cpu: CUDA error: illegal'):
+        made.infer(*seen(RGB))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +290,7 @@ def test_a_full_device_says_so_in_several_ways(eager, monkeypatch, said):
     def full(*_):
         raise RuntimeError(said)
 
-    monkeypatch.setattr(EagerGraph, '__call__', full)
+    monkeypatch.setattr(CudaEngine, '_run_once', full)
     with pytest.raises(FrameError, match='1 images of 40x30') as caught:
         made.infer(*seen(RGB))
     assert caught.value.cause == 'out_of_memory'
@@ -202,7 +314,7 @@ def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
     def gone(*_):
         raise RuntimeError('CUDA error: unspecified launch failure')
 
-    monkeypatch.setattr(EagerGraph, '__call__', gone)
+    monkeypatch.setattr(CudaEngine, '_run_once', gone)
     with pytest.raises(RuntimeError, match='unspecified launch failure'):
         made.infer(*seen(RGB))
 
@@ -241,10 +353,11 @@ def test_sizes_do_not_leak_on_a_gpu(caplog):
 
     def run(widths):
         for width in widths:
-            made.infer(*seen(np.zeros((480, width, 3), np.uint8)))
+            for _ in range(2):
+                made.infer(*seen(np.zeros((480, width, 3), np.uint8)))
         return made.device_memory()
 
-    first = run(range(640, 640 + 28 * cuda_engine.CudaEngine.sizes, 28))
+    first = run(range(640, 640 + 28 * CudaEngine.sizes, 28))
     assert run(range(640, 640 + 28 * 20, 28)) < 1.5 * first
     assert 'captured the network for pictures of' in caplog.text
 

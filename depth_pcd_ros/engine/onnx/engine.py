@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from depth_pcd_ros.engine import cache
-from depth_pcd_ros.engine.base import EngineError, Floats
+from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, Size
+from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of
 from depth_pcd_ros.errors import FrameError
@@ -38,6 +40,18 @@ class OnnxEngine(HostEngine):
         network = checkpoints.of_settings(settings)
         super().__init__(settings.model, network, f'onnx:{self._provider}', precision)
         self._sessions: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
+        self._places: dict[tuple[int, int], Path] = {}  # of the files, by size
+
+    def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
+        try:
+            self._prove(size)  # what is built for another size may be wrong by itself
+        except EngineError as err:
+            raise FrameError('network_failed', str(err)) from err
+        return super()._run(pictures, size, result)
+
+    def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
+        self._session(size)
+        return self._places[size], f'ONNX Runtime {onnxruntime().__version__}, {hardware()}'
 
     def _free(self) -> None:
         self._sessions.clear()
@@ -60,6 +74,7 @@ class OnnxEngine(HostEngine):
             self._sessions.popitem(last=False)
         start = time.perf_counter()
         with cache.converted(self.network, self.precision, size) as path:
+            self._places[size] = path.parent
             self._sessions[size] = onnxruntime().InferenceSession(
                 str(path),
                 providers=list(dict.fromkeys((PROVIDERS[self._provider], PROVIDERS['cpu']))),

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,12 @@ class OpenVinoEngine(HostEngine):
         super().__init__(settings.model, network, f'openvino:{self._target}', precision)
         with cache.converted(network, 'fp32' if precision == 'fp32' else 'fp16') as path:
             self._network = self._core.read_model(path)
+            self._place = path.parent
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
+
+    def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
+        device = self._core.get_property(self._target, 'FULL_DEVICE_NAME')
+        return self._place, f'OpenVINO {openvino().__version__}, {device}'
 
     def _free(self) -> None:
         self._requests.clear()
