@@ -50,6 +50,7 @@ Cause = Literal[
     'network_not_finite',
     'network_failed',
     'out_of_memory',
+    'device_lost',
     'queue_full',
     'internal_error',
     'worker_died',

@@ -20,6 +20,7 @@ from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
@@ -86,9 +87,14 @@ def main(args: argparse.Namespace) -> int:
         return 2
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
     batch = args.batch or engine.batch
-    with closing(engine):
-        pipelines = Pipelines(engine, settings, request.of_camera)
-        run(jobs, pipelines, report, resume=args.resume, batch=batch)
+    try:
+        with closing(engine):
+            pipelines = Pipelines(engine, settings, request.of_camera)
+            run(jobs, pipelines, report, resume=args.resume, batch=batch)
+    except DeviceLostError as err:
+        again = 'start again with --resume for what is missing'
+        print(f'depth-pcd convert: {err}: no picture would do better; {again}', file=sys.stderr)
+        return 1
     return 1 if report.failed else 0
 
 

@@ -13,6 +13,7 @@ from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.steps import Failure, Outcome, Picture, Skipped, Step, Write
 from depth_pcd_ros.engine import Engine
+from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.pipeline import Estimate, Pipeline, estimate_batch
 from depth_pcd_ros.settings import Settings
@@ -87,6 +88,8 @@ def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
         pipeline = pipelines[step.camera]
         try:
             frame = pipeline.finish(next(estimates, None) or pipeline.estimate(step.picture))
+        except DeviceLostError:  # none of the pictures to come would do better
+            raise
         except Exception as err:  # whatever one picture does, the next one is tried
             return Failure(step.label, err, camera=step.camera)
         results = int(step.is_result)

@@ -12,6 +12,7 @@ import importlib
 import logging
 
 from depth_pcd_ros.engine.base import Engine, EngineError, UnusableDeviceError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.settings import EngineSettings
 
 __all__ = ['DEVICES', 'Engine', 'EngineError', 'create']
@@ -80,8 +81,10 @@ def _proven(settings: EngineSettings) -> Engine:
     made = engine_class(settings)  # type: ignore[arg-type, call-arg]
     try:
         made.prove()
-    except BaseException:
+    except BaseException as err:
         with contextlib.suppress(RuntimeError):  # of a device that is gone
             made.close()
+        if isinstance(err, (DeviceLostError, FrameError)):
+            raise UnusableDeviceError(f'{made.device} cannot run the network: {err}') from err
         raise
     return made

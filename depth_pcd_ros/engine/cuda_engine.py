@@ -58,6 +58,7 @@ class CudaEngine(Engine):
         network = checkpoints.of_settings(settings)
         super().__init__(settings.model, network, device, precision)
         self._graphs: dict[Shape, Graph] = {}  # by shape of the pictures
+        self._lost = False  # the device fails for good
         self._seen: deque[Shape] = deque(maxlen=REMEMBERED)  # what came last without a graph
         try:
             self._path = DevicePath(network, network.load().to(device, DTYPES[precision]))
@@ -83,7 +84,8 @@ class CudaEngine(Engine):
 
     def _free(self) -> None:
         del self._path
-        self._drop()
+        if not self._lost:  # else nothing can be given back
+            self._drop()
 
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         height, width = pictures[0].shape[:2]
@@ -96,6 +98,7 @@ class CudaEngine(Engine):
             cause = err if _is_no_room(err) else err.__context__
             if not _is_no_room(cause):
                 if lasting := self._lasting_error():
+                    self._lost = True
                     raise DeviceLostError(f'{self.device}: {lasting}') from err
                 raise
             full = f'{self.device}, {len(pictures)} images of {width}x{height}: {cause}'

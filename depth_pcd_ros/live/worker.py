@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
 
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.live.frame_queue import FrameQueue
 
 T = TypeVar('T')
@@ -110,6 +110,7 @@ class Worker(Generic[P, E]):
         self._idle = threading.Condition()
         self._restarts = 0
         self._died = False
+        self.lost: DeviceLostError | None = None  # why no frame will pass any more
         self._threads: list[NetworkThread] = []
 
     def begin(self) -> None:
@@ -247,6 +248,9 @@ class Worker(Generic[P, E]):
             return step()
         except FrameError as err:
             reason = err
+        except DeviceLostError as err:
+            self.lost, self._died = err, True
+            reason = FrameError('device_lost', str(err))
         except Exception as err:  # whatever one frame does, the next one is tried
             log.debug('a frame fails', exc_info=True)
             reason = FrameError('internal_error', f'{type(err).__name__}: {err}')

@@ -28,7 +28,7 @@ from rclpy.utilities import remove_ros_args
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import Engine
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import DepthPcdError, DeviceLostError
 from depth_pcd_ros.live.frame_statistics import Statistics
 from depth_pcd_ros.live.worker import MAX_RESTARTS, STOP_PATIENCE, NetworkThread, Worker
 from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared
@@ -63,7 +63,8 @@ class _Configured(NamedTuple):
 class DepthPcdNode(LifecycleNode):
     """Lifecycle node around an engine; while it is active, a `LiveCamera` works for each camera.
 
-    `ended` is done some time after the shutdown transition: then the node is of no more use.
+    `ended` is done some time after the shutdown transition, or when the device is lost: then the
+    node is of no more use, and `exit_code` says how the process should end.
 
     Raises:
         SettingsError: a parameter has a value that is not allowed.
@@ -75,6 +76,7 @@ class DepthPcdNode(LifecycleNode):
         self._live: dict[str, LiveCamera] = {}  # while it is active
         super().__init__('depth_pcd', **kwargs)
         self.ended = Future()
+        self.exit_code = 0
         lifecycle.answer_forbidden_transitions(self)
         self._node_parameters = parameters.NodeParameters(self)
         self.cameras = self._node_parameters.current()  # their settings; '': the only one
@@ -237,11 +239,23 @@ class DepthPcdNode(LifecycleNode):
     def _failed(self, transition: str, err: Exception) -> TransitionCallbackReturn:
         if not self.context.ok():  # SIGTERM has taken the middleware away
             raise KeyboardInterrupt from err
+        if isinstance(err, DeviceLostError):
+            self._end(err)
         # one of this package's own has a sentence for a person
         kind = '' if isinstance(err, DepthPcdError) else f'{type(err).__name__}: '
         self._inactive = (DiagnosticStatus.ERROR, f'cannot {transition}: {kind}{err}')
         self.get_logger().error(self._inactive[1])
         return TransitionCallbackReturn.FAILURE
+
+    def _end(self, lost: DeviceLostError) -> None:
+        """Have the process end: nothing in it would work any more, but a new one may."""
+        if not self.exit_code:
+            self.exit_code = os.EX_UNAVAILABLE
+            self.get_logger().fatal(
+                f'{lost}: only a new process can use the device again, so this one ends with exit '
+                f'code {self.exit_code}; respawn starts the node anew'
+            )
+            self.ended.set_result(None)
 
     def _while_loading(self) -> None:
         if not self.context.ok():  # SIGTERM: an Exception would end as a failed transition
@@ -285,7 +299,9 @@ class DepthPcdNode(LifecycleNode):
         if self._configured is not None and self._live:
             for live in self._live.values():
                 live.check()
-            if not self._configured.worker.revive():
+            if lost := self._configured.worker.lost:
+                self._end(lost)
+            elif not self._configured.worker.revive():
                 self.trigger_deactivate()
                 died = f'deactivated: the working thread has died {MAX_RESTARTS + 1} times'
                 self._inactive = (DiagnosticStatus.ERROR, died)
@@ -351,12 +367,13 @@ def main(args: Sequence[str] | None = None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
         _ignore_signals()  # rclpy has put back the handlers that it had found
-    if any(isinstance(thread, NetworkThread) for thread in threading.enumerate()):
-        # It is inside the network: Python would crash in it.
+    code = node.exit_code if node is not None else 0
+    if code or any(isinstance(thread, NetworkThread) for thread in threading.enumerate()):
+        # It is inside the network, or that is broken: Python would crash in it.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
-    return 0
+        os._exit(code)
+    return code
 
 
 def _parse(args: Sequence[str] | None) -> None:

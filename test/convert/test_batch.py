@@ -10,7 +10,7 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.batches import MOST_STEPS, batches
 from depth_pcd_ros.convert.steps import Picture, Write
 from depth_pcd_ros.engine.torch_engine import TorchEngine
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 
 from ..support.converting import CAMERA, DEMO, contents, smooth
 
@@ -129,3 +129,23 @@ def test_usage(tmp_path, text):
     with pytest.raises(SystemExit) as info:
         main(['convert', 'x.png', '-o', str(tmp_path), '--batch', text])
     assert info.value.code == 2
+
+
+def test_a_device_that_is_lost_ends_it(folder, tmp_path, monkeypatch, capsys):
+    """Once, instead of once for each picture; what was there before stays (the loss is a fake)."""
+    infer, runs = TorchEngine._infer, []
+
+    def lost(self, x):
+        runs.append(len(x))
+        if len(runs) > 2:
+            raise DeviceLostError('cuda:0: CUDA error: an illegal memory access')
+        return infer(self, x)
+
+    monkeypatch.setattr(TorchEngine, '_infer', lost)
+    code, found = convert(folder, tmp_path / 'out')
+    told = capsys.readouterr().err
+    assert code == 1
+    assert len(runs) == 3
+    assert set(found) <= {'0.depth.npy', '1.depth.npy'}
+    assert 'convert: cuda:0: CUDA error: an illegal memory access: no picture would do be' in told
+    assert '--resume' in told

@@ -274,6 +274,7 @@ def test_an_error_that_stays_is_not_the_frames(eager, monkeypatch):
     monkeypatch.setattr(CudaEngine, '_lasting_error', lambda _: 'CUDA error: illegal')
     with pytest.raises(DeviceLostError, match='cpu: CUDA error: illegal'):
         made.infer(*seen(RGB))
+    made.close()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_pcd_ros import engine
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.ros import live_camera, loading, node
 from test.support import fake_engine as support
@@ -29,8 +29,8 @@ class FakeEngine(support.FakeEngine):
     after it leave the network only when the frame before is being finished, and the other way
     round; a frame that waits too long for that fails.
     cold: its first run fails. sky: it knows the sky, and sees nothing else.
-    raises, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error of
-    the driver, without memory, with the thread, or never.
+    raises, lost, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error
+    of the driver, in one that stays, without memory, with the thread, or never.
     """
 
     def __init__(self, model):
@@ -71,6 +71,8 @@ class FakeEngine(support.FakeEngine):
         """Fail as asked."""
         if self.word == 'raises':
             raise RuntimeError('CUDA error: unspecified launch failure')
+        if self.word == 'lost':
+            raise DeviceLostError('cuda:0: CUDA error: an illegal memory access was encountered')
         if self.word == 'full':
             raise FrameError('out_of_memory', 'cuda:0: tried to allocate 2.00 GiB')
         if self.word == 'dies':
@@ -85,7 +87,7 @@ class FakeEngine(support.FakeEngine):
     def _free(self):
         """Nothing to free, or what torch says of a device that is gone."""
         print('fake engine closed' + ' under a frame' * self.inside, flush=True)
-        if self.word == 'raises':
+        if self.word in ('raises', 'lost'):
             raise RuntimeError('CUDA error: unspecified launch failure')
 
 

@@ -193,6 +193,19 @@ def test_recovers_when_the_network_does(run_node, peer, model, cause, sentence, 
     assert 'Traceback' not in node.log
 
 
+def test_a_device_that_is_lost_ends_the_process(run_node, peer):
+    """An error that stays: a last word and an exit code for whoever starts nodes anew."""
+    node = run_node({'model': 'lost:3'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    camera = Camera(peer)
+    assert camera.run(lambda: node.process.poll() is not None)
+    assert node.process.wait(10) == 69
+    assert len(clouds) == 2
+    assert 'frame dropped, device_lost: cuda:0: CUDA error: an illegal memory access' in node.log
+    assert 'so this one ends with exit code 69; respawn starts the node anew' in node.log
+    assert 'Traceback' not in node.log
+
+
 def test_the_log_stays_short(run_node, peer):
     """Half of the images of a 30 Hz camera are broken in three ways: a line for each, no more."""
     node = run_node({'model': 'slow:0'}, fake=True)
