@@ -99,7 +99,8 @@ def test_a_batch_is_as_its_pictures_one_by_one():
 def test_compiled_sizes_are_bounded_and_told(caplog):
     """Each new size is logged; the size used longest ago goes."""
     caplog.set_level(logging.INFO)
-    made = engine.create(EngineSettings('demo', device='openvino', input_size=28))
+    settings = EngineSettings('demo', device='openvino', input_size=28, precision='fp32')
+    made = engine.create(settings)
     for width in (40, 60, 80, 40, 100, 40, 60):
         made.infer(*seen(np.zeros((40, width, 3), np.uint8)))
     sizes = [m.split(' on ')[0] for m in caplog.messages if 'compiled the network' in m]
