@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engines prove themselves: compared with fp32 before they are used, and refused with figures."""
 
+import functools
 import json
 import re
 
@@ -21,10 +22,17 @@ RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 BF16 = EngineSettings('demo', device='cpu', precision='bf16')
 
 
+@functools.cache
+def reference(size, make=cache.reference):
+    """What the demo network gives in another process, once for all tests here."""
+    return make(of_settings(EngineSettings('demo')), size)
+
+
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch):
     """Start without a verdict."""
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(cache, 'reference', lambda _, size: reference(size))
     return tmp_path
 
 
@@ -119,7 +127,7 @@ def test_openvino_in_bf16_proves_itself(monkeypatch, empty_cache, caplog):
     pytest.importorskip('openvino', reason='OpenVINO is not installed')
     from depth_pcd_ros.engine.openvino.engine import OpenVinoEngine
 
-    settings = EngineSettings('demo', device='openvino', precision='bf16', input_size=56)
+    settings = EngineSettings('demo', device='openvino', precision='bf16', input_size=28)
     try:
         OpenVinoEngine(settings).close()
     except engine.EngineError:
@@ -177,11 +185,10 @@ def test_a_folder_that_cannot_be_written_to_costs_a_comparison(empty_cache, monk
 
 def test_the_reference_is_the_network_in_fp32():
     """In another process, and the same as in this one."""
-    network = of_settings(EngineSettings('demo'))
     made = TorchEngine(EngineSettings('demo', device='cpu', precision='fp32'))
     expected = np.concatenate([made._run([rgb], (28, 42), (240, 320)) for rgb in pictures()])
     assert torch.is_inference_mode_enabled() is False
-    np.testing.assert_allclose(cache.reference(network, (28, 42)), expected, rtol=1e-4)
+    np.testing.assert_allclose(reference((28, 42)), expected, rtol=1e-4)
 
 
 def test_hardware_is_named(tmp_path, monkeypatch):
