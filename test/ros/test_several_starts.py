@@ -20,7 +20,7 @@ NAMES = '[front, left, rear]'
 def test_what_is_refused_at_the_start(run_node, params, told):
     """The node ends with a sentence."""
     node = run_node({'model': 'two', 'cameras': NAMES, **params}, fake=True, ready=told)
-    assert node.process.wait(10.0) == 1
+    assert node.process.wait(20) == 1
 
 
 def test_a_typing_error_in_the_name_of_a_cameras_parameter(run_node):
