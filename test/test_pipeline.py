@@ -4,6 +4,7 @@
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -438,6 +439,17 @@ def test_colours_are_means_at_the_networks_size():
     np.testing.assert_allclose(frame.rgb, expected, atol=0.51)
     points = pipe.points(frame)
     np.testing.assert_array_equal(unpack_rgb(points[:, 3]), frame.rgb.reshape(-1, 3))
+
+
+def test_colours_are_those_of_the_whole_area():
+    """68x68 px at 28x28, by two and then by a fraction: as cv2 has it in one step."""
+    ramp = np.linspace(0, 255, 68).astype(np.uint8)
+    rgb = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 9), axis=-1).astype(np.uint8)
+    engine = FakeEngine(network=FakeFamily(Path(), 20.0, 28))
+    pipe = Pipeline(engine, Settings(resolution='network'))
+    frame = pipe.process(Picture(rgb, pinhole(70.0, 70.0, 33.5, 33.5, (68, 68))))
+    expected = cv2.resize(rgb, (28, 28), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(frame.rgb.astype(int), expected.astype(int), atol=1)
 
 
 def test_a_picture_smaller_than_the_networks_keeps_its_size():
