@@ -8,6 +8,7 @@ PYTHON ?= $(or $(PYTHON_$(VERSIONS)),python3)
 PYTHON_humble := python3.10
 PYTHON_jazzy := python3.12
 MODEL ?= demo
+DEVICE ?= cuda
 # how many processes share the tests, a file each; those in test/ros, which mostly wait, come first
 WORKERS ?= 2
 # ROS=none: no ROS and no torch, an environment for each Python
@@ -81,6 +82,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(PY) -m bench
+
+gpu: $(READY)
+	$(PY) -m bench.gpu --device $(DEVICE)
 
 soak: $(READY)
 	$(PY) -m test.soak

@@ -49,6 +49,37 @@ def _fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def _build(args: argparse.Namespace) -> int:
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in _convert
+    import numpy as np
+
+    from depth_pcd_ros import engine
+    from depth_pcd_ros.errors import DepthPcdError
+    from depth_pcd_ros.geometry.camera import Camera
+    from depth_pcd_ros.settings import EngineSettings
+
+    width, height = args.image
+    camera = Camera(width, height, 500.0, 500.0, (width - 1) / 2, (height - 1) / 2)
+    try:
+        made = engine.create(
+            EngineSettings(
+                args.model,
+                max_depth=args.max_depth,
+                input_size=args.input_size,
+                device=args.device,
+                precision=args.precision,
+            )
+        )
+        made.infer(np.zeros((height, width, 3), np.uint8), camera)
+    except DepthPcdError as err:
+        print(f'depth-pcd build: {err}', file=sys.stderr)
+        return 1
+    off = f', off fp32 by {made.proof}' if made.proof else ''
+    print(f'{made.model} for {width}x{height} on {made.device} in {made.precision}{off}')
+    made.close()
+    return 0
+
+
 def _export(args: argparse.Namespace) -> int:
     from depth_pcd_ros.engine.base import EngineError
     from depth_pcd_ros.networks.checkpoints import CheckpointError, of_settings
@@ -207,6 +238,25 @@ def parser() -> argparse.ArgumentParser:
     )
     fetch.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
     fetch.set_defaults(run=_fetch)
+
+    build = commands.add_parser(
+        'build', help='download, convert and prove a model beforehand: the first start is quick'
+    )
+    build.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    build.add_argument('--device', default=Settings.device, help='as the node')
+    build.add_argument(
+        '--precision', default='auto', choices=('auto', 'fp32', 'fp16', 'bf16'), help='as the node'
+    )
+    build.add_argument('--input-size', type=int, default=0, metavar='PX', help='as the node')
+    build.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
+    build.add_argument(
+        '--image',
+        type=_image_size,
+        default=(640, 480),
+        metavar='WxH',
+        help='size of the pictures of the camera (default: 640x480)',
+    )
+    build.set_defaults(run=_build)
 
     export = commands.add_parser(
         'export', help='write a model as ONNX for pictures of one size, compared with torch'

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from depth_pcd_ros import engine
+from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import base, cache, hardware, proof
 from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.engine.proof import Verdict, compare, pictures
@@ -204,3 +205,17 @@ def test_hardware_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, 'NVIDIA_GPUS', tmp_path / 'gpus')
     named = hardware.hardware.__wrapped__()
     assert named == 'Some CPU @ 2 GHz, NVIDIA driver 550.54.15, NVIDIA L4'
+
+
+def test_build_makes_all_that_a_start_needs(capsys, monkeypatch):
+    """Beforehand: the start after it compares nothing; what is wrong is told."""
+    options = ['--device', 'cpu', '--precision', 'bf16', '--image', '64x48']
+    assert main(['build', 'demo', *options]) == 0
+    assert re.fullmatch(
+        r'demo for 64x48 on cpu in bf16, off fp32 by mean 0\.\d\d%, scale 0\.\d\d%\n',
+        capsys.readouterr().out,
+    )
+    monkeypatch.setattr(cache, 'reference', None)
+    assert engine.create(BF16).precision == 'bf16'
+    assert main(['build', 'nothing']) == 1
+    assert "depth-pcd build: unknown model 'nothing'" in capsys.readouterr().err
