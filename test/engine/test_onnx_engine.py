@@ -123,6 +123,27 @@ def test_tensorrt_is_never_chosen_unasked(monkeypatch):
     assert runtime.provider_of('onnx:tensorrt') == 'tensorrt'
 
 
+def test_tensorrt_keeps_its_engine_for_its_version(monkeypatch, tmp_path):
+    """Beside the network, keyed by TensorRT's version and the driver's (no TensorRT runs here)."""
+    from depth_pcd_ros.engine.onnx import engine as onnx_engine
+
+    made = engine.create(EngineSettings('demo', device='onnx:cpu', precision='fp32'))
+    assert made._options(tmp_path) == {}
+    made._provider = 'tensorrt'
+    folders = set()
+    for name, value in (('tensorrt_version', '101000'), ('hardware', 'NVIDIA driver 1')) * 2:
+        monkeypatch.setattr(onnx_engine, name, lambda value=value: value)
+        first, second = made._options(tmp_path)['provider_options']
+        assert second == {}
+        assert first['trt_fp16_enable'] == 'False'
+        assert first['trt_engine_cache_path'] == first['trt_timing_cache_path']
+        folders.add(first['trt_engine_cache_path'])
+    monkeypatch.setattr(onnx_engine, 'tensorrt_version', lambda: '101600')
+    folders.add(made._options(tmp_path)['provider_options'][0]['trt_engine_cache_path'])
+    assert len(folders) == 3
+    assert all(Path(folder).parent == tmp_path for folder in folders)
+
+
 @pytest.mark.parametrize(
     ('options', 'told'),
     [

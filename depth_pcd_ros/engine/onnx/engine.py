@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from depth_pcd_ros.engine import cache
 from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, Size
 from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.host import HostEngine
-from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of
+from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
@@ -51,7 +52,25 @@ class OnnxEngine(HostEngine):
 
     def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
         self._session(size)
-        return self._places[size], f'ONNX Runtime {onnxruntime().__version__}, {hardware()}'
+        return self._places[size], self._made_of()
+
+    def _made_of(self) -> str:
+        trt = f'TensorRT {tensorrt_version()}, ' if self._provider == 'tensorrt' else ''
+        return f'ONNX Runtime {onnxruntime().__version__}, {trt}{hardware()}'
+
+    def _options(self, place: Path) -> dict[str, Any]:
+        """Return what TensorRT needs to keep its engine beside the network; nothing for others."""
+        if self._provider != 'tensorrt':
+            return {}
+        kept = place / f'tensorrt-{zlib.crc32(self._made_of().encode()):08x}'
+        options = {
+            'trt_engine_cache_enable': 'True',
+            'trt_engine_cache_path': str(kept),
+            'trt_timing_cache_enable': 'True',
+            'trt_timing_cache_path': str(kept),
+            'trt_fp16_enable': str(self.precision == 'fp16'),
+        }
+        return {'provider_options': [options, {}]}
 
     def _free(self) -> None:
         self._sessions.clear()
@@ -78,6 +97,7 @@ class OnnxEngine(HostEngine):
             self._sessions[size] = onnxruntime().InferenceSession(
                 str(path),
                 providers=list(dict.fromkeys((PROVIDERS[self._provider], PROVIDERS['cpu']))),
+                **self._options(path.parent),
             )
         log.info(
             'loaded the network for pictures of %dx%d on %s in %.1f s',

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from depth_pcd_ros.engine.base import EngineError
@@ -33,6 +34,16 @@ def onnxruntime() -> Any:
             'onnxruntime-gpu for CUDA and TensorRT'
         ) from err
     return onnxruntime
+
+
+def tensorrt_version() -> str:
+    """Return the version of TensorRT's library, as its own number; '' where there is none."""
+    for name in ('libnvinfer.so.10', 'libnvinfer.so.8', 'libnvinfer.so'):
+        try:
+            return str(ctypes.CDLL(name).getInferLibVersion())
+        except (OSError, AttributeError):
+            continue
+    return ''
 
 
 def provider_of(device: str) -> str:
