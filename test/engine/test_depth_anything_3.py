@@ -84,9 +84,10 @@ def test_the_device_path_gives_official_metres(model, case, monkeypatch):
     """The same two steps of resizing before a GPU as before a CPU (here its graph is a fake)."""
     from depth_pcd_ros.engine import cuda_engine
 
-    from .test_cuda_engine import EagerGraph
+    from .test_cuda_engine import EagerGraph, NoCapturing
 
     monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
+    monkeypatch.setattr(cuda_engine, 'Capturing', NoCapturing)
     monkeypatch.setattr(cuda_engine, '_checked', lambda _: 'cpu')
     recorded = golden.case('da3_vits', case)
     assert_official(infer(model, recorded, 'cuda'), recorded, 1e-3)
