@@ -43,6 +43,8 @@ SIZES = ((640, 480), (424, 240), (320, 240))
 BROKEN = 0.01  # of the messages
 MAX_GROWTH = 20.0  # [MB]
 MINUTE = 60  # [s] that the first minute has
+STALLS = (30, 50, 55)  # [s] at which node and subscribers stand still, each for `STALL` [s]
+STALL = 2.0
 # What needs most memory, each once for each size in the first minute. The largest size comes last,
 # with as many calibrations as the pipeline keeps views of.
 PLAIN = {
@@ -145,8 +147,8 @@ class Camera:
 class Life:
     """What happens around the node, by the second."""
 
-    def __init__(self, peer, camera, rng):
-        self.peer, self.camera, self.rng = peer, camera, rng
+    def __init__(self, node, peer, camera, rng):
+        self.node, self.peer, self.camera, self.rng = node, peer, camera, rng
         self.subscribers = []
         self.subscriptions = []
         self.changes = 0
@@ -157,6 +159,8 @@ class Life:
         """Let one second's events happen."""
         if second % 120 == 40:  # the first within the first minute
             self.restart()
+        if second in STALLS:
+            self.stall()
         if second % 20 == 0:
             self.subscribers.append(NodeProcess(['subscriber'], 'test.ros.stream'))
             if len(self.subscribers) > 2:
@@ -187,6 +191,18 @@ class Life:
         assert self.peer.change_state('activate')
         self.wait_for_ears()
         self.deactivations += 1
+
+    def stall(self):
+        """Let the node stand still, and then those that it sends to: what waits fills all buffers.
+
+        Else it would on some later day, when the cores have much else to do for a moment.
+        """
+        self.camera.listening = False
+        for process in (self.node, *self.subscribers):
+            process.process.send_signal(signal.SIGSTOP)
+            time.sleep(STALL)
+            process.process.send_signal(signal.SIGCONT)
+        self.wait_for_ears()
 
     def wait_for_ears(self):
         """Wait until what the camera publishes certainly arrives."""
@@ -258,7 +274,7 @@ def soak(seconds, seed, device):
         ends.callback(peer.close)
         peer.wait_for_status('')
         camera = Camera(peer, rng)
-        life = Life(peer, camera, rng)
+        life = Life(node, peer, camera, rng)
         ends.callback(life.end)
         camera.start()
         ends.callback(camera.end)
