@@ -7,6 +7,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,6 +75,11 @@ class Place:
     def taken(self) -> bool:
         """Whether something is or was done in it, by who is still there."""
         return self._since is not None
+
+    @property
+    def measured(self) -> bool:
+        """Whether something tells how long work in it takes."""
+        return bool(self._took)
 
     @property
     def takes(self) -> float:
@@ -204,10 +210,15 @@ class Worker(Generic[P, E]):
                 too_early = self._too_early(time.monotonic())
                 if too_early <= 0.0:
                     return
-                self._moved.wait(too_early)
+                self._moved.wait(min(too_early, threading.TIMEOUT_MAX))
 
     def _too_early(self, now: float) -> float:
-        """Return for how long a frame would wait in the places if it were taken now [s]."""
+        """Return for how long a frame would wait in the places if it were taken now [s].
+
+        It is inf while the first frame of all is in the network.
+        """
+        if self._network.taken and not self._network.measured:
+            return math.inf
         network, finishing = self._network.free_at(now), self._finishing.free_at(now)
         if self._network.taken:  # by a frame that will take the last place before
             network = max(network, finishing)

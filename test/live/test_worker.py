@@ -178,6 +178,8 @@ def test_a_frame_is_prepared_while_another_is_in_the_network():
     prepared, events = threading.Event(), Events()
 
     def estimate(frames):
+        if frames == ['zeroth']:
+            time.sleep(0.1)  # longer than what comes after it
         if frames == ['first']:
             assert prepared.wait(5.0)
         return frames
@@ -189,11 +191,39 @@ def test_a_frame_is_prepared_while_another_is_in_the_network():
     worker = Worker(estimate)
     worker.begin()
     lane = worker.queue.add_lane(keep_all=True, max_bytes=100)
-    for prepare in (lambda: 'first', second):
-        lane.put(Job(prepare, events.add, lambda err: events.add(str(err))), 0)
     lane.open()
+    # until one has passed, nothing tells how long the network takes: then none is taken early
+    for number, prepare in enumerate((lambda: 'zeroth', lambda: 'first', second)):
+        lane.put(Job(prepare, events.add, lambda err: events.add(str(err))), 0)
+        if number == 0:
+            events.wait(1)
+    events.wait(3)
+    assert events == ['zeroth', 'first', 'second']
+    worker.stop(5.0, then=lambda: None)
+
+
+def test_the_second_frame_is_not_taken_before_the_first_has_left_the_network():
+    """Nothing tells yet how long that takes: a newer one may replace the second meanwhile."""
+    inside, leave, events = threading.Event(), threading.Event(), Events()
+
+    def estimate(frames):
+        inside.set()
+        assert leave.wait(5.0)
+        return frames
+
+    worker = Worker(estimate)
+    worker.begin()
+    lane = worker.queue.add_lane(keep_all=False, max_bytes=0)
+    lane.open()
+    jobs = [Job(lambda i=i: i, events.add, lambda err: events.add(str(err))) for i in range(3)]
+    lane.put(jobs[0], 0)
+    assert inside.wait(5.0)
+    assert lane.put(jobs[1], 0) is None
+    time.sleep(0.3)
+    assert lane.put(jobs[2], 0) is jobs[1]
+    leave.set()
     events.wait(2)
-    assert events == ['first', 'second']
+    assert events == [0, 2]
     worker.stop(5.0, then=lambda: None)
 
 

@@ -6,7 +6,7 @@ import pytest
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from depth_pcd_ros.settings import OPTIONS, Settings
 
@@ -125,10 +125,39 @@ def test_depth_encoding_acts_on_the_next_depth(node, peer):
         np.testing.assert_allclose(np.frombuffer(images[0].data, dtype), value)
 
 
+def test_resolution_acts_on_the_next_cloud(node, peer):
+    """The size of the network's output, between the same corners; then that of the image again."""
+    clouds, infos = (
+        peer.subscribe('/points', PointCloud2),
+        peer.subscribe('/depth/camera_info', CameraInfo),
+    )
+    for second, resolution, size in (
+        (1, 'network', (42, 28)),  # 28 px for the short side; 37.3 to a multiple of 14
+        (2, 'image', (1280, 960)),
+    ):
+        assert peer.set_parameters(resolution=resolution) == ''
+        clouds.clear()
+        infos.clear()
+        peer.show(
+            make_image(1280, 960, stamp=(second, 0)),
+            make_info(1280, 960, 1100.0, 1000.0, 639.5, 479.5),
+        )
+        assert wait_until(lambda: clouds and infos)
+        cloud, info = clouds[0], infos[0]
+        assert (cloud.width, cloud.height) == (info.width, info.height) == size
+        xyz = np.frombuffer(cloud.data, '<f4').reshape(*size[::-1], 4)[..., :3]
+        corner = np.array([639.5 / 1100, 479.5 / 1000, 1.0])
+        np.testing.assert_allclose(xyz[-1, -1], CONSTANT_DEPTH * corner, rtol=1e-5)
+        np.testing.assert_allclose(xyz[0, 0], CONSTANT_DEPTH * corner * [-1, -1, 1], rtol=1e-5)
+        scale = (size[0] - 1) / 1279, (size[1] - 1) / 959
+        np.testing.assert_allclose([info.k[0], info.k[4]], [1100 * scale[0], 1000 * scale[1]])
+        np.testing.assert_allclose([info.k[2], info.k[5]], [639.5 * scale[0], 479.5 * scale[1]])
+
+
 def test_the_list_of_live_settings_is_whole():
     """All that can be changed while running is tried above, but for those of scale and motion."""
     cases = test_each_live_setting_acts_on_the_next_cloud.pytestmark[0].args[1]
-    tried = {'depth_encoding', *(case[0] for case in cases)}
+    tried = {'depth_encoding', 'resolution', *(case[0] for case in cases)}
     elsewhere = ('scale_', 'camera_', 'range_direction', 'temporal_filter', 'odometry_transform')
     elsewhere += ('merged_timeout', 'frame_transform')
     live = {name for name, option in OPTIONS.items() if option.live}
