@@ -48,7 +48,9 @@ def seconds(folder: Path, out: Path, model: str, input_size: int, *ray: str) -> 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog='python -m bench.cluster', description=__doc__.splitlines()[0]
+    )
     parser.add_argument('--photos', type=int, default=500)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--model', default='demo')

@@ -23,7 +23,7 @@ FRAMES, WIDTH, HEIGHT, WEIGHT = 45, 640, 480, 0.9
 
 def main() -> None:
     """Render, run the network, draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m scenes.steadiness', description=__doc__)
     parser.add_argument('-o', '--output', type=Path, default=ROOT / 'docs/motion.png')
     output = parser.parse_args().output
     room, views = sequences.views(FRAMES, WIDTH, HEIGHT)
