@@ -2,12 +2,13 @@
 """Measure one node with four cameras beside four nodes with one: memory and clouds.
 
 Cameras, nodes and the subscriber are processes of their own. The cameras are of different sizes;
-the topics are the same in both cases. `python -m bench.several cameras HZ` and `... subscriber` are
-what it starts.
+the topics are the same in both cases. It starts `python -m bench.several cameras 10`, at that rate
+[Hz], and `python -m bench.several subscriber`.
 """
 
 from __future__ import annotations
 
+import argparse
 import array
 import collections
 import contextlib
@@ -130,6 +131,11 @@ def measure(repetitions: int) -> list[Row]:
 
 def main() -> int:
     """Be the cameras or the subscriber."""
+    parser = argparse.ArgumentParser(prog='python -m bench.several', description=__doc__)
+    parser.add_argument('role', choices=('cameras', 'subscriber'))
+    parser.add_argument('rate', nargs='?', type=float, default=10.0, help='of each camera [Hz]')
+    args = parser.parse_args()
+
     import rclpy
     from rclpy.executors import ExternalShutdownException
     from rclpy.node import Node
@@ -162,10 +168,10 @@ def main() -> int:
         print(json.dumps({'camera': cloud.header.frame_id, 'stamp': stamp}), flush=True)
 
     rclpy.init()
-    node = rclpy.create_node(f'bench_{sys.argv[1]}')
+    node = rclpy.create_node(f'bench_{args.role}')
     for name in CAMERAS:
-        if sys.argv[1] == 'cameras':
-            offer(node, name, float(sys.argv[2]))
+        if args.role == 'cameras':
+            offer(node, name, args.rate)
         else:
             node.create_subscription(PointCloud2, f'{name}/points', take, QoSProfile(depth=5))
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
