@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import abc
+import logging
+import time
+from collections import OrderedDict
+from typing import Any, ClassVar
 
 import numpy as np
 
 from depth_pcd_ros.engine.base import Engine, Floats, Pictures, Size
 from depth_pcd_ros.engine.upsample import upsample
+from depth_pcd_ros.networks.family import Family
+
+log = logging.getLogger(__name__)
 
 
 class HostEngine(Engine):
@@ -33,3 +40,39 @@ class HostEngine(Engine):
     @abc.abstractmethod
     def _infer(self, x: Floats) -> Floats:
         """Run the network: (N, 3, h, w), normalised, to (N, C, h, w), both float32."""
+
+
+class SizedEngine(HostEngine):
+    """An engine that makes something for each size at the network, and keeps those used last.
+
+    Attributes:
+        makes: what it does to the network for a size, for the log.
+    """
+
+    makes: ClassVar[str]
+
+    def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
+        super().__init__(model, network, device, precision)
+        self._made: OrderedDict[Size, Any] = OrderedDict()
+
+    def _free(self) -> None:
+        self._made.clear()
+
+    def _of_size(self, size: Size) -> Any:
+        """Return what runs the network for pictures of `size` at it."""
+        if size in self._made:
+            self._made.move_to_end(size)
+            return self._made[size]
+        while len(self._made) >= self.sizes:  # before, so that the memory is free again
+            self._made.popitem(last=False)
+        start = time.perf_counter()
+        self._made[size] = self._make(size)
+        log.info(
+            '%s the network for pictures of %dx%d on %s in %.1f s',
+            *(self.makes, size[1], size[0], self.device, time.perf_counter() - start),
+        )
+        return self._made[size]
+
+    @abc.abstractmethod
+    def _make(self, size: Size) -> Any:
+        """Make what runs the network for pictures of `size` at it."""

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
 import zlib
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +12,21 @@ import numpy as np
 from depth_pcd_ros.engine import cache
 from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, Size
 from depth_pcd_ros.engine.hardware import hardware
-from depth_pcd_ros.engine.host import HostEngine
+from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
-log = logging.getLogger(__name__)
 
-
-class OnnxEngine(HostEngine):
+class OnnxEngine(SizedEngine):
     """Runs a network in ONNX Runtime; see `depth_pcd_ros.engine.create`.
 
     A file for each size of picture is written by torch, in another process, compared with torch,
     and kept where the other converted networks are.
     """
+
+    makes = 'loaded'
 
     def __init__(self, settings: EngineSettings) -> None:
         self._provider = provider_of(settings.device)
@@ -40,8 +37,7 @@ class OnnxEngine(HostEngine):
             raise EngineError("precision is 'bf16', but onnx has fp32, fp16")
         network = checkpoints.of_settings(settings)
         super().__init__(settings.model, network, f'onnx:{self._provider}', precision)
-        self._sessions: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
-        self._places: dict[tuple[int, int], Path] = {}  # of the files, by size
+        self._places: dict[Size, Path] = {}  # of the files, by size
 
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         try:
@@ -50,8 +46,8 @@ class OnnxEngine(HostEngine):
             raise FrameError('network_failed', str(err)) from err
         return super()._run(pictures, size, result)
 
-    def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
-        self._session(size)
+    def _origin(self, size: Size) -> tuple[Path, str]:
+        self._of_size(size)
         return self._places[size], self._made_of()
 
     def _made_of(self) -> str:
@@ -72,11 +68,8 @@ class OnnxEngine(HostEngine):
         }
         return {'provider_options': [options, {}]}
 
-    def _free(self) -> None:
-        self._sessions.clear()
-
     def _infer(self, x: Floats) -> Floats:
-        session = self._session((x.shape[2], x.shape[3]))
+        session = self._of_size((x.shape[2], x.shape[3]))
         try:
             maps = [session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in x]
         except Exception as err:  # its errors share no base class
@@ -84,23 +77,11 @@ class OnnxEngine(HostEngine):
         found: Floats = np.concatenate(maps)
         return found
 
-    def _session(self, size: tuple[int, int]) -> Any:
-        """Return what runs the network for pictures of `size` at it."""
-        if size in self._sessions:
-            self._sessions.move_to_end(size)
-            return self._sessions[size]
-        while len(self._sessions) >= self.sizes:  # before, so that the memory is free again
-            self._sessions.popitem(last=False)
-        start = time.perf_counter()
+    def _make(self, size: Size) -> Any:
         with cache.converted(self.network, self.precision, size) as path:
             self._places[size] = path.parent
-            self._sessions[size] = onnxruntime().InferenceSession(
+            return onnxruntime().InferenceSession(
                 str(path),
                 providers=list(dict.fromkeys((PROVIDERS[self._provider], PROVIDERS['cpu']))),
                 **self._options(path.parent),
             )
-        log.info(
-            'loaded the network for pictures of %dx%d on %s in %.1f s',
-            *(size[1], size[0], self.device, time.perf_counter() - start),
-        )
-        return self._sessions[size]

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from depth_pcd_ros.engine import cache
-from depth_pcd_ros.engine.base import EngineError, Floats
-from depth_pcd_ros.engine.host import HostEngine
+from depth_pcd_ros.engine.base import EngineError, Floats, Size
+from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.openvino.runtime import openvino, reason
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
@@ -24,11 +21,11 @@ from depth_pcd_ros.settings import EngineSettings
 CAPABILITIES = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16'}
 HINTS = {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}
 
-log = logging.getLogger(__name__)
 
-
-class OpenVinoEngine(HostEngine):
+class OpenVinoEngine(SizedEngine):
     """Runs a network in OpenVINO; see `depth_pcd_ros.engine.create`."""
+
+    makes = 'compiled'
 
     def __init__(self, settings: EngineSettings) -> None:
         self._core = openvino().Core()
@@ -39,19 +36,18 @@ class OpenVinoEngine(HostEngine):
         with cache.converted(network, 'fp32' if precision == 'fp32' else 'fp16') as path:
             self._network = self._core.read_model(path)
             self._place = path.parent
-        self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()  # by size
 
-    def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
+    def _origin(self, size: Size) -> tuple[Path, str]:
         device = self._core.get_property(self._target, 'FULL_DEVICE_NAME')
         return self._place, f'OpenVINO {openvino().__version__}, {device}'
 
     def _free(self) -> None:
-        self._requests.clear()
+        super()._free()
         del self._network, self._core
 
     def _infer(self, x: Floats) -> Floats:
         # One by one: a picture keeps all cores busy.
-        request = self._request((x.shape[2], x.shape[3]))
+        request = self._of_size((x.shape[2], x.shape[3]))
         maps = []
         for picture in x[:, None]:
             try:
@@ -62,29 +58,15 @@ class OpenVinoEngine(HostEngine):
             maps.append(small if len(x) == 1 else small.copy())  # the next one overwrites it
         return maps[0][None] if len(x) == 1 else np.stack(maps)
 
-    def _request(self, size: tuple[int, int]) -> Any:
-        """Return the network compiled for pictures of `size`, as something that can be run."""
-        if size in self._requests:
-            self._requests.move_to_end(size)
-            return self._requests[size]
-        while (
-            len(self._requests) >= self.sizes
-        ):  # before, so that the memory is free again; ViT-S: 100 MB
-            self._requests.popitem(last=False)
-        start = time.perf_counter()
+    def _make(self, size: Size) -> Any:
+        """Return the network compiled, as something that can be run; 100 MB for ViT-S."""
         network = self._network.clone()
         network.reshape([1, 3, *size])
         hints = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[self.precision]}
         try:
-            compiled = self._core.compile_model(network, self._target, hints)
-            self._requests[size] = compiled.create_infer_request()
+            return self._core.compile_model(network, self._target, hints).create_infer_request()
         except RuntimeError as err:
             raise FrameError('network_failed', f'{self.device}: {reason(err)}') from err
-        log.info(
-            'compiled the network for pictures of %dx%d on %s in %.1f s',
-            *(size[1], size[0], self.device, time.perf_counter() - start),
-        )
-        return self._requests[size]
 
 
 def _precision(core: Any, target: str, precision: str) -> str:
