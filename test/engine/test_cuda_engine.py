@@ -14,11 +14,10 @@ from depth_pcd_ros.engine import EngineError, cache, cuda_engine, devices
 from depth_pcd_ros.engine.base import UnusableDeviceError
 from depth_pcd_ros.engine.cuda_engine import CudaEngine
 from depth_pcd_ros.engine.device_path import DevicePath
-from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
-from test.support.fake_engine import FakeFamily, all_seen, seen
+from test.support.fake_engine import FakeFamily, all_seen, check_own_output, seen
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
@@ -375,11 +374,4 @@ def test_depth_belongs_to_the_caller_on_a_gpu():
 
 def test_the_networks_own_output(eager):
     """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
-    made = eager()
-    size = made.network.network_size(30, 40)
-    depth = made.infer(*seen(RGB), size)
-    kept = depth.copy()
-    assert depth.shape == size
-    np.testing.assert_allclose(upsample(depth, (30, 40)), made.infer(*seen(RGB)), rtol=1e-5)
-    made.infer(*seen(RGB[::-1]), size)
-    np.testing.assert_array_equal(depth, kept)
+    check_own_output(eager(), RGB)

@@ -11,11 +11,10 @@ from depth_pcd_ros import engine
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import EngineError, cache
 from depth_pcd_ros.engine.onnx import runtime
-from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
-from test.support.fake_engine import seen
+from test.support.fake_engine import check_own_output, seen
 
 pytest.importorskip('onnx', reason='onnx is not installed')
 onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
@@ -162,11 +161,4 @@ def test_usage(options, told, tmp_path, capsys):
 
 def test_the_networks_own_output():
     """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
-    made = engine.create(EngineSettings('demo', device='onnx:cpu'))
-    size = made.network.network_size(30, 40)
-    depth = made.infer(*seen(RGB), size)
-    kept = depth.copy()
-    assert depth.shape == size
-    np.testing.assert_allclose(upsample(depth, (30, 40)), made.infer(*seen(RGB)), rtol=1e-5)
-    made.infer(*seen(RGB[::-1]), size)
-    np.testing.assert_array_equal(depth, kept)
+    check_own_output(engine.create(EngineSettings('demo', device='onnx:cpu')), RGB)

@@ -12,11 +12,10 @@ import pytest
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import EngineError
-from depth_pcd_ros.engine.upsample import upsample
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
-from test.support.fake_engine import all_seen, seen
+from test.support.fake_engine import all_seen, check_own_output, seen
 
 pytest.importorskip('openvino', reason='OpenVINO is not installed')
 
@@ -143,7 +142,7 @@ def test_a_failing_frame_is_the_frames_error(monkeypatch):
                 'Exception from src/x.cpp:77:\nCheck failed:\n\nthe device is gone\n'
             )
 
-    monkeypatch.setattr(made, '_request', lambda _: Broken())
+    monkeypatch.setattr(made, '_of_size', lambda _: Broken())
     with pytest.raises(FrameError, match='openvino:CPU: Check failed: the device is gone') as err:
         made.infer(*seen(RGB))
     assert err.value.cause == 'network_failed'
@@ -208,11 +207,6 @@ def test_auto_is_torch_without_openvino(monkeypatch):
 
 def test_the_networks_own_output():
     """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
-    made = engine.create(EngineSettings('demo', device='openvino:CPU', precision='fp32'))
-    size = made.network.network_size(30, 40)
-    depth = made.infer(*seen(RGB), size)
-    kept = depth.copy()
-    assert depth.shape == size
-    np.testing.assert_allclose(upsample(depth, (30, 40)), made.infer(*seen(RGB)), rtol=1e-5)
-    made.infer(*seen(RGB[::-1]), size)
-    np.testing.assert_array_equal(depth, kept)
+    check_own_output(
+        engine.create(EngineSettings('demo', device='openvino:CPU', precision='fp32')), RGB
+    )

@@ -97,3 +97,14 @@ def seen(rgb):
 def all_seen(pictures):
     """Pictures with their cameras, as `Engine.infer_batch` takes them."""
     return pictures, [seen(rgb)[1] for rgb in pictures]
+
+
+def check_own_output(made, rgb):
+    """What is not resized, in memory of its own: enlarged, it is the depth of the picture."""
+    size = made.network.network_size(*rgb.shape[:2])
+    depth = made.infer(*seen(rgb), size)
+    kept = depth.copy()
+    assert depth.shape == size
+    np.testing.assert_allclose(upsample(depth, rgb.shape[:2]), made.infer(*seen(rgb)), rtol=1e-5)
+    made.infer(*seen(rgb[::-1]), size)
+    np.testing.assert_array_equal(depth, kept)
