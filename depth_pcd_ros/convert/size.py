@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.outputs import WRITERS
@@ -32,45 +34,50 @@ def foretell(jobs: Sequence[Job], formats: Sequence[str], settings: Settings, sa
     """
     if settings.voxel_size:
         return
-    total, largest, example = _expected(jobs, formats, settings)
-    if largest <= LARGE_PICTURE and total <= LARGE_RUN:
+    looked_at = jobs[:: -(-len(jobs) // MOST_LOOKED_AT)]
+    seen = [_Seen(job, job.picture_size() or (0, 0), job.pictures()) for job in looked_at]
+    share = len(jobs) / max(len(looked_at), 1)
+    total, largest, example = _expected(seen, formats, settings)
+    if largest <= LARGE_PICTURE and share * total <= LARGE_RUN:
         return
     advice = [f'--stride {2 * settings.stride} makes a quarter of that', '--voxel-size less']
     if settings.resolution == 'image':
-        at_network, _, _ = _expected(jobs, formats, settings.replace({'resolution': 'network'}))
+        at_network, _, _ = _expected(seen, formats, settings.replace({'resolution': 'network'}))
         if at_network < total:
-            advice.insert(0, f'--resolution network makes {_shown(at_network)} of it')
-    say(f'{example}; all results, up to {_shown(total)}. {", ".join(advice)}')
+            advice.insert(0, f'--resolution network makes {_shown(share * at_network)} of it')
+    say(f'{example}; all results, up to {_shown(share * total)}. {", ".join(advice)}')
+
+
+class _Seen(NamedTuple):
+    """An input that was looked at: the width and height of its pictures, and their number."""
+
+    job: Job
+    size: tuple[int, int]
+    pictures: int
 
 
 def _expected(
-    jobs: Sequence[Job], formats: Sequence[str], settings: Settings
+    inputs: Sequence[_Seen], formats: Sequence[str], settings: Settings
 ) -> tuple[float, float, str]:
     """Return the size of all results and of the largest picture's [bytes], and a sentence on it."""
     coloured = settings.cloud_fields == 'xyzrgb'
     of_files = sum(WRITERS[name].bytes_per_pixel[coloured] for name in formats)
-    looked_at = jobs[:: -(-len(jobs) // MOST_LOOKED_AT)]
+    network = before_download(settings.engine) if settings.resolution == 'network' else None
     total, largest, example = 0.0, 0.0, ''
-    for job in looked_at:
-        width, height = job.picture_size() or (0, 0)
-        pixels = _pixels(width, height, settings)
+    for job, (width, height), pictures in inputs:
+        of_depth = height, width
+        if network is not None and width and height:
+            of_depth = network.depth_size(height, width)
+        pixels = math.prod(-(-side // settings.stride) for side in of_depth)
         each = pixels * (RECORDING_BYTES if job.is_recording else of_files)
-        total += each * job.pictures()
+        total += each * pictures
         if each > largest:
             largest = each
             example = (
                 f'{job.label}: a picture of {width}x{height} gives up to {pixels / 1e6:.3g} '
                 f'million points, {_shown(each)}'
             )
-    return total * len(jobs) / max(len(looked_at), 1), largest, example
-
-
-def _pixels(width: int, height: int, settings: Settings) -> int:
-    """Return how many pixels the depth of a picture has."""
-    if settings.resolution == 'network' and width and height:
-        network = before_download(settings.engine)
-        height, width = network.depth_size(height, width)
-    return -(-width // settings.stride) * -(-height // settings.stride)
+    return total, largest, example
 
 
 def _shown(size: float) -> str:

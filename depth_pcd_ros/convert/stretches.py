@@ -60,15 +60,16 @@ def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:
         with open_recording(source.path) as reader:
             topic = find_image_topic(reader, request.topics.image)
             count = sum(one.msgcount for one in reader.connections if one.topic == topic)
-            if count < 2 * size or not (request.intrinsics.given or _is_fixed(reader, request)):
+            if count < 2 * size or not (
+                request.intrinsics.given or _is_fixed(reader, topic, request)
+            ):
                 return []
             return _divided(reader, topic, request, size)
     except Exception:  # it is told when the recording is converted
         return []
 
 
-def _is_fixed(reader: Recording, request: Request) -> bool:
-    topic = find_image_topic(reader, request.topics.image)
+def _is_fixed(reader: Recording, topic: str, request: Request) -> bool:
     infos = find_camera_info_topic(reader, topic, request.topics.camera_info)
     found = (msg for _, msg in reader.decoded(infos))
     return len({(msg.header.frame_id, calibration_from_msg(msg)) for msg in found}) == 1
