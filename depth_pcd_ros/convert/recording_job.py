@@ -11,7 +11,7 @@ from typing import Any
 
 from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.recorded_camera import RecordedCamera
-from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
+from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write, where
 from depth_pcd_ros.convert.stretches import Stretch, finish, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
@@ -125,8 +125,8 @@ class RecordingJob:
                     silent = RecordingError('it has no picture')
                     yield Failure(self.label, silent, camera=camera.name)
                 if camera.scale is not None:
-                    where = f'{self.label}, {camera.name}' if camera.name else self.label
-                    sum_up = partial(camera.scale.sum_up, where, self._request.say)
+                    place = where(self.label, camera.name)
+                    sum_up = partial(camera.scale.sum_up, place, self._request.say)
                     yield Write(self.label, sum_up)
             if writer is not None:
                 is_whole = self._stretch is None
@@ -135,8 +135,7 @@ class RecordingJob:
                 yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))
 
     def _say(self, sentence: str, camera: str = '') -> None:
-        where = f'{self.label}, {camera}' if camera else self.label
-        self._request.say(f'{where}: {sentence}')
+        self._request.say(f'{where(self.label, camera)}: {sentence}')
 
     def _image_topics(self, reader: Recording) -> dict[str, str]:
         """The topic of the pictures of each camera, by its name; '' where there is just one."""

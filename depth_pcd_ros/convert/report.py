@@ -8,7 +8,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from depth_pcd_ros.convert.steps import Failure
+from depth_pcd_ros.convert.steps import Failure, where
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 
 CONVERTED, IN_PART, THERE, FAILED = 'converted', 'in part', 'there already', 'failed'
@@ -65,19 +65,19 @@ class Report:
 
     def fail(self, label: str, cause: str, reason: str, camera: str = '') -> None:
         """Count a failure by its cause, and tell the first of each."""
-        where = f'{label}, {camera}' if camera else label
-        self._failures[where, cause] += 1
+        place = where(label, camera)
+        self._failures[place, cause] += 1
         self.count(label, 'failed')
-        if self._failures[where, cause] == 1:
-            self.say(f'{where}: {reason}')
+        if self._failures[place, cause] == 1:
+            self.say(f'{place}: {reason}')
 
     def finish(self) -> None:
         """Remove the progress bar and sum up."""
         if self._bar is not None:
             self._bar.close()
-        for (where, cause), count in self._failures.items():
+        for (place, cause), count in self._failures.items():
             if count > 1:
-                self.say(f'{where}: {count} times {cause}')
+                self.say(f'{place}: {count} times {cause}')
         for label, results in self._results.items():
             if _summary(results) == IN_PART:
                 total = results['pictures'] + results['skipped'] + results['failed']

@@ -51,3 +51,8 @@ class Skipped:
 
 Outcome = Write | Failure | Skipped
 Step = Picture | Outcome
+
+
+def where(label: str, camera: str) -> str:
+    """Name an input for a person, and the camera in it where it has several."""
+    return f'{label}, {camera}' if camera else label
