@@ -20,6 +20,8 @@ from depth_pcd_ros.evaluate.options import add_options as add_evaluate_options
 from depth_pcd_ros.networks.models import MODELS
 from depth_pcd_ros.settings import Settings
 
+MODEL_HELP = f'{", ".join(MODELS)}, or the path of a file'
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
@@ -225,6 +227,20 @@ def _set(args: argparse.Namespace) -> int:
     return set_parameter(args)
 
 
+def _add_network_options(command: argparse.ArgumentParser) -> None:
+    """Add a model and what there is to say of it for pictures of one size."""
+    command.add_argument('model', help=MODEL_HELP)
+    command.add_argument('--input-size', type=int, default=0, metavar='PX', help='as the node')
+    command.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
+    command.add_argument(
+        '--image',
+        type=_image_size,
+        default=(640, 480),
+        metavar='WxH',
+        help='size of the pictures (default: 640x480)',
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
@@ -236,42 +252,24 @@ def parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser(
         'fetch', help='download a model, print its path on stdout and its licence on stderr'
     )
-    fetch.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    fetch.add_argument('model', help=MODEL_HELP)
     fetch.set_defaults(run=_fetch)
 
     build = commands.add_parser(
         'build', help='download, convert and prove a model beforehand: the first start is quick'
     )
-    build.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    _add_network_options(build)
     build.add_argument('--device', default=Settings.device, help='as the node')
     build.add_argument(
         '--precision', default='auto', choices=('auto', 'fp32', 'fp16', 'bf16'), help='as the node'
-    )
-    build.add_argument('--input-size', type=int, default=0, metavar='PX', help='as the node')
-    build.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
-    build.add_argument(
-        '--image',
-        type=_image_size,
-        default=(640, 480),
-        metavar='WxH',
-        help='size of the pictures of the camera (default: 640x480)',
     )
     build.set_defaults(run=_build)
 
     export = commands.add_parser(
         'export', help='write a model as ONNX for pictures of one size, compared with torch'
     )
-    export.add_argument('model', help=f'{", ".join(MODELS)}, or the path of a file')
+    _add_network_options(export)
     export.add_argument('-o', '--output', type=Path, required=True, metavar='FILE')
-    export.add_argument('--input-size', type=int, default=0, metavar='PX', help='as the node')
-    export.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
-    export.add_argument(
-        '--image',
-        type=_image_size,
-        default=(640, 480),
-        metavar='WxH',
-        help='size of the pictures (default: 640x480)',
-    )
     export.add_argument(
         '--precision', choices=('fp32', 'fp16'), default='fp32', help='default: fp32'
     )
