@@ -61,13 +61,16 @@ def stamp_now(header: Header) -> None:
     header.stamp.sec, header.stamp.nanosec = divmod(time.time_ns(), 10**9)
 
 
-def camera(node: Node, hz: float, reliability: QoSProfile, size: tuple[int, int]) -> None:
-    """Publish images of (width, height) and their CameraInfo."""
+def camera(
+    node: Node, hz: float, reliability: QoSProfile, size: tuple[int, int], name: str = ''
+) -> None:
+    """Publish images of (width, height) and their CameraInfo, of one of several below its name."""
     width, height = size
-    images = node.create_publisher(Image, 'image', reliability)
-    infos = node.create_publisher(CameraInfo, 'camera_info', reliability)
+    prefix = f'{name}/' if name else ''
+    images = node.create_publisher(Image, f'{prefix}image', reliability)
+    infos = node.create_publisher(CameraInfo, f'{prefix}camera_info', reliability)
     image = Image(width=width, height=height, encoding='rgb8', step=3 * width)
-    image.header.frame_id = 'camera'
+    image.header.frame_id = name or 'camera'
     pixels = np.random.default_rng(1).integers(0, 256, 3 * width * height, np.uint8)
     image.data = array.array('B', pixels.tobytes())
     info = CameraInfo(width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5)

@@ -9,15 +9,12 @@ the topics are the same in both cases. It starts `python -m bench.several camera
 from __future__ import annotations
 
 import argparse
-import array
 import collections
 import contextlib
 import json
 import sys
 import time
 from pathlib import Path
-
-import numpy as np
 
 from bench.end_to_end import SETTLE, Process, running
 from bench.measure import Row
@@ -138,30 +135,10 @@ def main() -> int:
 
     import rclpy
     from rclpy.executors import ExternalShutdownException
-    from rclpy.node import Node
     from rclpy.qos import QoSProfile
-    from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+    from sensor_msgs.msg import PointCloud2
 
-    from bench.actors import stamp_now
-
-    def offer(node: Node, name: str, hz: float) -> None:
-        width, height = CAMERAS[name]
-        image = Image(width=width, height=height, encoding='rgb8', step=3 * width)
-        image.header.frame_id = name
-        pixels = np.random.default_rng(1).integers(0, 256, 3 * width * height, np.uint8)
-        image.data = array.array('B', pixels.tobytes())
-        info = CameraInfo(width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5)
-        info.k = [0.8 * width, 0.0, width / 2, 0.0, 0.8 * width, height / 2, 0.0, 0.0, 1.0]
-        info.header = image.header
-        images = node.create_publisher(Image, f'{name}/image', QoSProfile(depth=1))
-        infos = node.create_publisher(CameraInfo, f'{name}/camera_info', QoSProfile(depth=1))
-
-        def show() -> None:
-            stamp_now(image.header)
-            infos.publish(info)
-            images.publish(image)
-
-        node.create_timer(1.0 / hz, show)
+    from bench.actors import camera
 
     def take(cloud: PointCloud2) -> None:
         stamp = cloud.header.stamp.sec + cloud.header.stamp.nanosec * 1e-9
@@ -171,7 +148,7 @@ def main() -> int:
     node = rclpy.create_node(f'bench_{args.role}')
     for name in CAMERAS:
         if args.role == 'cameras':
-            offer(node, name, args.rate)
+            camera(node, args.rate, QoSProfile(depth=1), CAMERAS[name], name)
         else:
             node.create_subscription(PointCloud2, f'{name}/points', take, QoSProfile(depth=5))
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
