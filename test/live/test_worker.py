@@ -202,6 +202,16 @@ def test_a_frame_is_prepared_while_another_is_in_the_network():
     worker.stop(5.0, then=lambda: None)
 
 
+def begun(estimate, events, count):
+    """A worker, an open lane that keeps the newest only, and numbered jobs for it."""
+    worker = Worker(estimate)
+    worker.begin()
+    lane = worker.queue.add_lane(keep_all=False, max_bytes=0)
+    lane.open()
+    jobs = [Job(lambda i=i: i, events.add, lambda err: events.add(str(err))) for i in range(count)]
+    return worker, lane, jobs
+
+
 def test_the_second_frame_is_not_taken_before_the_first_has_left_the_network():
     """Nothing tells yet how long that takes: a newer one may replace the second meanwhile."""
     inside, leave, events = threading.Event(), threading.Event(), Events()
@@ -211,11 +221,7 @@ def test_the_second_frame_is_not_taken_before_the_first_has_left_the_network():
         assert leave.wait(5.0)
         return frames
 
-    worker = Worker(estimate)
-    worker.begin()
-    lane = worker.queue.add_lane(keep_all=False, max_bytes=0)
-    lane.open()
-    jobs = [Job(lambda i=i: i, events.add, lambda err: events.add(str(err))) for i in range(3)]
+    worker, lane, jobs = begun(estimate, events, 3)
     lane.put(jobs[0], 0)
     assert inside.wait(5.0)
     assert lane.put(jobs[1], 0) is None
@@ -239,11 +245,7 @@ def test_a_frame_that_would_wait_for_the_network_gives_way_to_a_newer_one():
             assert leave.wait(5.0)
         return frames
 
-    worker = Worker(estimate)
-    worker.begin()
-    lane = worker.queue.add_lane(keep_all=False, max_bytes=0)
-    lane.open()
-    jobs = [Job(lambda i=i: i, events.add, lambda err: events.add(str(err))) for i in range(4)]
+    worker, lane, jobs = begun(estimate, events, 4)
     lane.put(jobs[0], 0)
     events.wait(1)
     lane.put(jobs[1], 0)
