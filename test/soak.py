@@ -261,6 +261,17 @@ def thread_names(pid):
     return names
 
 
+def each_second(seconds, node):
+    """Count the seconds as they pass, while the node is there."""
+    due = time.monotonic()
+    for second in range(int(seconds)):
+        time.sleep(max(due - time.monotonic(), 0.0))
+        due = max(due + 1.0, time.monotonic() + 0.5)  # what took long is not made up for
+        if node.process.poll() is not None:
+            return
+        yield second
+
+
 def soak(seconds, seed, device):
     """Run; return the findings that should not be, by name."""
     rng = random.Random(seed)
@@ -279,12 +290,7 @@ def soak(seconds, seed, device):
         camera.start()
         ends.callback(camera.end)
         life.wait_for_ears()
-        due = time.monotonic()
-        for second in range(int(seconds)):
-            time.sleep(max(due - time.monotonic(), 0.0))
-            due = max(due + 1.0, time.monotonic() + 0.5)  # what took long is not made up for
-            if node.process.poll() is not None:
-                break
+        for second in each_second(seconds, node):
             life.happen(second)
             used.append(memory(node.process.pid))
             threads.append(thread_names(node.process.pid))

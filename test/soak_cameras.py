@@ -18,7 +18,17 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import PointCloud2
 
 from .ros.conftest import FRAME_ID, REAL_ENGINE, NodeProcess, Peer, wait_until
-from .soak import MAX_GROWTH, MAX_LOST, MINUTE, SIZES, Camera, memory, thread_names, total
+from .soak import (
+    MAX_GROWTH,
+    MAX_LOST,
+    MINUTE,
+    SIZES,
+    Camera,
+    each_second,
+    memory,
+    thread_names,
+    total,
+)
 
 PERIOD = 0.1  # [s] of each camera but the killed one, which has 1 / 30 s
 
@@ -138,12 +148,7 @@ def soak_cameras(seconds, seed, device, count):
             visitor.come()
         killed = Killed(names[-1])
         ends.callback(lambda: killed.process and killed.go())
-        due = time.monotonic()
-        for second in range(int(seconds)):
-            time.sleep(max(due - time.monotonic(), 0.0))
-            due = max(due + 1.0, time.monotonic() + 0.5)  # what took long is not made up for
-            if node.process.poll() is not None:
-                break
+        for second in each_second(seconds, node):
             if second < MINUTE:  # each size of each camera once, the largest last
                 sizes = SIZES[::-1]
                 for visitor in filter(lambda one: one.camera, visitors):
