@@ -9,8 +9,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from depth_pcd_ros import __version__
@@ -24,17 +24,23 @@ MODEL_HELP = f'{", ".join(MODELS)}, or the path of a file'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run one sub-command; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C.
+
+    SIGTERM ends it with 143, as tidily as Ctrl-C.
+    """
     args = parser().parse_args(argv)
     log = logging.getLogger('depth_pcd_ros')
     handler = logging.StreamHandler()  # to stderr
     handler.setFormatter(logging.Formatter('depth-pcd: %(message)s'))
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code: int = args.run(args)
     except KeyboardInterrupt:
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return code
 
 
@@ -114,18 +120,7 @@ def _convert(args: argparse.Namespace) -> int:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
 
-    with _ending_well():
-        return convert(args)
-
-
-@contextmanager
-def _ending_well() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, with exit code 143: nothing is left half written."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return convert(args)
 
 
 def _evaluate(args: argparse.Namespace) -> int:

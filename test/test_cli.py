@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line as a whole; its sub-commands have tests of their own."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from depth_pcd_ros import __version__
+from depth_pcd_ros import __version__, cli
 from depth_pcd_ros.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +42,24 @@ def test_help(command, capsys):
             main(arguments)
         assert info.value.code == 0
         assert command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_one_rule_for_signals(monkeypatch, number, code):
+    """Whatever a sub-command does; afterwards signals are handled as before."""
+
+    def interrupted(args):
+        os.kill(os.getpid(), number)
+        time.sleep(10.0)
+
+    monkeypatch.setattr(cli, '_fetch', interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        found = main(['fetch', 'demo'])
+    except SystemExit as err:
+        found = err.code
+    assert found == code
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_fetch_of_a_file(tmp_path, capsys):

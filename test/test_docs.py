@@ -189,6 +189,17 @@ def test_the_readme_is_in_order():
     assert [title for title in found if title in order] == order
 
 
+def test_the_readme_is_read_in_three_minutes():
+    """Its running text, at 260 words a minute; tables are looked up, blocks are copied."""
+    kept = [
+        line
+        for line in (ROOT / 'README.md').read_text().splitlines()
+        if not line.startswith(('#', '|', '    ', '!['))
+    ]
+    words = re.sub(r'\]\([^)]*\)', ']', '\n'.join(kept)).split()
+    assert len(words) <= 3 * 260
+
+
 def test_every_room_is_on_the_map():
     """CONTRIBUTING names each folder of the package that has code."""
     rooms = {path.parent.name for path in (ROOT / 'depth_pcd_ros').glob('*/__init__.py')}

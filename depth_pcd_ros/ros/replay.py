@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -228,9 +227,8 @@ def message_class(name: str) -> type[Any]:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run `depth-pcd replay`; return the exit code: 0 done, 1 failed, or 143 for SIGTERM."""
+    """Run `depth-pcd replay`; return the exit code: 0 done, 1 failed."""
     # not rclpy's handlers, which shut ROS down while something is being published
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('depth_pcd_replay')
     try:
