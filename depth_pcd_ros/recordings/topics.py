@@ -6,8 +6,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from depth_pcd_ros.motion.messages import TYPE as ODOMETRY
@@ -50,7 +51,9 @@ def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-
     if asked:
         kinds = _kinds(reader, RAW, COMPRESSED)
         return _asked(reader, asked, kinds, 'Image or CompressedImage')
-    return _only(reader, _pictures(reader), 'an Image or CompressedImage topic', option)
+    found = _pictures(reader)
+    left_out = {} if found else _no_pictures(reader)
+    return _only(reader, found, 'an Image or CompressedImage topic', option, left_out)
 
 
 def find_cameras(
@@ -123,6 +126,14 @@ def _pictures(reader: Recording, *, silent: bool = False) -> list[str]:
     pictures = [topic for topic in foreign if silent or topic in spoken] or foreign
     pictures = [topic for topic in pictures if not _is_depth(reader, topic)]
     return [t for t in pictures if posixpath.dirname(t) not in pictures]
+
+
+def _no_pictures(reader: Recording) -> dict[str, str]:
+    """The topics of images that are not a camera's pictures, and what they are."""
+    return {
+        topic: 'a result of the node' if _is_own_result(reader, topic) else 'depth'
+        for topic in sorted(_kinds(reader, RAW, COMPRESSED))
+    }
 
 
 def _kinds(reader: Recording, *kinds: str) -> dict[str, str]:
@@ -296,9 +307,15 @@ def _asked(reader: Recording, topic: str, known: Collection[str], kind: str) -> 
     return topic
 
 
-def _only(reader: Recording, topics: list[str], what: str, option: str) -> str:
+def _only(
+    reader: Recording,
+    topics: list[str],
+    what: str,
+    option: str,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     if not topics:
-        others = [f'{topic} is {why}' for topic, why in reader.unreadable.items()]
+        others = [f'{topic} is {why}' for topic, why in {**left_out, **reader.unreadable}.items()]
         reasons = '; '.join([*others, *reader.damage])
         raise RecordingError(f'it lacks {what}' + (f' ({reasons})' if reasons else ''))
     if len(topics) > 1:

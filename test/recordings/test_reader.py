@@ -363,9 +363,13 @@ def test_own_results_are_no_camera(tmp_path, namespace):
     lidar = ('/lidar', cloud)
     record(tmp_path / 'scaled', [*own, *camera(0), lidar])
     assert convert(tmp_path, '--scale-source', 'points', source='scaled') == 0
-    record(tmp_path / 'alone', own[-1:])
-    with open_recording(tmp_path / 'alone') as reader, pytest.raises(RecordingError, match='lacks'):
+    record(tmp_path / 'alone', own)
+    with open_recording(tmp_path / 'alone') as reader, pytest.raises(RecordingError) as raised:
         find_image_topic(reader)
+    assert str(raised.value) == (
+        'it lacks an Image or CompressedImage topic '
+        f'({namespace}/depth/color is a result of the node; {namespace}/depth/image is depth)'
+    )
 
 
 @pytest.mark.parametrize(
