@@ -158,8 +158,10 @@ class VideoJob(PhotoJob):
                 f'{self.label}: {rate:.4g} pictures a second, so {round(rate):06d} is at '
                 f'{round(rate) / rate:.3f} s'
             )
-            number, selected = 0, 0
-            for number, seconds in video.numbers(selection.end):
+            number, seconds, selected = 0, 0.0, 0
+            for number, seconds in video.numbers():
+                if seconds > selection.end:
+                    break
                 if not selection.has(number, seconds):
                     continue
                 selected += 1
@@ -173,16 +175,22 @@ class VideoJob(PhotoJob):
                     yield Failure(self.label, err)
                     continue
                 calibration = request.intrinsics.fitted(header, request.say)
-                at = Header(round((number + 1) * 1e9 / rate), sequence=self.label)
+                at = Header(round((seconds + 1.0 / rate) * 1e9), sequence=self.label)
                 picture = frame.Picture(rgb, calibration, at)
                 yield Picture(self.label, picture, partial(request.outputs.write, name))
-            count = number + 1
-            if count < video.announced and count / rate <= selection.end:
+            else:
+                if seconds + 1.5 / rate < video.announced / rate:
+                    request.say(
+                        f'{self.label}: {number + 1} pictures could be read, {video.announced} '
+                        'announced'
+                    )
+            if abs(seconds - number / rate) > 1.0 / rate:
                 request.say(
-                    f'{self.label}: {count} pictures could be read, {video.announced} announced'
+                    f'{self.label}: its pictures are not evenly spaced: {number:06d} is at '
+                    f'{seconds:.3f} s'
                 )
             if not selected:
-                reason = f'it has no picture from --start on: {count} pictures'
+                reason = f'it has no picture from --start on: {number + 1} pictures'
                 raise ImageError('no_picture', reason)
 
 

@@ -79,6 +79,8 @@ class RecordedCamera:
             calibration = self._request.intrinsics.fitted(PhotoHeader(size), self._request.say)
         else:
             calibration = self._calibrations.find(time_ns, msg.header, *size)
+            if advice := calibration.size_advice(rectified=self.settings.rectified):
+                self._say(advice)
         header = Header(stamp_ns(msg.header), msg.header.frame_id, sequence)
         evidence = NO_EVIDENCE if self.scale is None else self.scale.evidence(msg.header)
         return frame.Picture(rgb, calibration, header, evidence)

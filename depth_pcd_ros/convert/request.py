@@ -15,6 +15,7 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
 from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.files.whole_file import is_stored
+from depth_pcd_ros.inputs.calibration_files import calibration_text
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.sources import InputsError, Source, telling
@@ -103,7 +104,7 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     if args.up:
         options['up'] = args.up
     if args.camera_info is not None:
-        options['camera_info'] = args.camera_info.read_text('utf-8')
+        options['camera_info'] = calibration_text(args.camera_info)
     named = {flag(name): value for name, value in options.items()}
     if is_stored(args.out):
         with telling(args.out):

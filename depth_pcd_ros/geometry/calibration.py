@@ -15,6 +15,9 @@ from depth_pcd_ros.errors import FrameError
 # degrees has the least; a focal length in millimetres, or as a share of the width, is below.
 MIN_FOCAL, MAX_FOCAL = 0.05, 1000.0
 MAX_PIXEL_ASPECT = 5.0  # of one side of a pixel to the other; binning makes it 4
+# Of the size that has its middle in the principal point to the size of the image, in both
+# directions. Lenses are mounted better than that; 1.5 is a calibration of 1080p at 720p.
+MAX_SIZE_RATIO = 1.4
 MAX_SHIFT = 10.0  # of a rectified image's principal point beyond its border, in image sizes
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -99,6 +102,40 @@ class Calibration:
                     'bad_intrinsics',
                     f'{name} = {centre:g} in {matrix} is no principal point of {size}',
                 )
+
+    def size_advice(self, *, rectified: bool = False) -> str:
+        """Say what is probably wrong where the principal point is far off in both directions.
+
+        Nothing is said of a camera that `check` refuses, nor of a ROI.
+        """
+        _, _, cx, cy = self.intrinsics(rectified=rectified)
+        ratios = (2.0 * cx / (self.width or 1), 2.0 * cy / (self.height or 1))
+        if self.cropped or not (
+            min(ratios) > MAX_SIZE_RATIO or 0.0 < max(ratios) < 1.0 / MAX_SIZE_RATIO
+        ):
+            return ''
+        matrix = 'P' if rectified else 'K'
+        return (
+            f'cx = {cx:g} and cy = {cy:g} in {matrix} are the middle of an image of about '
+            f'{2.0 * cx:.0f}x{2.0 * cy:.0f}, not of {self.width}x{self.height}: the calibration is '
+            'probably for another size, and the cloud wrong'
+        )
+
+    def image_size(self) -> str:
+        """Return the size of its images in words, with what its ROI and binning make it from.
+
+        Raises:
+            CameraError: as `of_image`.
+        """
+        image = self.of_image()
+        size, full = f'{image.width}x{image.height}', f'{self.width}x{self.height}'
+        parts = []
+        if image.cropped and not self.cropped:
+            x, y, width, height = self.roi
+            parts.append(f'ROI {width}x{height} at ({x}, {y})')
+        if max(self.binning_x, self.binning_y) > 1:
+            parts.append(f'binning {max(self.binning_x, 1)}x{max(self.binning_y, 1)}')
+        return f'{size} ({" and ".join(parts)} of {full})' if parts else size
 
     def of_image(self) -> Calibration:
         """Return the camera at the size of its images: ROI and binning applied to K and P.

@@ -49,27 +49,23 @@ def lens(model: str, d: tuple[float, ...]) -> Lens | None:
     """Make the lens of a CameraInfo's distortion_model and d; None where it does not distort.
 
     Zeros at the end of d mean nothing: drivers send more numbers than the model has. An empty d is
-    no distortion in any model. All zeros are none in the polynomial models; in the equidistant
-    model they are the ideal fisheye lens, as in cv2.fisheye.
+    no distortion in any model that is known. All zeros are none in the polynomial models, and in
+    unknown ones but those of wide lenses; in the equidistant model they are the ideal fisheye lens,
+    as in cv2.fisheye.
 
     Raises:
         CameraError: `unknown_distortion_model`, `bad_distortion` (an impossible number of
             coefficients, or coefficients too large to compute with).
     """
     name = canonical(model)
-    if name in IDEAL and not any(d):
-        return None
-    if name in IDEAL:
-        raise CameraError(
-            'unknown_distortion_model',
-            f'distortion_model is {model!r} but D is {list(d)}; {IGNORE}',
-        )
     if name not in LENSES:
+        if not any(d) and not WIDE.search(name):
+            return None
         hint = " (OpenCV's fisheye model is called equidistant)" if name == 'fisheye' else ''
         raise CameraError(
             'unknown_distortion_model',
-            f'distortion_model {model!r} is unknown; {", ".join(LENSES)} and empty are supported'
-            f'{hint}; {IGNORE}',
+            f'distortion_model {model!r} is unknown, but D is {list(d)}; {", ".join(LENSES)} are '
+            f'supported{hint}; {IGNORE}',
         )
     make, lengths = LENSES[name]
     count = max((n for n in lengths if n <= len(d)), default=0)
@@ -243,24 +239,19 @@ LENSES: dict[str, tuple[Callable[[tuple[float, ...]], Lens], tuple[int, ...]]] =
     'rational_polynomial': (PolynomialLens, (4, 5, 8, 12, 14)),
     'equidistant': (EquidistantLens, (4,)),
 }
-# Kalibr's and EuRoC's names of the first, Kalibr's and librealsense's of the last.
+# Kalibr's and EuRoC's names of the first, Kalibr's, librealsense's, COLMAP's and Isaac Sim's of the
+# last.
 ALIASES = {
     'radtan': 'plumb_bob',
     'radial_tangential': 'plumb_bob',
     'equi': 'equidistant',
     'kannala_brandt4': 'equidistant',
+    'opencv_fisheye': 'equidistant',
+    'opencvfisheye': 'equidistant',
 }
-# Models that are ideal lenses where all their coefficients are zero; what those would mean is not
-# known here. Sources: librealsense's rs2_distortion, Isaac Sim's projection type.
-IDEAL = (
-    '',
-    'none',
-    'pinhole',
-    'perspective',
-    'brown_conrady',
-    'modified_brown_conrady',
-    'inverse_brown_conrady',
-)
+# Models of lenses that are wide with all their coefficients zero. The others (None, pinhole, Brown
+# Conrady) are ideal lenses then; what the coefficients would mean is not known here.
+WIDE = re.compile('fish|theta|kannala|kb4|sphere|omni|mei|unified|eucm|ocam|fov|atan|equi|^ds$')
 IGNORE = 'distortion: ignore takes the lens for an ideal one'
 
 

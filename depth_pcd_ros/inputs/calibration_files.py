@@ -1,32 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read the calibration of a camera from a file, as the usual programs write them.
 
-These are camera_calibration's YAML, a CameraInfo as `ros2 topic echo` prints it, Kalibr's camchain
-(and EuRoC's sensor.yaml), and OpenCV's FileStorage as YAML. They differ in what they call the same
-numbers, so that a camera is any mapping with a camera matrix, wherever it is in the file.
+These are camera_calibration's YAML and INI (ost.txt), a CameraInfo as `ros2 topic echo` prints it,
+Kalibr's camchain (and EuRoC's sensor.yaml), and OpenCV's FileStorage as YAML, JSON or XML. They
+differ in what they call the same numbers, so that a camera is any mapping with a camera matrix,
+wherever it is in the file.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import yaml
 
 from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
-from depth_pcd_ros.geometry.distortion import canonical
+from depth_pcd_ros.geometry.distortion import LENSES, canonical
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 
 EXPECTED = (
-    'expected YAML as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic echo '
+    'expected a file as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic echo '
     '--once prints of a camera_info topic'
 )
 # What the numbers are called, without case and punctuation.
 _MATRIX = ('cameramatrix', 'k', 'intrinsics', 'intrinsicmatrix', 'm', 'mtx')
-_COEFFICIENTS = ('distortioncoefficients', 'd', 'distortioncoeffs', 'distcoeffs', 'dist')
+_COEFFICIENTS = re.compile('d|(?:dist|distortion)(?:coeff|coeffs|coefficients|params|parameters)?')
+_RECTIFICATION = ('rectificationmatrix', 'rectification')
+_PROJECTION = ('projectionmatrix', 'projection')
+_NAMED = ('fx', 'fy', 'cx', 'cy')  # a matrix by the names of its numbers
 _WIDTH, _HEIGHT = ('imagewidth', 'width'), ('imageheight', 'height')
 _SIZE = ('resolution', 'imagesize')
 # The first line of a calibration whose file begins with something else, a warning for example.
@@ -54,7 +60,7 @@ def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: Non
         IntrinsicsError: no such file, not a calibration, or not the only one.
     """
     try:
-        cameras = _read(path.read_text('utf-8-sig'))
+        cameras = _read(calibration_text(path))
         calibration = _calibration(
             _chosen(cameras, camera_name), lambda text: say(f'{path} {text}')
         )
@@ -65,6 +71,17 @@ def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: Non
         reason = ' '.join(str(err).split())
         raise IntrinsicsError(f'{path} is not a camera calibration: {reason}') from err
     return calibration
+
+
+def calibration_text(path: Path) -> str:
+    """Return the text of a file; what is no text is replaced, for the numbers are ASCII.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open('rb') as file:  # PowerShell's > writes UTF-16
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return path.read_text('utf-16' if is_utf16 else 'utf-8-sig', 'replace')
 
 
 class _Loader(yaml.SafeLoader):
@@ -84,6 +101,9 @@ _Loader.add_multi_constructor('', _untagged)
 
 def _read(text: str) -> dict[str, Mapping[str, Any]]:
     """Return the cameras of all documents by name, up to a document that repeats one."""
+    for read in (_xml, _ini):
+        if others := _cameras(read(text)):
+            return others
     text = re.sub(r'^%.*$', '', text, flags=re.M)  # OpenCV's %YAML:1.0 is no YAML
     found: dict[str, Mapping[str, Any]] = {}
     error: yaml.YAMLError | None = None
@@ -92,7 +112,7 @@ def _read(text: str) -> dict[str, Mapping[str, Any]]:
         cameras: dict[str, Mapping[str, Any]] = {}
         for part in (document, document[begin.start() :] if begin else ''):
             try:
-                cameras = dict(_cameras(yaml.load(part, _Loader), ''))
+                cameras = _cameras(yaml.load(part, _Loader))
                 break
             except yaml.YAMLError as err:
                 error = error or err
@@ -104,18 +124,75 @@ def _read(text: str) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _cameras(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the cameras in a document, each with the name that it or its place has."""
+def _xml(text: str) -> Any:
+    """Return what OpenCV's XML has as its YAML would have it; None of what is no XML."""
+    if not text.lstrip().startswith('<'):
+        return None
+
+    def content(element: ElementTree.Element) -> Any:
+        if len(element):
+            return {child.tag: content(child) for child in element}
+        words = (element.text or '').replace('"', ' ').split()
+        return words if len(words) > 1 else words[0] if words else None
+
+    try:
+        return content(ElementTree.fromstring(text))
+    except ElementTree.ParseError as err:
+        raise ValueError(f'{err}; {EXPECTED}') from err
+
+
+def _ini(text: str) -> dict[str, dict[str, Any]]:
+    """Return the cameras of camera_calibration's INI: names, each with numbers in lines below."""
+    cameras = {}
+    for part in re.split(r'^\[image\]', text, flags=re.M)[1:]:
+        section = re.search(r'^\[(.+)\]', part, re.M)
+        blocks = re.findall(r'^([a-z][a-z ]*)\n((?:[-+.\de \t]+\n)+)', f'{part}\n', re.M)
+        numbers = {name: block.split() for name, block in blocks}
+        cameras[section[1] if section else ''] = {
+            name: found if len(found) > 1 else found[0] for name, found in numbers.items() if found
+        }
+    return cameras
+
+
+def _cameras(content: Any) -> dict[str, Mapping[str, Any]]:
+    """Return the cameras in a document by the names that they, or their places, have."""
+    found = list(_placed_cameras(content, ()))
+    short = [str(c.get('camera_name') or c.get('name') or (*p[-1:], '')[0]) for p, c in found]
+    if len(set(short)) < len(short):
+        short = ['/'.join(place) for place, _ in found]
+    return {name: camera for name, (_, camera) in zip(short, found, strict=True)}
+
+
+def _placed_cameras(
+    content: Any, place: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield the cameras in a document, each with the keys that lead to it."""
     if isinstance(content, dict):
-        if isinstance(content.get(_key(content, _MATRIX)), (list, dict)):
-            yield str(content.get('camera_name') or content.get('name') or name), content
+        if _is_matrix(content.get(_key(content, _MATRIX))):
+            yield place, content
             return
         content = {**content, **_numbered(content)}
         for key, value in content.items():
-            yield from _cameras(value, str(key))
+            yield from _placed_cameras(value, (*place, str(key)))
     elif isinstance(content, list):
         for index, value in enumerate(content):
-            yield from _cameras(value, str(index))
+            yield from _placed_cameras(value, (*place, str(index)))
+
+
+def _is_matrix(value: Any) -> bool:
+    """Return whether it has numbers, or what ought to be some."""
+    if isinstance(value, dict):
+        return 'data' in value or _named(value) is not None
+    for _ in range(3):
+        if isinstance(value, list) and value and isinstance(value[0], (list, dict)):
+            value = value[0]
+    return isinstance(value, list)
+
+
+def _named(matrix: Mapping[Any, Any]) -> list[Any] | None:
+    """Return the numbers of a matrix that has just their names, in their order."""
+    plain = {_plain(name): number for name, number in matrix.items()}
+    return [plain[name] for name in _NAMED] if plain.keys() == set(_NAMED) else None
 
 
 def _numbered(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -139,6 +216,7 @@ def _chosen(cameras: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str,
 
 
 def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
+    distortion_model, d = _distortion(content, say)
     key = _key(content, _MATRIX) or ''
     k = _numbers(content, key)
     if len(k) == 4:  # Kalibr's
@@ -152,7 +230,6 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
     width, height = (_number(content, names) for names in (_WIDTH, _HEIGHT))
     if size is not None:
         width, height = (int(number) for number in _numbers(content, size, 2))
-    distortion_model, d = _distortion(content, say)
     roi = content.get('roi') or {}
     if not isinstance(roi, dict):
         raise ValueError(f'roi is {roi}, expected x_offset, y_offset, width and height')
@@ -162,8 +239,8 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
         k=k,
         distortion_model=distortion_model,
         d=d,
-        r=_matrix(content, ('rectificationmatrix', 'r' if is_message else ''), 9, IDENTITY),
-        p=_matrix(content, ('projectionmatrix', 'p' if is_message else ''), 12, (0.0,) * 12),
+        r=_matrix(content, (*_RECTIFICATION, 'r' if is_message else ''), 9, IDENTITY),
+        p=_matrix(content, (*_PROJECTION, 'p' if is_message else ''), 12, (0.0,) * 12),
         binning_x=_number(content, ('binningx',)),
         binning_y=_number(content, ('binningy',)),
         roi=(
@@ -177,16 +254,17 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
 
 def _distortion(content: Mapping[str, Any], say: Say) -> tuple[str, tuple[float, ...]]:
     """Return the distortion_model, as CameraInfo has it, and the coefficients."""
-    key = _key(content, _COEFFICIENTS)
+    names = (key for key in content if _COEFFICIENTS.fullmatch(_plain(key)))
+    key = next((key for key in names if content[key] is not None), None)
     d = _numbers(content, key) if key is not None else ()
     camera_model = canonical(str(content.get('camera_model') or ''))
     model = canonical(str(content.get('distortion_model') or ''))
     if not model and content.get('fisheye_model') in (1, '1', True):  # OpenCV's own program
         model = 'equidistant'
-    if not model and camera_model not in ('', 'pinhole'):  # camera_calibration wrote this once
-        model = camera_model
-    elif camera_model not in ('', 'pinhole', model):
-        raise ValueError(f'camera_model is {camera_model}, expected pinhole')
+    if camera_model not in ('', 'pinhole', model):
+        if model or camera_model not in (*LENSES, 'fisheye'):
+            raise ValueError(f'camera_model is {camera_model}, expected pinhole')
+        model = camera_model  # camera_calibration wrote this once
     if model and key is None and model != 'none':
         raise ValueError(f'it has distortion_model {model}, but no distortion coefficients')
     if model == 'fisheye' and len(d) == 4:
@@ -228,7 +306,11 @@ def _matrix(
 def _numbers(content: Mapping[str, Any], key: str, count: int = 0) -> tuple[float, ...]:
     """Return the numbers of a matrix, row by row, however it is nested."""
     data = content[key]
-    numbers = tuple(islice(_flat(data.get('data', ()) if isinstance(data, dict) else data), 100))
+    if isinstance(data, dict):
+        if 'data' not in data and _named(data) is None:
+            raise ValueError(f'{key} has {", ".join(map(str, data))}, expected numbers in a row')
+        data = data['data'] if 'data' in data else _named(data)
+    numbers = tuple(islice(_flat(data), 100))
     if count and len(numbers) != count:
         raise ValueError(f'{key} has {len(numbers)} numbers, expected {count}')
     return numbers

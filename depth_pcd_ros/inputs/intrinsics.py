@@ -22,8 +22,7 @@ MIN_35MM, MAX_35MM = 5.0, 5000.0  # [mm]
 # Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.
 MAX_ROUNDING = 0.005
 COMMAND_LINE = (
-    '--camera-info FILE (a calibration as YAML); --fx, --fy, --cx and --cy [px]; --hfov DEG; or '
-    '--f35 MM'
+    '--camera-info FILE (a calibration); --fx, --fy, --cx and --cy [px]; --hfov DEG; or --f35 MM'
 )
 WAYS = (
     f'{COMMAND_LINE}; a photo may have its focal length in its EXIF, a recording has a CameraInfo '
@@ -137,18 +136,22 @@ class Intrinsics:
                 f'{size[0]}x{size[1]}'
             )
             calibration = resized(calibration, size)
+        if advice := calibration.size_advice():
+            say(f'{self.origin}: {advice}')
         return calibration
 
 
 def focal_of_exif(picture: PhotoHeader) -> tuple[float, float, str]:
     """Return fx and fy [px] and how they follow from EXIF; zeros and why not where they do not."""
     f35, mm = picture.focal_35mm, picture.focal_mm
+    zoom = picture.digital_zoom  # some cameras write the focal length with it, some without
+    doubt = f', perhaps without its digital zoom of {zoom:g}' if zoom > 1.0 else ''
     if MIN_35MM <= f35 <= MAX_35MM:
         focal = by_35mm(f35, picture.size)
-        return focal, focal, f'EXIF: 35 mm equivalent focal length {f35:g} mm'
+        return focal, focal, f'EXIF: 35 mm equivalent focal length {f35:g} mm{doubt}'
     if all(picture.focal_px):
         how = f'EXIF: focal length {mm:g} mm at the resolution of the focal plane'
-        return *picture.focal_px, how
+        return *picture.focal_px, f'{how}{doubt}'
     if f35:
         expected = f'expected {MIN_35MM:g} to {MAX_35MM:g}'
         return 0.0, 0.0, f'EXIF has a 35 mm equivalent focal length of {f35:g} mm, {expected}'

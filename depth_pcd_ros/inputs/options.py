@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     camera.add_argument(
         '--camera-info',
         type=Path,
-        metavar='YAML',
+        metavar='FILE',
         help='a calibration as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic '
         'echo --once prints of a camera_info topic',
     )

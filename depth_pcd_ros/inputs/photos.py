@@ -22,6 +22,7 @@ from depth_pcd_ros.messages.encodings import ImageError, Rgb, to_rgb
 # Exif 2.32 (CIPA DC-008): the first tag, the directory of the others, and these.
 _ORIENTATION, _EXIF, _FOCAL_LENGTH, _FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0x920A, 0xA405
 _PIXELS = (0xA002, 0xA003)
+_DIGITAL_ZOOM = 0xA404
 _FOCAL_PLANE, _FOCAL_PLANE_UNIT = (0xA20E, 0xA20F), 0xA210
 _UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # [mm]; the last two are in use, but not in Exif
 _SENSOR_WIDTHS = (1.0, 100.0)  # [mm] that there are
@@ -46,6 +47,7 @@ class PhotoHeader(NamedTuple):
         focal_mm: the focal length itself [mm], 0 where unknown.
         focal_px: fx and fy [px] by the resolution of the focal plane, (0, 0) where unknown.
         pixel_aspect: width of a pixel, as a share of its height.
+        digital_zoom: how much was cut off and enlarged, 1 for nothing.
     """
 
     size: tuple[int, int]
@@ -54,6 +56,7 @@ class PhotoHeader(NamedTuple):
     focal_mm: float = 0.0
     focal_px: tuple[float, float] = (0.0, 0.0)
     pixel_aspect: float = 1.0
+    digital_zoom: float = 1.0
 
 
 def read_header(path: Path) -> PhotoHeader | None:
@@ -83,6 +86,7 @@ def _header(file: IO[bytes]) -> PhotoHeader | None:
             focal_35mm=_number(more.get(_FOCAL_LENGTH_35MM)),
             focal_mm=_number(more.get(_FOCAL_LENGTH)),
             focal_px=_by_focal_plane(more, stored, orientation),
+            digital_zoom=max(_number(more.get(_DIGITAL_ZOOM)), 1.0),
         )
     except (ImageError, *_DAMAGED):
         return None

@@ -21,17 +21,23 @@ from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.recording_files import is_recording_folder
 
 PHOTOS = (
-    '.bmp', '.heic', '.heif', '.jpe', '.jpeg', '.jpg', '.jp2', '.pgm', '.png', '.ppm', '.tif',
-    '.tiff', '.webp',
+    '.bmp', '.heic', '.heif', '.hif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.mpo', '.pgm',
+    '.png', '.ppm', '.tif', '.tiff', '.webp',
 )  # fmt: skip
-VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
+VIDEOS = (
+    '.3gp', '.avi', '.flv', '.lrv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg',
+    '.mts', '.ogv', '.webm', '.wmv',
+)  # fmt: skip
 RECORDINGS = ('.bag', '.db3', '.mcap')
 # One that was compressed as a whole, and one that was not closed.
 UNUSUAL = ('.db3.zstd', '.mcap.zstd', '.bag.active')
 # Object stores, and what reads them beside universal_pathlib; setup.py has an extra for each.
 STORES = {'s3': 's3fs', 'gs': 'gcsfs'}
 # What cameras write of a photo that is not developed.
-RAW_PHOTOS = ('.arw', '.cr2', '.cr3', '.dng', '.nef', '.orf', '.raf', '.rw2')
+RAW_PHOTOS = (
+    '.arw', '.cr2', '.cr3', '.dng', '.gpr', '.nef', '.nrw', '.orf', '.pef', '.raf', '.raw', '.rw2',
+    '.srw',
+)  # fmt: skip
 
 
 class InputsError(DepthPcdError):

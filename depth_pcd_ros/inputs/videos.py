@@ -25,7 +25,7 @@ class Video:
         path: the file.
 
     Attributes:
-        rate: pictures a second.
+        rate: pictures a second, on average.
         announced: how many pictures there are, as its header says, which may be wrong.
 
     Raises:
@@ -40,7 +40,8 @@ class Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise ImageError('corrupt_video', 'OpenCV cannot read it as a video')
-        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or USUAL_RATE
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.rate = rate if 0.0 < rate < math.inf else USUAL_RATE
         self.announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         turned = int(self._capture.get(cv2.CAP_PROP_ORIENTATION_META))
         self._orientation = ORIENTATIONS.get(turned % 360, 1)
@@ -51,15 +52,24 @@ class Video:
         if across > 0.0 and down > 0.0:
             self._pixel_aspect = float(down / across if turned % 180 == 90 else across / down)
 
-    def numbers(self, end: float = math.inf) -> Iterator[tuple[int, float]]:
-        """Go from picture to picture, up to a time [s]; yield number, from 0, and time [s].
+    def numbers(self) -> Iterator[tuple[int, float]]:
+        """Go from picture to picture; yield number, from 0, and time from the first [s].
+
+        The times are the video's own: a phone's pictures are not evenly spaced.
 
         Raises:
             ImageError: `corrupt_video`, it has no picture.
         """
-        number = 0
-        while number / self.rate <= end and self._capture.grab():
-            yield number, number / self.rate
+        number, seconds, first = 0, 0.0, 0.0
+        while self._capture.grab():
+            shown = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+            if not number:
+                first = shown  # OpenCV 4.5 counts from 1
+            elif (since_first := round(shown - first, 6)) > seconds:
+                seconds = since_first
+            else:  # a stream without times
+                seconds += 1.0 / self.rate
+            yield number, seconds
             number += 1
         if not number:
             raise ImageError('corrupt_video', 'it has no picture that OpenCV can decode')

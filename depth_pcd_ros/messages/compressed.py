@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decode a sensor_msgs/CompressedImage to RGB: JPEG, PNG and WebP."""
+"""Decode a sensor_msgs/CompressedImage to RGB: JPEG, PNG, TIFF and WebP."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as err:  # for one, a size beyond OpenCV's limit
         raise _corrupt(picture_format, data, str(err)) from err
-    if picture is None:
-        raise _corrupt(picture_format, data, 'OpenCV cannot decode it')
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        raise _corrupt(picture_format, data, 'OpenCV cannot decode it to 8 or 16 bits')
     has_rgb_order = encoding.startswith(('rgb', 'bgr')) and codec and 'compressed bgr' not in codec
     is_mosaic = encoding.startswith('bayer_') and codec.strip() == 'png compressed'
     if is_mosaic and encoding in PACKED:
@@ -61,7 +61,7 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
 
 
 def picture_kind(data: bytes) -> str:
-    """What the first bytes of a picture tell: jpeg, png, webp, or '' for none of these."""
+    """What the first bytes of a picture tell: jpeg, png, tiff, webp, or '' for none of these."""
     return next((kind for start, kind in _STARTS.items() if data.startswith(start)), '')
 
 
@@ -104,6 +104,17 @@ def _webp_is_complete(data: bytes) -> bool:
     return data[8:12] == b'WEBP' and len(data) >= 8 + int.from_bytes(data[4:8], 'little')
 
 
-_STARTS = {b'\xff\xd8\xff': 'jpeg', b'\x89PNG\r\n\x1a\n': 'png', b'RIFF': 'webp'}
-_IS_COMPLETE = {'jpeg': _jpeg_is_complete, 'png': _png_is_complete, 'webp': _webp_is_complete}
-_NAMES = ('jpeg', 'jpg', 'png', 'webp')
+_STARTS = {
+    b'\xff\xd8\xff': 'jpeg',
+    b'\x89PNG\r\n\x1a\n': 'png',
+    b'II*\0': 'tiff',
+    b'MM\0*': 'tiff',
+    b'RIFF': 'webp',
+}
+_IS_COMPLETE = {
+    'jpeg': _jpeg_is_complete,
+    'png': _png_is_complete,
+    'tiff': lambda data: True,  # OpenCV does not fill up what is cut off
+    'webp': _webp_is_complete,
+}
+_NAMES = ('jpeg', 'jpg', 'png', 'tiff', 'webp')

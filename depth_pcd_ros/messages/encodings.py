@@ -49,6 +49,8 @@ PACKED = {
     '8UC3': Packed(1, *_CHANNELS['bgr']),
     '8UC4': Packed(1, *_CHANNELS['bgra']),
     '16UC1': Packed(2, *_CHANNELS['mono']),
+    '16UC3': Packed(2, *_CHANNELS['bgr']),
+    '16UC4': Packed(2, *_CHANNELS['bgra']),
     'yuv422': Packed(1, 2, cv2.COLOR_YUV2RGB_UYVY),
     'uyvy': Packed(1, 2, cv2.COLOR_YUV2RGB_UYVY),
     'yuv422_yuy2': Packed(1, 2, cv2.COLOR_YUV2RGB_YUYV),

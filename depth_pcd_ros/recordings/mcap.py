@@ -75,6 +75,7 @@ class McapFile:
         self.damage: list[str] = []
         self._schemas: dict[int, tuple[str, str, str]] = {}  # name, encoding, definition
         self._counts: Counter[int] = Counter()
+        self._lacks_schema = False  # of a channel: a summary need not have them
         self._chunks: list[_Chunk] = []
         self._loose: list[tuple[int, int]] = []  # time and offset of messages outside of chunks
         self._name = path.name
@@ -150,10 +151,11 @@ class McapFile:
                 self._take(operation, content)
         except (OSError, ValueError, struct.error):
             pass
-        if self._chunks and self.connections and self._counts:
+        if self._chunks and self.connections and self._counts and not self._lacks_schema:
             return True
         self._chunks.clear()
         self._counts.clear()
+        self._lacks_schema = False
         return False
 
     def _scan(self) -> None:
@@ -167,7 +169,8 @@ class McapFile:
             if operation == _FOOTER:
                 return
             try:
-                self._take(operation, content, at)
+                if operation not in (_CHUNK_INDEX, _STATISTICS):  # of what was read already
+                    self._take(operation, content, at)
             except Exception as err:  # damage leads to whatever it leads to
                 self._note(f'{self._name} is damaged at byte {at}: {err}')
             at += 9 + len(content)
@@ -213,6 +216,7 @@ class McapFile:
             name, value = notes.text(), notes.text()
             if name == 'offered_qos_profiles':
                 profiles = value
+        self._lacks_schema |= schema != 0 and schema not in self._schemas
         msgtype, encoding, definition = self._schemas.get(schema, ('', '', ''))
         if encoding not in ('ros2msg', 'ros2idl', 'omgidl'):
             definition = ''

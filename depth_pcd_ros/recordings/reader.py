@@ -92,7 +92,12 @@ class Recording:
             }
             if ids:
                 for key, time_ns, raw in file.messages(ids, start):
-                    yield ids[key], time_ns, compression.message(raw) if self.is2 else raw
+                    try:
+                        content = compression.message(raw) if self.is2 else raw
+                    except Exception as err:  # of whichever package decompresses
+                        self._note(f'{ids[key].topic}: a message cannot be decompressed: {err}')
+                        continue
+                    yield ids[key], time_ns, content
 
         return heapq.merge(*map(of_file, self._files), key=lambda found: found[1])
 
@@ -119,9 +124,7 @@ class Recording:
             try:
                 yield time_ns, self.deserialize(raw, connection.msgtype)
             except RecordingError as err:
-                problem = f'{topic}: {err}'
-                if problem not in self._broken:
-                    self._broken.append(problem)
+                self._note(f'{topic}: {err}')
 
     def definition(self, connection: Connection) -> tuple[str, str]:
         """The definition of a topic's type and its hash, as recorded or as they are known.
@@ -139,6 +142,10 @@ class Recording:
     def close(self) -> None:
         """Close it."""
         self._stack.close()
+
+    def _note(self, problem: str) -> None:
+        if problem not in self._broken:
+            self._broken.append(problem)
 
     def _open(self, say: Say) -> None:
         for path in self._storage_files(say):
@@ -171,10 +178,22 @@ class Recording:
                 if before
                 else one
             )
-        self.connections = list(self._by_type.values())
+        self.connections = self._one_of_each_topic(say)
         self._compare(say)
         for topic, reason in self.unreadable.items():
             say(f'{topic} is left out: it is {reason}')
+
+    def _one_of_each_topic(self, say: Say) -> list[Connection]:
+        """Return the topics; of one that has several types, the type of most messages."""
+        most: dict[str, Connection] = {}
+        for one in sorted(self._by_type.values(), key=lambda one: one.msgcount):
+            if (less := most.get(one.topic)) is not None:
+                say(
+                    f'{one.topic} has {less.msgcount} {less.msgtype} and {one.msgcount} '
+                    f'{one.msgtype}: the first are left out'
+                )
+            most[one.topic] = one
+        return [one for one in self._by_type.values() if most[one.topic] is one]
 
     def _compare(self, say: Say) -> None:
         """Say in which topics metadata.yaml differs from the files."""
@@ -193,7 +212,12 @@ class Recording:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory())
             unpacked = Path(folder, path.stem)
             with compression.open_zstd(path) as packed, unpacked.open('wb') as file:
-                shutil.copyfileobj(packed, file)
+                try:
+                    shutil.copyfileobj(packed, file)
+                except Exception as err:  # of whichever package decompresses
+                    self._note(f'{path.name} is damaged or cut off: {err}')
+            if not unpacked.stat().st_size:
+                raise ValueError(self._broken[-1] if self._broken else 'it is empty')
             path = unpacked
         if not self.is2:
             return _Bag(path)
@@ -295,7 +319,7 @@ class _Bag:
 
 def _is_no_bag(path: Path) -> bool:
     with path.open('rb') as file:
-        return not file.read(8).startswith(b'#ROSBAG')
+        return file.read(10) != b'#ROSBAG V2'
 
 
 def _types(connection: Connection) -> Any:

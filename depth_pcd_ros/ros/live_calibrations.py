@@ -115,6 +115,8 @@ class LiveCalibrations:
             return
         self._rank = rank
         header, self.newest = msg.header, calibration_from_msg(msg)
+        if advice := self.newest.size_advice(rectified=self._settings.rectified):
+            self._node.get_logger().warning(advice, once=True)
         if self._infos.add(stamp_ns(header), header.frame_id, self.newest):
             self._node.get_logger().info(
                 'the calibration changes: its rays are computed anew each time', once=True

@@ -190,8 +190,6 @@ class Replayer:
     def _offer(self, connection: Connection) -> None:
         topic = connection.topic
         try:
-            if topic in self._publishers:
-                raise ReplayError(f'{connection.msgtype} is its second type')
             validate_full_topic_name(topic)
             msg_type = message_class(connection.msgtype)
             self._publishers[topic] = self._node.create_publisher(msg_type, topic, _qos(connection))

@@ -108,10 +108,9 @@ class CameraInfos:
             )
         fitting = next((entry for entry in of_frame if entry.image_size in fits), None)
         if fitting is None:
-            found_width, found_height = of_frame[0].image_size or (0, 0)
             raise FrameError(
                 'size_mismatch',
-                f'image {width}x{height} but CameraInfo {found_width}x{found_height}',
+                f'image {width}x{height} but CameraInfo {of_frame[0].calibration.image_size()}',
             )
         return fitting.calibration
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of videos and recordings, and how large the results will be."""
 
+import struct
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,6 +36,46 @@ def test_part_of_a_video(tmp_path, capsys, options, expected):
     told = capsys.readouterr().err
     assert '5 pictures a second, so 000005 is at 1.000 s' in told
     assert 'announced' not in told
+
+
+def with_a_pause(data, quick, slow):
+    """An MPEG-4 file whose pictures are not evenly spaced (ISO/IEC 14496-12, 8.6.1.2: stts).
+
+    Args:
+        data: a file with pictures that are.
+        quick: how many come four times as fast.
+        slow: how many come after them, four times as slow: so that it is as long as it was.
+    """
+    data, at = bytearray(data), data.index(b'stts') - 4
+    size, _, _, entries, count, delta = struct.unpack_from('>I4s4I', data, at)
+    assert (size, entries, count) == (24, 1, quick + slow)
+    table = struct.pack('>I4s6I', 32, b'stts', 0, 2, quick, delta // 4, slow, 4 * delta)
+    for kind in (b'moov', b'trak', b'mdia', b'minf', b'stbl'):
+        box = data.index(kind, data.index(b'moov')) - 4
+        struct.pack_into('>I', data, box, struct.unpack_from('>I', data, box)[0] + 8)
+    assert data.index(b'mdat') < data.index(b'moov')  # so that the pictures stay where they are
+    return bytes(data[:at] + table + data[at + size :])
+
+
+def test_pictures_that_are_not_evenly_spaced(tmp_path, capsys):
+    """As a phone's: the times are the video's own, and no picture is missed."""
+    path = tmp_path / 'phone.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (56, 42))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV cannot write MPEG-4')
+    for i in range(10):
+        writer.write(np.ascontiguousarray(smooth(i, 56, 42)[..., ::-1]))
+    writer.release()
+    path.write_bytes(with_a_pause(path.read_bytes(), 8, 2))
+    # at 0, 0.05, ..., 0.35, 0.4, 1.2 s
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main([*args, '--start', '0.29', '--end', '1']) == 0
+    assert sorted(contents(tmp_path / 'out')) == [f'phone/{i:06d}.ply' for i in (6, 7, 8)]
+    told = capsys.readouterr().err
+    assert 'its pictures are not evenly spaced: 000009 is at 1.200 s' in told
+    assert 'announced' not in told
+    assert main([*args, '--force']) == 0
+    assert len(contents(tmp_path / 'out')) == 10
 
 
 def test_a_part_that_a_video_does_not_have(tmp_path, capsys):

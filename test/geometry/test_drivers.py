@@ -151,12 +151,30 @@ DRIVERS = {
         info('plumb_bob', BROWN, focal=(1500.0, 1500.0), centre=(960.0, 540.0)),
         'bad_intrinsics: cx = 960 in K .* 640x480',
     ),
+    'a driver with NaN for what it does not know': (
+        info('plumb_bob', [float('nan')] * 5),
+        r'bad_calibration: D is not finite: \[nan',
+    ),
     'a driver with millimetres': (
         info('', [], focal=(4.0, 4.0)),
         'bad_intrinsics: fx = 4 and fy = 4 in K .* 640x480: expected 0.05 to 1000 times .* pixels',
     ),
     'Isaac Sim': (info('pinhole', [0.0] * 5), IDEAL),
     'Isaac Sim, newer': (info('pinhole', []), IDEAL),
+    "Isaac Sim, OpenCV's fisheye": (
+        info('opencvFisheye', KANNALA, focal=(270.0, 270.0)),
+        FISHEYE,
+    ),
+    'simulators that invent a name': (info('no_distortion', [0.0] * 12, r=Z9), IDEAL),
+    "COLMAP's name of a lens without coefficients": (info('SIMPLE_RADIAL', [0.0]), IDEAL),
+    'a driver that says how many coefficients': (
+        info('radtan5', BROWN),
+        "unknown_distortion_model: .*'radtan5'.*-0.05.*distortion: ignore",
+    ),
+    'librealsense, a lens of f-theta': (
+        info('Ftheta', [0.0] * 5),
+        "unknown_distortion_model: .*'Ftheta'.*distortion: ignore",
+    ),
     'Isaac Sim, fisheye': (
         info('fisheyePolynomial', [0.0] * 5),
         "unknown_distortion_model: .*'fisheyePolynomial'.*distortion: ignore",
@@ -176,6 +194,10 @@ DRIVERS = {
     'airsim_ros_pkgs': (info('', [], focal=(320.0, 320.0), frame=f'/{IMAGE_FRAME}'), IDEAL),
     'depthai_ros_driver, OAK-D': (
         info('rational_polynomial', [-4.1, 9.2, 0.001, -0.001, -8.9, -4.2, 9.6, -9.3]),
+        DISTORTED,
+    ),
+    'depthai_ros_driver, all of its 14': (
+        info('rational_polynomial', [*RATIONAL, 0.001, -0.002, 0.0005, 0.0001, 0.0, 0.0]),
         DISTORTED,
     ),
     'depthai_ros_driver, stereo': (
@@ -295,6 +317,33 @@ def test_a_camera_that_cannot_be(changes, reason):
     calibration = calibration_from_msg(info('plumb_bob', [0.0] * 5, **changes))
     with pytest.raises(FrameError, match=reason):
         Camera.from_calibration(calibration, rectified='p' in changes)
+
+
+@pytest.mark.parametrize(
+    ('size', 'centre', 'binning', 'told'),
+    [
+        (
+            (1280, 720),
+            (957.0, 543.0),
+            0,
+            'cx = 957 and cy = 543 in K .* 1914x1086, not of',
+        ),
+        ((1280, 960), (320.5, 240.5), 0, 'about 641x481, not of 1280x960'),
+        ((2064, 1544), (254.1, 183.9), 4, 'about 508x368, not of 2064x1544'),  # avt_vimba_camera's
+        ((1280, 720), (730.0, 300.0), 0, ''),
+        ((1280, 720), (320.0, 350.0), 0, ''),  # a lens that is shifted
+        ((1280, 720), (0.0, 0.0), 0, ''),
+        ((0, 0), (320.0, 240.0), 0, 'about 640x480, not of 0x0'),
+    ],
+)
+def test_a_calibration_of_another_size(size, centre, binning, told):
+    """It may be that of a window, so that it is only warned of."""
+    msg = info('plumb_bob', BROWN, size, (900.0, 900.0), centre, binning=binning)
+    advice = calibration_from_msg(msg).size_advice()
+    assert re.search(told, advice) if told else not advice, advice
+    assert not told or 'in P' in calibration_from_msg(msg).size_advice(rectified=True)
+    window = info('plumb_bob', BROWN, roi=(400, 300, 64, 48))
+    assert not calibration_from_msg(window).of_image().size_advice()
 
 
 def test_rectification_without_p():

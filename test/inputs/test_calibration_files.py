@@ -73,7 +73,7 @@ def test_echoed_camera_info(tmp_path, names):
 @pytest.mark.parametrize(
     ('old', 'new', 'reason'),
     [
-        ('camera_matrix', 'matrix', 'no camera matrix; expected YAML'),
+        ('camera_matrix', 'matrix', 'no camera matrix; expected a file as'),
         ('distortion_coefficients', 'distorsion', 'but no distortion coefficients'),
         ('18.2, 0,', '18.2,', 'camera_matrix has 8 numbers, expected 9'),
         ('[35', '[.nan', 'not finite'),
@@ -81,11 +81,11 @@ def test_echoed_camera_info(tmp_path, names):
         (
             YAML,
             'a word',
-            'no camera matrix; expected YAML as camera_calibration, Kalibr or',
+            'no camera matrix; expected a file as camera_calibration, Kalibr or',
         ),
-        (YAML, '1 PINHOLE 40 30 35 33 18 16', 'no camera matrix; expected YAML'),
-        (YAML, '[1, 2]', 'no camera matrix; expected YAML'),
-        (YAML, '', 'no camera matrix; expected YAML'),
+        (YAML, '1 PINHOLE 40 30 35 33 18 16', 'no camera matrix; expected a file as'),
+        (YAML, '[1, 2]', 'no camera matrix; expected a file as'),
+        (YAML, '', 'no camera matrix; expected a file as'),
     ],
 )
 def test_bad_camera_info_file(tmp_path, old, new, reason):
@@ -218,7 +218,7 @@ def opencv_file(path, **values):
     storage.release()
 
 
-@pytest.mark.parametrize('ending', ['yaml', 'yml', 'json'])
+@pytest.mark.parametrize('ending', ['yaml', 'yml', 'json', 'xml'])
 @pytest.mark.parametrize(
     ('names', 'fisheye'),
     [
@@ -238,6 +238,102 @@ def test_opencv(tmp_path, ending, names, fisheye):
     assert (calibration.width, calibration.height, calibration.k) == (40, 30, K)
     assert calibration.d == tuple(d)
     assert calibration.distortion_model == ('equidistant' if fisheye else 'plumb_bob')
+
+
+OST = """\
+# oST version 5.0 parameters
+
+
+[image]
+
+width
+40
+
+height
+30
+
+[narrow_stereo]
+
+camera matrix
+35.000000 0.000000 18.200000
+0.000000 33.000000 16.100000
+0.000000 0.000000 1.000000
+
+distortion
+-0.250000 0.070000 0.004000 -0.003000 0.010000
+
+rectification
+1.000000 0.000000 0.000000
+0.000000 1.000000 0.000000
+0.000000 0.000000 1.000000
+
+projection
+34.000000 0.000000 19.000000 0.000000
+0.000000 34.000000 15.000000 0.000000
+0.000000 0.000000 1.000000 0.000000
+"""
+
+
+def test_ini_of_camera_calibration(tmp_path):
+    """Its ost.txt, and that of a stereo camera."""
+    calibration, said = read(tmp_path, OST)
+    assert calibration == dataclasses.replace(
+        CALIBRATION, p=(34.0, 0.0, 19.0, 0.0, 0.0, 34.0, 15.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    )
+    assert 'plumb_bob' in said
+    left, right = (OST.replace('stereo', f'stereo/{side}') for side in ('left', 'right'))
+    both = left + right.replace('35.0', '36.0')
+    with pytest.raises(IntrinsicsError, match='name: narrow_stereo/left, narrow_stereo/right'):
+        read(tmp_path, both)
+    assert read(tmp_path, both, 'narrow_stereo/right')[0].k[0] == 36.0
+
+
+@pytest.mark.parametrize(
+    ('encode', 'comment'),
+    [('utf-16', '# größer\n'), ('latin-1', '# größer\n'), ('utf-8', '# größer\n')],
+)
+def test_encodings_of_text(tmp_path, encode, comment):
+    """PowerShell writes UTF-16; and the numbers do not depend on a comment."""
+    path = tmp_path / 'front.yaml'
+    path.write_bytes((comment + YAML).encode(encode))
+    assert read_camera_info(path).k == K
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    """Such as the archive that camera_calibration saves."""
+    path = tmp_path / 'calibrationdata.tar.gz'
+    path.write_bytes(b'\x1f\x8b\x08\0' + bytes(range(256)))
+    with pytest.raises(IntrinsicsError, match='expected a file as camera_calibration'):
+        read_camera_info(path)
+
+
+@pytest.mark.parametrize(
+    'name', ['distortionCoeff', 'dist_coeff', 'distortion', 'distortion_params', 'Distortion']
+)
+def test_names_of_the_coefficients(tmp_path, name):
+    """They are not overlooked."""
+    text = YAML.replace('distortion_coefficients', name)
+    assert read(tmp_path, text)[0].d == PLUMB_BOB
+
+
+def test_cameras_of_one_name(tmp_path):
+    """Their places tell them apart, and none is taken for the other; as DepthAI writes them."""
+    cameras = [
+        [n, {'intrinsicMatrix': [[35 + n, 0, 18.2], [0, 33, 16.1], [0, 0, 1]]}] for n in range(2)
+    ]
+    text = json.dumps({'cameraData': cameras})
+    with pytest.raises(IntrinsicsError, match='name: cameraData/0/1, cameraData/1/1'):
+        read(tmp_path, text)
+    assert read(tmp_path, text, 'cameraData/1/1')[0].k[0] == 36.0
+
+
+def test_a_matrix_by_names(tmp_path):
+    """As Zivid and others have it; with more names than those it is another model."""
+    matrix = {'CX': 18.2, 'CY': 16.1, 'FX': 35.0, 'FY': 33.0}
+    text = json.dumps({'image_size': [40, 30], 'CameraMatrix': matrix})
+    assert read(tmp_path, text)[0].k == K
+    with pytest.raises(IntrinsicsError, match='no camera matrix; expected a file as'):
+        read(tmp_path, json.dumps({'intrinsics': {**matrix, 'alpha': 0.5}}))
 
 
 def test_stereo_of_opencv(tmp_path):
@@ -294,7 +390,10 @@ def test_matrices_nested_or_flat(tmp_path, matrix, wrapped):
         (YAML.replace('35, 0', '1' + '0' * 400 + ', 0'), 'int too large'),
         (YAML.replace('35, 0', '[null], 0'), 'None is no number'),
         (YAML + 'roi: [1, 2, 3, 4]\n', r'roi is \[1, 2, 3, 4\], expected x_offset'),
-        ('# Camera intrinsics\n\n[image]\n\nwidth\n40\n', 'expected YAML as camera_calibration'),
+        ('# oST version 5.0\n\n[image]\n\nwidth\n40\n', 'expected a file as camera_calibration'),
+        (YAML.replace('{rows: 1, cols: 5, data:', '{k1:'), 'has k1, expected numbers in a row'),
+        ('cam0: {camera_model: ds, intrinsics: [-0.2, 0.6, 35, 33, 18, 16]}', 'camera_model is ds'),
+        ('<opencv_storage><camera_matrix>', 'no element found.*expected a file as'),
         ('k: 3\nd: 4\n', 'no camera matrix'),
         ('<?xml version="1.0"?>\n<opencv_storage>\n</opencv_storage>\n', 'no camera matrix'),
     ],

@@ -236,6 +236,20 @@ def test_resolution_of_the_focal_plane(tmp_path, changes, focal):
         assert 'focal length 4 mm at the resolution of the focal plane' in said[0]
 
 
+@pytest.mark.parametrize(
+    ('zoom', 'told'), [((2, 1), True), ((1, 1), False), ((0, 1), False), ((0, 0), False)]
+)
+@pytest.mark.parametrize('entries', [{'xA405': 26}, FOCAL_PLANE])
+def test_digital_zoom_is_said(tmp_path, zoom, told, entries):
+    """Whether it is in the focal length differs between cameras."""
+    zoom = IFDRational(*zoom)
+    header = photo(tmp_path / 'a.jpg', **{**entries, 'xA404': zoom})
+    said = []
+    Intrinsics().fitted(header, said.append)
+    assert (', perhaps without its digital zoom of 2, which is fx' in said[0]) == told
+    assert ('zoom' in said[0]) == told
+
+
 def test_what_exif_lacks_is_said(tmp_path):
     """A focal length in mm alone is not enough."""
     header = photo(tmp_path / 'a.jpg', x920A=4.25)

@@ -39,6 +39,24 @@ def test_folder(tree):
     ]
 
 
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('DSC0001.HIF', 'photo'),
+        ('download.jfif', 'photo'),
+        ('stereo.MPO', 'photo'),
+        ('00012.MTS', 'video'),
+        ('00012.m2ts', 'video'),
+        ('VID.3gp', 'video'),
+        ('GL010001.LRV', 'video'),
+    ],
+)
+def test_names_that_cameras_give(tree, name, kind):
+    """They need not be renamed."""
+    (tree / name).touch()
+    assert names([name], tree / 'out') == [(kind, name.partition('.')[0])]
+
+
 def test_what_is_left_out_is_said(tree):
     """Other files of a folder, by their endings; hidden ones are not told."""
     for name in ('in/a/p.gif', 'in/b/q.gif', 'in/Makefile'):

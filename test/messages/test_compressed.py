@@ -52,6 +52,7 @@ def compressed_bytes(data: bytes, picture_format: str) -> Any:
         ('.png', 'rgb8; png compressed bgr8', 0),
         ('.png', 'bgra8; png compressed bgr8', 0),
         ('.png', 'jpeg', 0),
+        ('.tiff', 'rgb8; tiff compressed bgr8', 0),
         ('.webp', 'webp', 40),
     ],
 )
@@ -167,6 +168,25 @@ def test_jpeg_with_bytes_after_its_end():
     jpeg = cv2.imencode('.jpg', smooth())[1].tobytes()
     padded = decode.rgb_from_msg(compressed_bytes(jpeg + bytes(100), 'jpeg'))
     np.testing.assert_array_equal(padded, decode.rgb_from_msg(compressed_bytes(jpeg, 'jpeg')))
+
+
+@pytest.mark.parametrize('fraction', [0.02, 0.5, 0.95])
+@pytest.mark.parametrize('parameters', [[], [cv2.IMWRITE_TIFF_COMPRESSION, 1]])
+def test_truncated_tiff_is_refused(fraction, parameters):
+    """image_transport has had it since Iron."""
+    noise = RNG.integers(0, 65536, (48, 64, 3), np.uint16)
+    tiff = cv2.imencode('.tiff', noise, parameters)[1].tobytes()
+    whole = decode.rgb_from_msg(compressed_bytes(tiff, 'rgb16; tiff compressed bgr16'))
+    assert np.abs(whole[..., ::-1] - noise / 257.0).max() <= 0.5
+    with pytest.raises(ImageError, match='cannot decode'):
+        decode.rgb_from_msg(compressed_bytes(tiff[: int(len(tiff) * fraction)], 'tiff'))
+
+
+def test_a_tiff_that_is_no_picture():
+    """Floats are not taken for colours."""
+    tiff = cv2.imencode('.tiff', np.ones((4, 6), np.float32))[1].tobytes()
+    with pytest.raises(ImageError, match='8 or 16 bits'):
+        decode.rgb_from_msg(compressed_bytes(tiff, 'tiff'))
 
 
 @pytest.mark.parametrize('position', [0.01, 0.2, 0.5, 0.9])

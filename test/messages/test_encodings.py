@@ -39,6 +39,8 @@ PLAIN = [
     ('8UC3', *CHANNELS['bgr'], np.uint8),
     ('8UC4', *CHANNELS['bgra'], np.uint8),
     ('16UC1', *CHANNELS['mono'], np.uint16),
+    ('16UC3', *CHANNELS['bgr'], np.uint16),
+    ('16UC4', *CHANNELS['bgra'], np.uint16),
 ]
 
 

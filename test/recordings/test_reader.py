@@ -20,6 +20,7 @@ from depth_pcd_ros.recordings.topics import find_image_topic
 
 from ..support.converting import DEMO, HEIGHT, WIDTH, convert, listed, smooth
 from ..support.recordings import (
+    NUMBER,
     ODD,
     START,
     STORE,
@@ -186,6 +187,90 @@ def test_mcap_without_index(tmp_path):
     write_mcap(tmp_path / 'in.mcap', cameras(5), **options)
     assert convert(tmp_path, source='in.mcap') == 0
     assert converted(tmp_path / 'out' / 'in') == list(range(5))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'use_statistics': False},
+        {'repeat_channels': False},
+        {'repeat_schemas': False},
+        {'index_types': IndexType.MESSAGE | IndexType.CHUNK, 'repeat_schemas': False},
+        {'index_types': IndexType.ATTACHMENT},
+    ],
+    ids=str,
+)
+def test_mcap_with_half_a_summary(tmp_path, options):
+    """All parts of it are optional; each message comes once."""
+    path = write_mcap(tmp_path / 'in.mcap', cameras(5), chunk_size=20_000, **options)
+    with open_recording(path) as reader:
+        assert [(c.topic, c.msgcount) for c in reader.connections] == [
+            ('/cam/camera_info', 5),
+            ('/cam/image_raw', 5),
+        ]
+        assert len(everything(reader)) == 10
+        assert not reader.damage
+
+
+@pytest.mark.parametrize('behind', [-8, -300, 1000])
+def test_mcap_whose_end_is_not_its_own(tmp_path, behind):
+    """Cut off within the summary, or with zeros behind it: each message comes once."""
+    path = write_mcap(tmp_path / 'in.mcap', cameras(5), chunk_size=20_000)
+    data = path.read_bytes()
+    path.write_bytes(data[:behind] if behind < 0 else data + bytes(behind))
+    with open_recording(path) as reader:
+        assert len(everything(reader)) == 10
+
+
+@pytest.mark.parametrize('part', [0.5, 0.95])
+def test_compressed_file_that_is_cut_off(tmp_path, part):
+    """What was before is kept, and that is said."""
+    writer = Writer(tmp_path / 'in', version=8, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.FILE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection('/cam', image(0).__msgtype__, typestore=STORE)
+        for i in range(400):
+            writer.write(connection, START + i, cdr(image(i)))
+    path = tmp_path / 'in' / 'in.mcap.zstd'
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    with open_recording(tmp_path / 'in') as reader:
+        found = [time_ns - START for _, _, time_ns, _ in everything(reader)]
+        assert found == list(range(len(found)))
+        assert 400 * part - 200 < len(found) < 400  # the last chunk is lost
+        assert 'in.mcap.zstd is damaged or cut off: ' in reader.damage[-1]
+
+
+def test_a_compressed_file_that_is_none(tmp_path):
+    """It is refused."""
+    path = tmp_path / 'in.db3.zstd'
+    path.write_bytes(b'hello world')
+    with pytest.raises(RecordingError, match=r'in\.db3\.zstd is damaged or cut off: '):
+        Recording(path)
+
+
+def test_compressed_message_that_is_cut_off(tmp_path):
+    """It costs itself."""
+    writer = Writer(tmp_path / 'in', version=8, storage_plugin=StoragePlugin.SQLITE3)
+    writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection('/cam', image(0).__msgtype__, typestore=STORE)
+        for i in range(4):
+            writer.write(connection, START + i, cdr(image(i)))
+    with sqlite3.connect(tmp_path / 'in' / 'in.db3') as database:
+        database.execute('UPDATE messages SET data = substr(data, 1, 400) WHERE id = 2')
+    with open_recording(tmp_path / 'in') as reader:
+        assert [time_ns - START for _, _, time_ns, _ in everything(reader)] == [0, 2, 3]
+        assert '/cam: a message cannot be decompressed: ' in reader.damage[0]
+
+
+def test_a_topic_of_two_types(tmp_path, capsys):
+    """As where a driver was changed while it was recorded: the type of most messages is it."""
+    text = ('/cam/image_raw', 'std_msgs/msg/String', 'cdr', 'ros2msg', b'string data', NUMBER)
+    write_mcap(tmp_path / 'in.mcap', cameras(3), others=[text])
+    assert convert(tmp_path, source='in.mcap') == 0
+    assert converted(tmp_path / 'out' / 'in') == [0, 1, 2]
+    told = '/cam/image_raw has 1 std_msgs/msg/String and 3 sensor_msgs/msg/Image: the first are'
+    assert told in capsys.readouterr().err
 
 
 def test_damaged_db3(tmp_path, capsys):
@@ -386,6 +471,7 @@ def test_own_results_are_no_camera(tmp_path, namespace):
         ),
         ('in.bag', b'#ROSBAG V2.0\n' + bytes(100), 'rosbag reindex mends it'),
         ('in.bag', b'hello', 'File magic is invalid'),
+        ('in.bag', b'#ROSBAG V1.2\n' + bytes(100), 'Bag version 102 is not supported'),
         ('in.mcap', b'', 'it is empty'),
         ('in.mcap', b'hello world', 'it is no mcap'),
         ('in.db3', b'', 'it is empty'),

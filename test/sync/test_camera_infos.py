@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which CameraInfo belongs to an image. No middleware."""
 
+import dataclasses
 import threading
 import time
 
@@ -110,6 +111,20 @@ def test_any_frame():
     assert find(infos, 7)[0] == 20.0
     with pytest.raises(FrameError, match='image 65x48 but CameraInfo 64x48'):
         find(infos, 7, width=65)
+
+
+def test_a_size_that_roi_or_binning_makes():
+    """The sentence has them: drivers set them for pictures that are not binned, or not any more."""
+    infos = CameraInfos()
+    infos.add(1, 'camera', dataclasses.replace(calibration(10.0), binning_x=2, binning_y=2))
+    told = r'image 64x48 but CameraInfo 32x24 \(binning 2x2 of 64x48\)'
+    with pytest.raises(FrameError, match=told):
+        infos.find(7, 'camera', 64, 48)
+    window = dataclasses.replace(calibration(10.0), roi=(8, 4, 40, 30), binning_x=2)
+    infos.add(2, 'camera', window)
+    told = r'CameraInfo 20x30 \(ROI 40x30 at \(8, 4\) and binning 2x1 of 64x48\)'
+    with pytest.raises(FrameError, match=told):
+        infos.find(7, 'camera', 64, 48)
 
 
 def test_an_unusable_one_is_handed_on():
