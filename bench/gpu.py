@@ -24,13 +24,19 @@ import torch
 from bench import measure
 from bench.measure import Row, medians
 from bench.network import Official
+from bench.scene import make_scene
 from depth_pcd_ros import engine
 from depth_pcd_ros.engine import Engine, EngineError
+from depth_pcd_ros.engine.device_depth import DeviceDepth, Lane, wait
 from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.frame import Picture
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.networks import checkpoints
-from depth_pcd_ros.settings import EngineSettings
+from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared
+from depth_pcd_ros.settings import EngineSettings, Settings
 from test.support import golden
+from test.support.fake_engine import FakeEngine
 
 NAMES = {
     'small': ('dav2_vits', golden.INDOOR),
@@ -59,14 +65,22 @@ class Plan(NamedTuple):
     networks: tuple[str, ...]
     pictures: tuple[tuple[int, int], ...]  # height and width, the size at the network too
     batches: tuple[int, ...]
+    clouds: tuple[tuple[int, int], ...]  # width and height
     repetitions: int
     soak: float  # [s]
 
 
 ON_A_GPU = Plan(
-    336, 100, ('small', 'base', 'large'), ((518, 518), (518, 686)), (1, 4, 8), 20, 300.0
+    input_size=336,
+    rounds=100,
+    networks=('small', 'base', 'large'),
+    pictures=((518, 518), (518, 686)),
+    batches=(1, 4, 8),
+    clouds=((640, 480), (1280, 720), (1920, 1080)),
+    repetitions=20,
+    soak=300.0,
 )
-ON_A_CPU = Plan(28, 3, ('small',), ((126, 168),), (1, 2), 3, 5.0)
+ON_A_CPU = Plan(28, 3, ('small',), ((126, 168),), (1, 2), ((160, 120),), 3, 5.0)
 
 
 def main() -> int:
@@ -95,6 +109,7 @@ def main() -> int:
                 print(line_of(check), flush=True)
                 checks.append(check)
         rows = [row for name in plan.networks for row in latency(models[name], name, args, plan)]
+    rows += cloud_times(args.device, plan)
     machine = {**measure.machine(), 'device': name_of(args.device)}
     text = '\n'.join(
         [
@@ -329,6 +344,44 @@ def latency(model: str, name: str, args: argparse.Namespace, plan: Plan) -> Iter
                 note=f'{memory / 2**20:.0f} MiB of GPU memory' if memory is not None else '',
             )
         made.close()
+
+
+def cloud_times(device: str, plan: Plan) -> Iterator[Row]:
+    """Time what follows the network: where the depth is, and on the host, to which it is sent."""
+    lane, pipeline = Lane(device), Pipeline(FakeEngine(), Settings())
+    for width, height in plan.clouds:
+        scene = make_scene(width, height)
+        maps = torch.tensor(scene.depth, device=device)[None]
+        prepared = pipeline.prepare(Picture(scene.rgb, scene.calibration()))
+        runs = {
+            str(stays): partial(make_cloud, maps, lane, pipeline, prepared, stays, Buffer())
+            for stays in (True, False)
+        }
+        times = medians(runs, plan.repetitions, warm_up=3)
+        yield Row(
+            stage=f'depth to cloud, {name_of(device)}',
+            size=f'{width}x{height}',
+            value=times['True'],
+            against='sent back, on the host',
+            reference=times['False'],
+            faster=True,
+        )
+
+
+def make_cloud(
+    maps: torch.Tensor,
+    lane: Lane,
+    pipeline: Pipeline,
+    prepared: Prepared,
+    stays: bool,
+    memory: Buffer,
+) -> None:
+    """Make the cloud of what a network gave, (C, H, W), in the memory of a message."""
+    own = maps.clone()
+    wait(lane.device)
+    depth = DeviceDepth(own, pipeline.engine.network, prepared.view.whole, lane)
+    frame = pipeline.finish(Estimate(prepared, depth if stays else depth.numpy(), 0.0))
+    pipeline.points(frame, memory)
 
 
 def resident() -> int:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,9 @@ from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.sync.readings import NO_EVIDENCE, NO_HEADER, Evidence, Header
+
+if TYPE_CHECKING:
+    from depth_pcd_ros.engine.device_depth import FilteredDepth
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class Frame:
 
     Attributes:
         rgb: the colours, (H, W, 3) uint8; rectified where that was asked for.
-        depth: depth along z [m], (H, W) float32, NaN where invalid.
+        source: its `depth`, or where it can be had on the device of the network.
         valid_count: how many pixels have a depth.
         camera: the camera model of these pixels.
         calibration: the numbers of a CameraInfo that describes these pixels.
@@ -57,7 +62,7 @@ class Frame:
     """
 
     rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
+    source: npt.NDArray[np.float32] | FilteredDepth
     valid_count: int
     camera: Camera
     calibration: Calibration
@@ -67,3 +72,13 @@ class Frame:
     sky: npt.NDArray[np.bool_] | None = None
     steadiness: Steadiness | None = None
     confidence: npt.NDArray[np.float32] | None = None
+
+    @functools.cached_property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """Depth along z [m], (H, W) float32, NaN where invalid."""
+        return self.source if isinstance(self.source, np.ndarray) else self.source.numpy()
+
+    @property
+    def valid_fraction(self) -> float:
+        """Share of the pixels that have a depth."""
+        return self.valid_count / (self.camera.width * self.camera.height)

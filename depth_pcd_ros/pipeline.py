@@ -26,6 +26,7 @@ from depth_pcd_ros.settings import Settings
 
 if TYPE_CHECKING:
     from depth_pcd_ros.engine import Engine
+    from depth_pcd_ros.engine.device_depth import DeviceDepth
     from depth_pcd_ros.networks.family import Family
 
 
@@ -97,12 +98,13 @@ class Estimate(NamedTuple):
 
     Attributes:
         prepared: the picture.
-        depth: what it gave, (h, w) float32 m; `Pipeline.finish` writes over it.
+        depth: what it gave, (h, w) float32 m, or what has it on the network's device;
+            `Pipeline.finish` writes over it.
         network_time: what the network took [s]; of several at once, for each its share.
     """
 
     prepared: Prepared
-    depth: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32] | DeviceDepth
     network_time: float
 
 
@@ -157,11 +159,15 @@ class Pipeline:
         """
         (picture, view, _, rgb, settings), depth, network_time = estimate
         camera = view.camera
-        depth = np.ascontiguousarray(depth)
-        sky = np.isnan(depth) if self.engine.network.knows_sky else None
         end = self.engine.farthest(view.whole) * settings.depth_scale
         with_confidence |= settings.min_confidence > 0.0
         steadies = settings.temporal_filter > 0.0 or with_confidence
+        if not isinstance(depth, np.ndarray):
+            if not steadies and settings.scale_source == 'none':
+                return self._finish_on_device(estimate, depth, settings.range_limit or end)
+            depth = depth.numpy()
+        depth = np.ascontiguousarray(depth)
+        sky = np.isnan(depth) if self.engine.network.knows_sky else None
         if steadies or settings.scale_source == 'motion':
             self._motion.begin(rgb, camera, picture.header, picture.evidence, settings)
         # What absurd numbers of a sensor make is no measurement, and NumPy's warnings no help.
@@ -207,6 +213,29 @@ class Pipeline:
             confidence,
         )
 
+    def _finish_on_device(self, estimate: Estimate, depth: DeviceDepth, max_range: float) -> Frame:
+        """Do what `finish` does, with neither motion nor a scale that is measured."""
+        _, view, _, rgb, settings = estimate.prepared
+        filtered = depth.filtered(
+            view.camera,
+            scale=settings.depth_scale,
+            edge_limit=settings.edge_limit,
+            stride=settings.stride,
+            nearest=settings.min_depth,
+            farthest=max_range,
+            visible=view.visible,
+        )
+        return Frame(
+            filters.every_nth(rgb, settings.stride),
+            filtered,
+            filtered.valid_count,
+            view.strided,
+            view.calibration,
+            max_range,
+            estimate.network_time,
+            sky=filtered.sky,
+        )
+
     def points(self, frame: Frame, memory: Buffer | None = None) -> npt.NDArray[np.float32]:
         """Unproject a frame to x, y, z [m] and the packed colour, as the settings ask for it.
 
@@ -221,8 +250,10 @@ class Pipeline:
         """
         settings = self.settings
         memory = memory or self._memory
-        depth, rays = frame.depth, frame.camera.ray_maps
         rgb = frame.rgb if settings.cloud_fields == 'xyzrgb' else None
+        if settings.voxel is None and not isinstance(frame.source, np.ndarray):
+            return frame.source.points(frame.camera, rgb, settings.organized, memory)
+        depth, rays = frame.depth, frame.camera.ray_maps
         if settings.voxel is not None:
             return self._voxels.means(depth, rays, rgb, settings.voxel, memory)
         if settings.organized:
@@ -232,12 +263,16 @@ class Pipeline:
         return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
 
 
-def estimate_batch(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimate]:
+def estimate_batch(
+    engine: Engine, prepared: Sequence[Prepared], *, may_stay: bool = False
+) -> list[Estimate]:
     """Let the network see pictures of one size at once, from one pipeline or several.
 
     Args:
         engine: that of the pipelines.
         prepared: at least one.
+        may_stay: whether the depth may stay on the device of the network: worth it where one
+            camera's frames follow one another, and most want nothing but a cloud.
 
     Raises:
         FrameError: the network failed on one of them; one by one, the others may succeed.
@@ -247,7 +282,8 @@ def estimate_batch(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimat
     if len(sizes) != 1:
         raise ValueError(f'the depths are to be of {sorted(sizes)}, expected one size')
     start = time.perf_counter()
-    depths = engine.infer_batch(
+    estimate = engine.estimate if may_stay else engine.infer_batch
+    depths = estimate(
         [one.rgb for one in prepared], [one.view.whole for one in prepared], sizes.pop()
     )
     network_time = (time.perf_counter() - start) / len(prepared)

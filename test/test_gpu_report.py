@@ -34,6 +34,7 @@ def test_every_check_passes_on_a_cpu(tmp_path):
     assert [row['stage'] for row in report['rows']] == [
         'small, cpu fp32, batch of 1',
         'small, cpu fp32, batch of 2',
+        'depth to cloud, cpu',
     ]
     assert all(row['value'] > 0 for row in report['rows'])
     assert 'five sizes in turn: 3 rounds' in (tmp_path / 'report.txt').read_text()

@@ -6,9 +6,9 @@ from __future__ import annotations
 import abc
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.family import Family
 
+if TYPE_CHECKING:
+    from depth_pcd_ros.engine.device_depth import DeviceDepth
+
+Maps = TypeVar('Maps')  # (C, H, W), what the network gives for a picture
 Pictures = Sequence[npt.NDArray[np.uint8]]
 Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]  # height, width [px]
@@ -109,21 +113,19 @@ class Engine(abc.ABC):
             ValueError: as `infer`, or the sizes differ.
             FrameError: as `infer`, for one of them; one by one, the others may succeed.
         """
-        if not pictures:
-            return []
-        height, width = check_pictures(pictures)
-        for camera in cameras:
-            camera.check_image_size(width, height)
-        entering = self.network.network_size(height, width)
-        with self._lock:
-            if self._closed:
-                raise RuntimeError('the engine is closed')
-            maps = self._run_in_parts(pictures, entering, size or (height, width))
-        check_finite(maps, self.precision)
+        maps = self._maps_of(self._run, pictures, cameras, size)
+        for of_picture in maps:
+            check_finite(of_picture, self.precision)
         return [
             self.network.metres(of_picture, camera)
             for of_picture, camera in zip(maps, cameras, strict=True)
         ]
+
+    def estimate(
+        self, pictures: Pictures, cameras: Sequence[Camera], size: Size | None = None
+    ) -> Sequence[Floats | DeviceDepth]:
+        """Estimate as `infer_batch`, but leave the depth on a device that can make points of it."""
+        return self.infer_batch(pictures, cameras, size)
 
     def prove(self) -> None:
         """Compare the depth with that of the network in fp32; once, the verdict is kept.
@@ -178,11 +180,36 @@ class Engine(abc.ABC):
             raise
         self.proof = 'not compared: there is no torch' if verdict is None else str(verdict)
 
-    def _run_in_parts(self, pictures: Pictures, size: Size, result: Size) -> Floats:
+    def _maps_of(
+        self,
+        run: Callable[[Pictures, Size, Size], Iterable[Maps]],
+        pictures: Pictures,
+        cameras: Sequence[Camera],
+        size: Size | None,
+    ) -> list[Maps]:
+        """Check the arguments of `infer_batch`, and return what `run` gives for each picture."""
+        if not pictures:
+            return []
+        height, width = check_pictures(pictures)
+        for camera in cameras:
+            camera.check_image_size(width, height)
+        entering = self.network.network_size(height, width)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError('the engine is closed')
+            return self._run_in_parts(run, pictures, entering, size or (height, width))
+
+    def _run_in_parts(
+        self,
+        run: Callable[[Pictures, Size, Size], Iterable[Maps]],
+        pictures: Pictures,
+        size: Size,
+        result: Size,
+    ) -> list[Maps]:
         """Run on all at once, or, where the device has no room for so many, on halves of them."""
         if len(pictures) <= self._most:
             try:
-                return self._run(pictures, size, result)
+                return list(run(pictures, size, result))
             except FrameError as err:
                 if err.cause != 'out_of_memory' or len(pictures) == 1:
                     raise
@@ -190,7 +217,7 @@ class Engine(abc.ABC):
                 log.warning('%s; from now on at most %d at once', err, self._most)
         half = self._most
         parts = [pictures[at : at + half] for at in range(0, len(pictures), half)]
-        return np.concatenate([self._run_in_parts(part, size, result) for part in parts])
+        return [one for part in parts for one in self._run_in_parts(run, part, size, result)]
 
     def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
         """Return where what is known of the network is kept, and what hardware and versions run it.

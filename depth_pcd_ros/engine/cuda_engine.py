@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network in torch on a GPU: one CUDA graph per size of picture, pinned memory at both ends.
+"""The network in torch on a GPU: one CUDA graph per size of picture; its depth may stay there.
 
 A size is run as it is when it comes for the first time, and recorded when it comes again: photos of
 many sizes are not worth it. All recordings of an engine share one stream and one pool of memory,
@@ -14,7 +14,9 @@ import logging
 import re
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,10 +32,13 @@ from depth_pcd_ros.engine.base import (
     Size,
     UnusableDeviceError,
 )
+from depth_pcd_ros.engine.checks import check_finite
+from depth_pcd_ros.engine.device_depth import DeviceDepth, Lane, is_no_room, to_host
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.torch_engine import DTYPES
 from depth_pcd_ros.errors import DeviceLostError, FrameError
+from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
@@ -43,6 +48,7 @@ WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their 
 log = logging.getLogger(__name__)
 
 Shape = tuple[int, ...]
+Kept = TypeVar('Kept')
 
 
 class CudaEngine(Engine):
@@ -63,6 +69,7 @@ class CudaEngine(Engine):
         try:
             self._path = DevicePath(network, network.load().to(device, DTYPES[precision]))
             self._capturing = Capturing(device)
+            self._lane = Lane(device)
             # Whether it has kernels and room: for pictures as most cameras have them.
             rgb = np.zeros((*PROOF_SHAPE, 3), np.uint8)
             self._run([rgb], network.network_size(*PROOF_SHAPE), PROOF_SHAPE)
@@ -74,6 +81,18 @@ class CudaEngine(Engine):
             self._give_up()
             raise
 
+    def estimate(
+        self, pictures: Pictures, cameras: Sequence[Camera], size: Size | None = None
+    ) -> Sequence[Floats | DeviceDepth]:
+        """Estimate as `infer_batch`; the depth stays on the device, unless that was full once."""
+        if self._lane.full:
+            return self.infer_batch(pictures, cameras, size)
+        maps = self._maps_of(self._run_there, pictures, cameras, size)
+        return [
+            DeviceDepth(of_picture, self.network, camera, self._lane)
+            for of_picture, camera in zip(maps, cameras, strict=True)
+        ]
+
     def device_memory(self) -> int | None:
         """Return what torch has reserved on the device [bytes]."""
         return int(torch.cuda.memory_reserved(self.device))
@@ -84,19 +103,36 @@ class CudaEngine(Engine):
 
     def _free(self) -> None:
         del self._path
+        self._lane.clear()
         if not self._lost:  # else nothing can be given back
             self._drop()
 
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
+        return self._run_and(to_host, pictures, size, result)
+
+    def _run_there(self, pictures: Pictures, size: Size, result: Size) -> Tensor:
+        """Run as `_run`, and return what the network gives on the device."""
+
+        def kept(maps: Tensor) -> Tensor:
+            own = maps.clone()
+            check_finite(to_host(maps.abs().amax()), self.precision)  # waits for both
+            return own
+
+        return self._run_and(kept, pictures, size, result)
+
+    def _run_and(
+        self, then: Callable[[Tensor], Kept], pictures: Pictures, size: Size, result: Size
+    ) -> Kept:
+        """Run the network, and return what `then` keeps of maps that the next run overwrites."""
         height, width = pictures[0].shape[:2]
         reduced = [self.network.reduced(rgb, size) for rgb in pictures]
         try:
             with torch.inference_mode():
-                return self._run_reduced(reduced, size, result)
+                return then(self._run_reduced(reduced, size, result))
         except RuntimeError as err:
             # In the midst of a capture, another error follows from the one that matters.
-            cause = err if _is_no_room(err) else err.__context__
-            if not _is_no_room(cause):
+            cause = err if is_no_room(err) else err.__context__
+            if not is_no_room(cause):
                 if lasting := self._lasting_error():
                     self._lost = True
                     raise DeviceLostError(f'{self.device}: {lasting}') from err
@@ -107,7 +143,7 @@ class CudaEngine(Engine):
         self._drop()
         raise FrameError('out_of_memory', full)
 
-    def _run_reduced(self, reduced: Pictures, size: Size, result: Size) -> Floats:
+    def _run_reduced(self, reduced: Pictures, size: Size, result: Size) -> Tensor:
         """Run on pictures as `Family.reduced` gives them, recorded where their shape came before.
 
         Args:
@@ -131,11 +167,11 @@ class CudaEngine(Engine):
             )
         return self._graphs[key](reduced)
 
-    def _run_once(self, reduced: Pictures, size: Size, result: Size) -> Floats:
+    def _run_once(self, reduced: Pictures, size: Size, result: Size) -> Tensor:
         with exactly():
             taps = self._path.taps((reduced[0].shape[0], reduced[0].shape[1]), size)
             rgb = torch.from_numpy(np.stack(reduced)).to(self.device)
-            maps: Floats = self._path(rgb, taps, result).cpu().numpy()
+            maps: Tensor = self._path(rgb, taps, result)
         return maps
 
     def _lasting_error(self) -> str:
@@ -160,16 +196,6 @@ class CudaEngine(Engine):
                 self._capturing.renew()
         gc.collect()  # a failed capture may be part of a cycle
         torch.cuda.empty_cache()
-
-
-def _is_no_room(err: BaseException | None) -> bool:
-    """Whether an error says that the device is full: torch's, the driver's, or that of cuBLAS."""
-    if isinstance(err, torch.OutOfMemoryError):
-        return True
-    said = str(err)
-    return isinstance(err, RuntimeError) and (
-        'CUDA error: out of memory' in said or 'CUBLAS_STATUS_ALLOC_FAILED' in said
-    )
 
 
 def _checked(device: str) -> str:
@@ -202,7 +228,6 @@ class Capturing:
         self.device = torch.device(device)
         with torch.cuda.device(self.device):
             self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            self.done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self.renew()
 
     def renew(self) -> None:
@@ -241,19 +266,17 @@ class Graph:
         # The recording reads these where they are, so they must not go before it does.
         self._kept: list[Tensor] = [*taps, *path.network.constants()]
 
-    def __call__(self, pictures: Pictures) -> Floats:
-        """Run on pictures of the shape; (N, C, H, W) in pinned memory, which torch uses again."""
+    def __call__(self, pictures: Pictures) -> Tensor:
+        """Run on pictures of the shape; (N, C, H, W) on the device, overwritten by the next run.
+
+        It is not waited for. Whoever calls must, before the next call.
+        """
         for rgb, host in zip(pictures, self._host.numpy(), strict=True):
             np.copyto(host, rgb)
-        result = torch.empty(self._maps.shape, pin_memory=True)
         with torch.cuda.device(self._capturing.device):
             self._rgb.copy_(self._host, non_blocking=True)
             self._graph.replay()
-            result.copy_(self._maps, non_blocking=True)
-            self._capturing.done.record()
-            self._capturing.done.synchronize()  # asleep: the stream's own would keep a core busy
-        maps: Floats = result.numpy()
-        return maps
+        return self._maps
 
     def reset(self) -> None:
         """Free the recording and its memory."""

@@ -44,11 +44,11 @@ def prefix(name: str) -> str:
 def in_network(engine: Engine, prepared: Sequence[Prepared]) -> list[Estimate]:
     """Run the network, twice if the device had no room: the engine frees what it can."""
     try:
-        return estimate_batch(engine, prepared)
+        return estimate_batch(engine, prepared, may_stay=True)
     except FrameError as err:
         if err.cause != 'out_of_memory':
             raise
-    return estimate_batch(engine, prepared)
+    return estimate_batch(engine, prepared, may_stay=True)
 
 
 class LiveCamera:
@@ -211,7 +211,7 @@ class LiveCamera:
                 latency=now - arrived,
                 stamp_age=stamp_age * 1e-9,
                 network_time=frame.network_time,
-                valid_fraction=frame.valid_count / frame.depth.size,
+                valid_fraction=frame.valid_fraction,
                 sky_fraction=float('nan') if frame.sky is None else float(frame.sky.mean()),
             )
         )

@@ -10,13 +10,18 @@ import pytest
 import torch
 
 from depth_pcd_ros import engine
+from depth_pcd_ros.cloud.unproject import pack_points
 from depth_pcd_ros.engine import EngineError, cache, cuda_engine, devices
 from depth_pcd_ros.engine.base import UnusableDeviceError
 from depth_pcd_ros.engine.cuda_engine import CudaEngine
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.errors import DeviceLostError, FrameError
-from depth_pcd_ros.settings import EngineSettings
+from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.memory import Buffer
+from depth_pcd_ros.pipeline import Pipeline, estimate_batch
+from depth_pcd_ros.settings import EngineSettings, Settings
 from test.support import golden
+from test.support.cameras import calibration_of
 from test.support.fake_engine import FakeFamily, all_seen, check_own_output, seen
 
 RNG = np.random.default_rng(0)
@@ -52,7 +57,7 @@ class EagerGraph:
     def __call__(self, pictures):
         """(N, C, H, W) of pictures of the shape."""
         taps = self.path.taps(self.shape[1:3], self.size)
-        return self.path(torch.from_numpy(np.stack(pictures)), taps, self.result).numpy()
+        return self.path(torch.from_numpy(np.stack(pictures)), taps, self.result)
 
     def reset(self):
         """As asked for."""
@@ -140,6 +145,26 @@ def test_a_batch_is_as_its_pictures_one_by_one(eager):
     pictures = [RGB, 255 - RGB, RGB[::-1, ::-1]]
     for rgb, depth in zip(pictures, made.infer_batch(*all_seen(pictures)), strict=True):
         np.testing.assert_allclose(depth, made.infer(*seen(rgb)), rtol=1e-4)
+
+
+def test_depth_stays_on_the_device_and_belongs_to_the_caller(eager):
+    """Of a batch, as it is and recorded; it is that of `infer_batch`, also after the next run."""
+    made = eager()
+    pictures = all_seen([RGB, 255 - RGB])
+    expected = made.infer_batch(*pictures)
+    for _ in range(2):
+        found = made.estimate(*pictures)
+        made.estimate(*all_seen([RGB[::-1], RGB]))
+        for one, depth in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(depth.numpy(), one)
+    (small,) = made.estimate(*all_seen([RGB]), made.network.network_size(*RGB.shape[:2]))
+    assert small.numpy().shape == made.network.network_size(*RGB.shape[:2])
+    made._lane.full = True
+    np.testing.assert_array_equal(made.estimate(*pictures), expected)
+    made._lane.full = False
+    made.close()
+    with pytest.raises(RuntimeError, match='closed'):
+        made.estimate(*pictures)
 
 
 def test_a_size_is_recorded_when_it_comes_again(eager, caplog):
@@ -302,9 +327,10 @@ def test_an_overflow_is_no_depth(indoor, eager):
     made = eager(indoor, 28)
     bias = made._path.network.depth_head.scratch['output_conv2'][2].bias
     bias.fill_(torch.inf)
-    with pytest.raises(FrameError, match='NaN at fp32') as caught:
-        made.infer(*seen(RGB))
-    assert caught.value.cause == 'network_not_finite'
+    for run in (made.infer_batch, made.estimate):
+        with pytest.raises(FrameError, match='NaN at fp32') as caught:
+            run(*all_seen([RGB]))
+        assert caught.value.cause == 'network_not_finite'
 
 
 def test_another_error_of_the_device_is_not_hidden(eager, monkeypatch):
@@ -360,6 +386,25 @@ def test_sizes_do_not_leak_on_a_gpu(caplog):
     first = run(range(640, 640 + 28 * CudaEngine.sizes, 28))
     assert run(range(640, 640 + 28 * 20, 28)) < 1.5 * first
     assert 'captured the network for pictures of' in caplog.text
+
+
+@needs_cuda
+def test_clouds_are_made_on_a_gpu():
+    """Recorded, a frame is finished as on the host, in the memory of the message."""
+    made = engine.create(EngineSettings('demo', device='cuda', precision='fp32'))
+    rgb, camera = seen(RGB)
+    picture = Picture(rgb, calibration_of(camera))
+    pipeline, memory = Pipeline(made, Settings()), Buffer()
+    for _ in range(4):
+        (estimate,) = estimate_batch(made, [pipeline.prepare(picture)], may_stay=True)
+        frame = pipeline.finish(estimate)
+        points = pipeline.points(frame, memory)
+    assert not isinstance(frame.source, np.ndarray)
+    assert bytes(memory.data) == points.tobytes()
+    assert torch.from_numpy(points).is_pinned()
+    packed = pack_points(frame.depth, frame.camera.ray_maps, rgb)
+    np.testing.assert_array_equal(points[..., :3], packed[..., :3])
+    np.testing.assert_array_equal(points[..., 3].view(np.uint32), packed[..., 3].view(np.uint32))
 
 
 @needs_cuda

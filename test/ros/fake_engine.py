@@ -28,7 +28,8 @@ class FakeEngine(support.FakeEngine):
     right. loading: the model takes so many seconds to load. meeting: the second frame and those
     after it leave the network only when the frame before is being finished, and the other way
     round; a frame that waits too long for that fails.
-    cold: its first run fails. sky: it knows the sky, and sees nothing else.
+    cold: its first run fails. stays: the depth stays on a device, which stands in for a GPU; what
+    comes back from there is printed. sky: it knows the sky, and sees nothing else.
     raises, lost, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error
     of the driver, in one that stays, without memory, with the thread, or never.
     """
@@ -42,6 +43,14 @@ class FakeEngine(support.FakeEngine):
         self.inside = False
         if self.word == 'loading':
             time.sleep(self.number)
+        if self.word == 'stays':
+            from depth_pcd_ros.engine import device_depth
+
+            to_host = device_depth.to_host
+            device_depth.to_host = lambda values: (
+                print(f'{values.numel()} values come back', flush=True),
+                to_host(values),
+            )[1]
         if self.word == 'unloadable':
             raise OSError(28, 'No space left on device')
 
@@ -79,6 +88,14 @@ class FakeEngine(support.FakeEngine):
             raise SystemExit('the thread is gone')
         if self.word == 'hangs':
             time.sleep(3600)
+
+    def estimate(self, pictures, cameras, size=None):
+        """As ever, or see `stays`."""
+        if self.word != 'stays':
+            return super().estimate(pictures, cameras, size)
+        from test.support import on_device
+
+        return on_device.OnDevice.estimate(self, pictures, cameras, size)
 
     def device_memory(self):
         """As if it were on a GPU: 3 MiB."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -103,6 +104,25 @@ def test_a_frame_is_published_while_the_next_is_in_the_network(run_node, peer):
         camera.show(stamp_ns)
     assert wait_until(lambda: len(clouds) == 5, 4.0), node.log
     assert stamps(clouds) == sent[:5]
+
+
+def test_the_depth_stays_on_the_device(run_node, peer):
+    """For a cloud; it comes back for whoever subscribes to it."""
+    pytest.importorskip('torch', reason='torch is not installed')
+    node = run_node({'model': 'stays'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    camera = Camera(peer)
+    assert camera.run(lambda: len(clouds) >= 3)
+    points = np.frombuffer(clouds[-1].data, np.float32).reshape(HEIGHT, WIDTH, 4)
+    np.testing.assert_array_equal(points[..., 2], 2.0)
+    values = peer.wait_for_values(lambda v: int(v['frames processed']) >= 3)
+    assert values['valid fraction'] == '1.000'
+    whole = f'{WIDTH * HEIGHT} values come back'
+    assert '1 values come back' in node.log
+    assert whole not in node.log
+    depths = peer.subscribe('/depth/image', Image)
+    assert camera.run(lambda: depths)
+    assert whole in node.log
 
 
 def test_all_gives_every_frame_of_a_recording(run_node, peer):
