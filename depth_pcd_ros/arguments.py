@@ -72,3 +72,21 @@ def _list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 def flag(name: str) -> str:
     """The option for a setting of this name."""
     return '--' + name.replace('_', '-')
+
+
+def value_of(name: str, text: str) -> Any:
+    """Read a value as the parameter of this name has it: 84 is 84.0 where a float is expected."""
+    default = getattr(Settings, name.rpartition('.')[2], None)
+    if isinstance(default, str):
+        return text
+    import yaml  # few commands need it
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # the node says what it expects
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return [float(one) if type(one) is int else one for one in value]
+    return value

@@ -20,7 +20,7 @@ class Option:
     Attributes:
         description: one sentence for a person.
         unit: unit of a number, '' for none.
-        minimum, maximum: inclusive bounds of a number, or of each of several.
+        bounds: least and most of a number, or of each of several.
         choices: the allowed values of a text.
         live: it can be changed while the node runs.
         shared: one value holds for all cameras of a node.
@@ -28,8 +28,7 @@ class Option:
 
     description: str
     unit: str = ''
-    minimum: float | None = None
-    maximum: float | None = None
+    bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
     shared: bool = False
@@ -38,9 +37,9 @@ class Option:
         """Say in words which values are allowed."""
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
-        if self.minimum is not None:
+        if self.bounds:
             unit = f' {self.unit}' if self.unit else ''
-            return f'from {self.minimum:g} to {self.maximum:g}{unit}'
+            return f'from {self.bounds[0]:g} to {self.bounds[1]:g}{unit}'
         return 'any text'
 
 
@@ -79,9 +78,6 @@ def check(name: str, value: Any, default: Any, known: Option) -> None:
         )
     if known.choices and value not in known.choices:
         raise SettingsError(f'{name} is {value!r}, expected {known.allowed()}')
-    if known.minimum is None or known.maximum is None:
-        return
-    for one in values:
-        if not known.minimum <= one <= known.maximum:  # nor if it is NaN
-            shown = list(value) if several else value
-            raise SettingsError(f'{name} is {shown!r}, expected {known.allowed()}')
+    if known.bounds and not all(known.bounds[0] <= one <= known.bounds[1] for one in values):
+        shown = list(value) if several else value  # or NaN is among them
+        raise SettingsError(f'{name} is {shown!r}, expected {known.allowed()}')

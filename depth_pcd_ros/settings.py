@@ -21,6 +21,14 @@ NORM_TOLERANCE = 1e-2  # of the length of a quaternion
 CAMERA_NAME = re.compile('[A-Za-z][A-Za-z0-9_]*')  # also a part of topics and parameters
 
 
+Transform = tuple[float, float, float, float, float, float, float]
+
+
+def _transform(description: str) -> Any:
+    meaning = f'{description}: x y z [m], qx qy qz qw; all zero: looked up with tf2'
+    return option((0.0,) * 7, meaning, bounds=(-1000.0, 1000.0), live=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """All settings of the node and of the command line, checked when constructed.
@@ -40,8 +48,7 @@ class Settings:
         "depth at which the network's output ends; 0: the model's own (indoor 20, outdoor 80, da3 "
         'none), needed for a path of Depth Anything V2 that does not name its data set',
         unit='m',
-        minimum=0.0,
-        maximum=1000.0,
+        bounds=(0.0, 1000.0),
         shared=True,
     )
     input_size: int = option(
@@ -49,8 +56,7 @@ class Settings:
         'short side, a multiple of 14 (da3: long side, any) of the picture at the network; 0: the '
         "model's own (Depth Anything V2 518, da3 504)",
         unit='px',
-        minimum=0,
-        maximum=2016,
+        bounds=(0, 2016),
         shared=True,
     )
     device: str = option(
@@ -77,8 +83,7 @@ class Settings:
         0,
         'most pictures of equal size that enter the network at once, where they are there '
         'already; 0: 4 on GPUs, 1 elsewhere',
-        minimum=0,
-        maximum=64,
+        bounds=(0, 64),
         shared=True,
     )
     image_transport: str = option(
@@ -94,8 +99,7 @@ class Settings:
         'above 0: horizontal field of view of a camera without a calibration, which then has '
         'square pixels and its principal point in the middle',
         unit='deg',
-        minimum=0.0,
-        maximum=168.0,
+        bounds=(0.0, 168.0),
     )
     distortion: str = option(
         'rays',
@@ -108,7 +112,7 @@ class Settings:
         'latest: the newest frame wins (live cameras); all: every frame, in order (recordings)',
         choices=('latest', 'all'),
     )
-    depth_scale: float = option(1.0, 'factor on the depth', minimum=0.01, maximum=100.0, live=True)
+    depth_scale: float = option(1.0, 'factor on the depth', bounds=(0.01, 100.0), live=True)
     focal_correction: bool = option(
         False,
         'multiply the depth by the ratio of the focal length at the network to that of the '
@@ -133,71 +137,58 @@ class Settings:
         0.1,
         'time constant of the exponential mean of the scale; 0: each frame for itself',
         unit='s',
-        minimum=0.0,
-        maximum=3600.0,
+        bounds=(0.0, 3600.0),
         live=True,
     )
     scale_step: float = option(
         0.05,
         'most that the scale changes from one frame to the next, as a share of it, and the shift, '
         'in metres',
-        minimum=0.0001,
-        maximum=1.0,
+        bounds=(0.0001, 1.0),
         live=True,
     )
     scale_bounds: tuple[float, float] = option(
         (0.5, 2.0),
         'lowest and highest scale that is believed; otherwise the last good one holds',
-        minimum=0.01,
-        maximum=100.0,
+        bounds=(0.01, 100.0),
         live=True,
     )
     scale_timeout: float = option(
         0.5,
         'a reading that is older than the picture by more than this is not used',
         unit='s',
-        minimum=0.0,
-        maximum=3600.0,
+        bounds=(0.0, 3600.0),
         live=True,
     )
-    scale_transform: tuple[float, float, float, float, float, float, float] = option(
-        (0.0,) * 7,
-        'optical_from_sensor, the place of the sensor in the optical frame: x y z [m], '
-        'qx qy qz qw; all zero: looked up with tf2',
-        minimum=-1000.0,
-        maximum=1000.0,
-        live=True,
+    scale_transform: Transform = _transform(
+        'optical_from_sensor, the place of the sensor in the optical frame'
     )
     range_direction: tuple[float, float, float] = option(
         (0.0, 0.0, 1.0),
         "direction of the range's beam in the optical frame, x y z; all zero: the x axis of the "
         'sensor, by scale_transform or tf2',
-        minimum=-1.0,
-        maximum=1.0,
+        bounds=(-1.0, 1.0),
         live=True,
     )
     camera_height: float = option(
         0.0,
         'height of the camera above the floor, for scale_source plane',
         unit='m',
-        minimum=0.0,
-        maximum=1000.0,
+        bounds=(0.0, 1000.0),
         live=True,
     )
     camera_pitch: float = option(
         0.0,
         'nominal pitch of the camera, positive where it looks down, for scale_source plane',
         unit='deg',
-        minimum=-90.0,
-        maximum=90.0,
+        bounds=(-90.0, 90.0),
         live=True,
     )
     camera_roll: float = option(
         0.0,
         'nominal roll of the camera, positive clockwise as it looks, for scale_source plane',
         unit='deg',
-        minimum=-180.0,
-        maximum=180.0,
+        bounds=(-180.0, 180.0),
         live=True,
     )
     motion: str = option(
@@ -206,46 +197,37 @@ class Settings:
         'odometry; camera: the pictures; auto: the odometry where there is one, else the pictures',
         choices=('auto', 'odometry', 'camera'),
     )
-    odometry_transform: tuple[float, float, float, float, float, float, float] = option(
-        (0.0,) * 7,
-        "optical_from_base, the place of the odometry's child frame in the optical frame: x y z "
-        '[m], qx qy qz qw; all zero: looked up with tf2',
-        minimum=-1000.0,
-        maximum=1000.0,
-        live=True,
+    odometry_transform: Transform = _transform(
+        "optical_from_base, the place of the odometry's child frame in the optical frame"
     )
     temporal_filter: float = option(
         0.0,
         'most weight of what was seen before, where it agrees with what is seen now: 0.9 makes '
         'the depth steady; 0: off',
-        minimum=0.0,
-        maximum=0.99,
+        bounds=(0.0, 0.99),
         live=True,
     )
     min_confidence: float = option(
         0.0,
         'points whose depth/confidence is lower are invalid; 0: off',
-        minimum=0.0,
-        maximum=100.0,
+        bounds=(0.0, 100.0),
         live=True,
     )
     min_depth: float = option(
-        0.1, 'nearer points are invalid', unit='m', minimum=0.0, maximum=1000.0, live=True
+        0.1, 'nearer points are invalid', unit='m', bounds=(0.0, 1000.0), live=True
     )
     max_range: float = option(
         0.0,
         "points deeper than this are invalid; 0: the model's maximum",
         unit='m',
-        minimum=0.0,
-        maximum=1000.0,
+        bounds=(0.0, 1000.0),
         live=True,
     )
     edge_filter: float = option(
         88.0,
         'points on surfaces steeper than this to the ray (flying pixels) are invalid; 0: off',
         unit='deg',
-        minimum=0.0,
-        maximum=89.9,
+        bounds=(0.0, 89.9),
         live=True,
     )
     resolution: str = option(
@@ -259,16 +241,14 @@ class Settings:
         1,
         'every n-th pixel in both directions',
         unit='px',
-        minimum=1,
-        maximum=64,
+        bounds=(1, 64),
         live=True,
     )
     voxel_size: float = option(
         0.0,
         'above 0: an unorganized cloud with one point, the mean, for each voxel of this size',
         unit='m',
-        minimum=0.0,
-        maximum=10.0,
+        bounds=(0.0, 10.0),
         live=True,
     )
     cloud_fields: str = option(
@@ -296,18 +276,12 @@ class Settings:
         0.2,
         'points whose stamp is older than the newest by more than this are not merged',
         unit='s',
-        minimum=0.0,
-        maximum=3600.0,
+        bounds=(0.0, 3600.0),
         shared=True,
         live=True,
     )
-    frame_transform: tuple[float, float, float, float, float, float, float] = option(
-        (0.0,) * 7,
-        'merged_from_optical, the place of the camera in merged_frame: x y z [m], qx qy qz qw; '
-        'all zero: looked up with tf2',
-        minimum=-1000.0,
-        maximum=1000.0,
-        live=True,
+    frame_transform: Transform = _transform(
+        'merged_from_optical, the place of the camera in merged_frame'
     )
     autostart: bool = option(
         True, 'configure and activate the lifecycle node by itself', shared=True

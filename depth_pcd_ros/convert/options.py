@@ -8,9 +8,9 @@ import math
 import re
 from typing import Any
 
-from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.arguments import add_settings, value_of
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
-from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.settings import OPTIONS
 
 FORMATS = {
     'ply': 'binary PLY, valid points only',
@@ -182,18 +182,7 @@ def _of_camera(text: str) -> tuple[str, str, Any]:
             f'{text!r}, expected NAME.PARAMETER=VALUE with a parameter that a camera may have of '
             'its own'
         )
-    import yaml  # only this option needs it
-
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        parsed = value
-    default = getattr(Settings, name)
-    if isinstance(default, float) and type(parsed) is int:
-        parsed = float(parsed)
-    if isinstance(default, tuple) and isinstance(parsed, list):
-        parsed = [float(one) if type(one) is int else one for one in parsed]
-    return camera, name, parsed
+    return camera, name, value_of(name, value)
 
 
 def _number(text: str) -> int:

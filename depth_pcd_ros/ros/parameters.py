@@ -218,16 +218,13 @@ def descriptor(option: Option, several: bool = False) -> ParameterDescriptor:
         description=option.description + (f' [{option.unit}]' if option.unit else ''),
         additional_constraints=', '.join(constraints),
     )
-    if several:  # ranges are for single numbers
+    if several or not option.bounds:  # ranges are for single numbers
         return described
-    if isinstance(option.minimum, float) and option.maximum is not None:
-        described.floating_point_range = [
-            FloatingPointRange(from_value=option.minimum, to_value=float(option.maximum))
-        ]
-    elif option.minimum is not None and option.maximum is not None:
-        described.integer_range = [
-            IntegerRange(from_value=int(option.minimum), to_value=int(option.maximum), step=1)
-        ]
+    low, high = option.bounds
+    if isinstance(low, float):
+        described.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    else:
+        described.integer_range = [IntegerRange(from_value=low, to_value=int(high), step=1)]
     return described
 
 

@@ -8,12 +8,12 @@ import difflib
 import sys
 from typing import Any
 
-import yaml
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 
+from depth_pcd_ros.arguments import value_of
 from depth_pcd_ros.ros.visit import Visit, visit
-from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.settings import OPTIONS
 
 PATIENCE = 5.0  # [s] for the node to be found
 ANSWER_PATIENCE = 10.0  # [s]
@@ -31,22 +31,6 @@ def main(args: argparse.Namespace) -> int:
         return 1
     print(f'{args.name} is {value} now')
     return 0
-
-
-def value_of(name: str, text: str) -> Any:
-    """Read a value as the parameter of this name has it: 84 is 84.0 where a float is expected."""
-    default = getattr(Settings, name.rpartition('.')[2], None)
-    if isinstance(default, str):
-        return text
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text  # the node says what it expects
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        return [float(one) if type(one) is int else one for one in value]
-    return value
 
 
 def _set(found: Visit, name: str, parameter: str, value: Any) -> str:

@@ -14,10 +14,10 @@ import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depth_pcd_ros.arguments import value_of
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.live.environment import PROFILE_VARIABLES, profile_path
 from depth_pcd_ros.ros import doctor
-from depth_pcd_ros.ros.set_parameter import value_of
 from depth_pcd_ros.settings import OPTIONS
 
 from .conftest import ROOT, make_image, make_info, wait_until

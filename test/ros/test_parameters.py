@@ -64,7 +64,7 @@ def test_every_setting_is_described(node, peer):
         assert (only in found.additional_constraints) == (not option.live)
         assert all(choice in found.additional_constraints for choice in option.choices)
         ranges = [*found.floating_point_range, *found.integer_range]
-        bounds = [(option.minimum, option.maximum)] if option.minimum is not None else []
+        bounds = [option.bounds] if option.bounds else []
         if isinstance(default, tuple):  # a descriptor has ranges for single numbers only
             assert option.allowed() in found.additional_constraints
             bounds = []
