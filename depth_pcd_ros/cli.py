@@ -16,6 +16,7 @@ from pathlib import Path
 from depth_pcd_ros import __version__
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
+from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate.options import add_options as add_evaluate_options
 from depth_pcd_ros.networks.models import MODELS
 from depth_pcd_ros.settings import Settings
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     SIGTERM ends it with 143, as tidily as Ctrl-C.
     """
     args = parser().parse_args(argv)
+    # Before torch is loaded: its threads would spin, and keep the cores from reading and writing.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     log = logging.getLogger('depth_pcd_ros')
     handler = logging.StreamHandler()  # to stderr
     handler.setFormatter(logging.Formatter('depth-pcd: %(message)s'))
@@ -39,49 +42,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except KeyboardInterrupt:
         return 130
+    except DepthPcdError as err:
+        if _is_interrupt(err):
+            return 130
+        print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
+        return int(args.refused)
     finally:
         signal.signal(signal.SIGTERM, before)
     return code
 
 
-def _fetch(args: argparse.Namespace) -> int:
-    from depth_pcd_ros.networks.checkpoints import CheckpointError, resolve
+def _is_interrupt(err: BaseException | None) -> bool:
+    """Return whether it comes of Ctrl-C: compiled libraries then say that their import fails."""
+    while err is not None and not isinstance(err, KeyboardInterrupt):
+        err = err.__cause__ or err.__context__
+    return err is not None
 
-    try:
-        checkpoint = resolve(args.model)
-    except CheckpointError as err:
-        print(f'depth-pcd fetch: {err}', file=sys.stderr)
-        return 1
+
+def _fetch(args: argparse.Namespace) -> int:
+    from depth_pcd_ros.networks.checkpoints import resolve
+
+    checkpoint = resolve(args.model)
     print(checkpoint.path)
     print(checkpoint.licence_note, file=sys.stderr)
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in _convert
     import numpy as np
 
     from depth_pcd_ros import engine
-    from depth_pcd_ros.errors import DepthPcdError
     from depth_pcd_ros.geometry.camera import Camera
     from depth_pcd_ros.settings import EngineSettings
 
     width, height = args.image
     camera = Camera(width, height, 500.0, 500.0, (width - 1) / 2, (height - 1) / 2)
-    try:
-        made = engine.create(
-            EngineSettings(
-                args.model,
-                max_depth=args.max_depth,
-                input_size=args.input_size,
-                device=args.device,
-                precision=args.precision,
-            )
-        )
-        made.infer(np.zeros((height, width, 3), np.uint8), camera)
-    except DepthPcdError as err:
-        print(f'depth-pcd build: {err}', file=sys.stderr)
-        return 1
+    names = ('model', 'max_depth', 'input_size', 'device', 'precision')
+    made = engine.create(EngineSettings(**{name: getattr(args, name) for name in names}))
+    made.infer(np.zeros((height, width, 3), np.uint8), camera)
     off = f', off fp32 by {made.proof}' if made.proof else ''
     print(f'{made.model} for {width}x{height} on {made.device} in {made.precision}{off}')
     made.close()
@@ -89,23 +87,20 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from depth_pcd_ros.engine.base import EngineError
-    from depth_pcd_ros.networks.checkpoints import CheckpointError, of_settings
-    from depth_pcd_ros.settings import EngineSettings, SettingsError
+    from depth_pcd_ros.networks.checkpoints import of_settings
+    from depth_pcd_ros.settings import EngineSettings
 
     width, height = args.image
+    network = of_settings(EngineSettings(args.model, args.max_depth, args.input_size))
+    size = network.network_size(height, width)
     try:
-        network = of_settings(EngineSettings(args.model, args.max_depth, args.input_size))
         from depth_pcd_ros.engine.onnx.write import write  # torch, only now
 
-        size = network.network_size(height, width)
         difference = write(network, size, args.output, args.precision)
-    except (CheckpointError, EngineError, SettingsError, OSError) as err:
-        print(f'depth-pcd export: {err}', file=sys.stderr)
-        return 1
     except ImportError as err:
-        print(f'depth-pcd export: needs torch: {err}', file=sys.stderr)
-        return 1
+        raise DepthPcdError(f'needs torch: {err}') from err
+    except OSError as err:
+        raise DepthPcdError(str(err)) from err
     print(args.output)
     print(
         f'picture (1, 3, {size[0]}, {size[1]}): (RGB / 255 - {list(network.mean)}) / '
@@ -116,15 +111,12 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    # Before torch is loaded: its threads would spin, and keep the cores from reading and writing.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from depth_pcd_ros.convert.command import main as convert  # only this command needs the rest
 
     return convert(args)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in _convert
     from depth_pcd_ros.evaluate.command import main as evaluate
 
     return evaluate(args)
@@ -136,55 +128,50 @@ def _calibrate_scale(args: argparse.Namespace) -> int:
     return calibrate(args)
 
 
+@contextmanager
+def _naming(recording: Path) -> Iterator[None]:
+    """Tell of which recording an error is."""
+    from depth_pcd_ros.recordings.reader import RecordingError
+
+    try:
+        yield
+    except RecordingError as err:
+        raise RecordingError(f'{recording}: {err}') from err
+
+
 def _view(args: argparse.Namespace) -> int:
     from depth_pcd_ros.inputs.sources import is_recording
     from depth_pcd_ros.recordings.clouds import recorded_clouds
-    from depth_pcd_ros.recordings.reader import RecordingError, open_recording
-    from depth_pcd_ros.show.view import ViewError, clouds_of_files, view
+    from depth_pcd_ros.recordings.reader import open_recording
+    from depth_pcd_ros.show.view import clouds_of_files, view
 
     def say(sentence: str) -> None:
         print(f'depth-pcd view: {args.file}: {sentence}', file=sys.stderr)
 
-    try:
-        with ExitStack() as stack:
-            if is_recording(args.file):
-                recording = stack.enter_context(open_recording(args.file, say))
-                clouds = recorded_clouds(recording, args.topic)
-                for problem in recording.damage:
-                    say(problem)
-            else:
-                clouds = clouds_of_files(args.file)
-            name = args.file.name
-            view(clouds, name, args.port, lambda address: print(address, flush=True))
-    except RecordingError as err:
-        say(str(err))
-        return 1
-    except ViewError as err:
-        print(f'depth-pcd view: {err}', file=sys.stderr)
-        return 1
-    return 0
-
-
-def _find_camera(recording: Path, names: Sequence[str]) -> int:
-    from depth_pcd_ros.recordings.reader import RecordingError
-    from depth_pcd_ros.recordings.topics import find_camera
-
-    try:
-        found = find_camera(recording, names)
-    except RecordingError as err:
-        print(f'depth-pcd replay: {recording}: {err}', file=sys.stderr)
-        return 1
-    for name, value in found.items():
-        print(f'{name}:={value}')
+    with _naming(args.file), ExitStack() as stack:
+        if is_recording(args.file):
+            recording = stack.enter_context(open_recording(args.file, say))
+            clouds = recorded_clouds(recording, args.topic)
+            for problem in recording.damage:
+                say(problem)
+        else:
+            clouds = clouds_of_files(args.file)
+        view(clouds, args.file.name, args.port, lambda address: print(address, flush=True))
     return 0
 
 
 def _replay(args: argparse.Namespace) -> int:
-    if args.find_camera is not None:
-        return _find_camera(args.recording, args.find_camera)
-    from depth_pcd_ros.ros.replay import main as replay  # only this command needs ROS
+    if args.find_camera is None:
+        from depth_pcd_ros.ros.replay import main as replay  # only this needs ROS
 
-    return replay(args)
+        return replay(args)
+    from depth_pcd_ros.recordings.topics import find_camera
+
+    with _naming(args.recording):
+        found = find_camera(args.recording, args.find_camera)
+    for name, value in found.items():
+        print(f'{name}:={value}')
+    return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -242,7 +229,8 @@ def parser() -> argparse.ArgumentParser:
         prog='depth-pcd', description='Metric point clouds from any camera.'
     )
     parser.add_argument('--version', action='version', version=__version__)
-    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    parser.set_defaults(refused=1)  # the exit code where what is asked for cannot be done
+    commands = parser.add_subparsers(required=True, metavar='COMMAND', dest='command')
 
     fetch = commands.add_parser(
         'fetch', help='download a model, print its path on stdout and its licence on stderr'
@@ -274,19 +262,19 @@ def parser() -> argparse.ArgumentParser:
         'convert', help='photos, videos and recordings to point clouds; no ROS needed'
     )
     add_options(convert)
-    convert.set_defaults(run=_convert)
+    convert.set_defaults(run=_convert, refused=2)
 
     evaluate = commands.add_parser(
         'evaluate', help='how good the depth is, against the truth in a recording or folder'
     )
     add_evaluate_options(evaluate)
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=_evaluate, refused=2)
 
     calibrate = commands.add_parser(
         'calibrate-scale', help='find the constant depth_scale from what is known to be true'
     )
     add_calibrate_options(calibrate)
-    calibrate.set_defaults(run=_calibrate_scale)
+    calibrate.set_defaults(run=_calibrate_scale, refused=2)
 
     view = commands.add_parser(
         'view', help='show clouds in the browser, served to this machine only, until Ctrl-C'

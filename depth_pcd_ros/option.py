@@ -48,6 +48,12 @@ def option(default: Any, description: str, **known: Any) -> Any:
     return dataclasses.field(default=default, metadata={'option': Option(description, **known)})
 
 
+def transform(description: str) -> Any:
+    """A field of the settings: a rigid transform, or all zero."""
+    meaning = f'{description}: x y z [m], qx qy qz qw; all zero: looked up with tf2'
+    return option((0.0,) * 7, meaning, bounds=(-1000.0, 1000.0), live=True)
+
+
 def kind(default: Any) -> str:
     """Name the type of a value for a person."""
     if default == ():

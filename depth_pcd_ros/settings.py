@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from depth_pcd_ros.option import Option, SettingsError, check, option
+from depth_pcd_ros.option import Option, SettingsError, check, option, transform
 
 __all__ = ['OPTIONS', 'EngineSettings', 'Option', 'Settings', 'SettingsError', 'of_cameras']
 
@@ -22,11 +22,6 @@ CAMERA_NAME = re.compile('[A-Za-z][A-Za-z0-9_]*')  # also a part of topics and p
 
 
 Transform = tuple[float, float, float, float, float, float, float]
-
-
-def _transform(description: str) -> Any:
-    meaning = f'{description}: x y z [m], qx qy qz qw; all zero: looked up with tf2'
-    return option((0.0,) * 7, meaning, bounds=(-1000.0, 1000.0), live=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +155,7 @@ class Settings:
         bounds=(0.0, 3600.0),
         live=True,
     )
-    scale_transform: Transform = _transform(
+    scale_transform: Transform = transform(
         'optical_from_sensor, the place of the sensor in the optical frame'
     )
     range_direction: tuple[float, float, float] = option(
@@ -197,7 +192,7 @@ class Settings:
         'odometry; camera: the pictures; auto: the odometry where there is one, else the pictures',
         choices=('auto', 'odometry', 'camera'),
     )
-    odometry_transform: Transform = _transform(
+    odometry_transform: Transform = transform(
         "optical_from_base, the place of the odometry's child frame in the optical frame"
     )
     temporal_filter: float = option(
@@ -280,7 +275,7 @@ class Settings:
         shared=True,
         live=True,
     )
-    frame_transform: Transform = _transform(
+    frame_transform: Transform = transform(
         'merged_from_optical, the place of the camera in merged_frame'
     )
     autostart: bool = option(

@@ -17,20 +17,19 @@ import numpy as np
 
 from depth_pcd_ros.calibrate.options import SETTINGS
 from depth_pcd_ros.calibrate.samples import of_inputs
-from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
-from depth_pcd_ros.inputs.sources import InputsError, Source, find
-from depth_pcd_ros.networks.checkpoints import CheckpointError
+from depth_pcd_ros.inputs.sources import Source, find
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.messages import TOPICS
-from depth_pcd_ros.settings import Settings, SettingsError
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import RangeReading
 
 # The filters have no say: the depth is measured as the network gives it.
@@ -50,14 +49,11 @@ class UsageError(DepthPcdError):
 
 def main(args: argparse.Namespace) -> int:
     """Measure; return the exit code: 0 done, 1 nothing was measured, 2 wrong usage."""
-    try:
-        settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
-        _check(args)
-        sources = _sources(args)
-        measure = _by_distance(args) if args.distance is not None else _by_source(settings)
-        engine = create(settings.engine)
-    except (SettingsError, UsageError, InputsError, CheckpointError, EngineError) as err:
-        return _fail(err, 2)
+    settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
+    _check(args)
+    sources = _sources(args)
+    measure = _by_distance(args) if args.distance is not None else _by_source(settings)
+    engine = create(settings.engine)
     try:
         with closing(engine):
             changes = MEASURED if settings.scale_source == 'motion' else {'scale_source': 'none'}

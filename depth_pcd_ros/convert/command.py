@@ -11,7 +11,7 @@ from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
-from depth_pcd_ros.convert.cluster import ClusterError, run_on_ray
+from depth_pcd_ros.convert.cluster import run_on_ray
 from depth_pcd_ros.convert.jobs import Job, UnknownJob, picture_size
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.options import SETTINGS
@@ -19,7 +19,7 @@ from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.size import foretell
-from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.geometry.calibration import CameraError
@@ -34,57 +34,43 @@ from depth_pcd_ros.inputs.intrinsics import (
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import InputsError, Source, find, located, share
-from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.recordings.topics import PLACE
 from depth_pcd_ros.scale.messages import TOPICS
-from depth_pcd_ros.settings import Settings, SettingsError
+from depth_pcd_ros.settings import Settings
 
 
 def main(args: argparse.Namespace) -> int:
     """Convert; return the exit code: 0 all, 1 some failed, 2 wrong usage."""
     report = Report()
-    try:
-        settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
-        args.out = located(args.out)
-        sources = find(args.inputs, args.out, report.say)
-        _check_scale_source(settings, sources)
-        _check_recordings(sources, args.out)
-        if all(source.kind == 'unknown' for source in sources):
-            return _fail(sources, report)
-        intrinsics = _checked(intrinsics_given(args, report.say), sources, settings)
-        if 'las' in (args.write or ()) and find_spec('laspy') is None:
-            raise InputsError('--write las needs the Python package laspy: pip install laspy')
-        _check_cameras(args, sources)
-        if args.end <= args.start:
-            raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
-        manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
-        request = request_of(args, settings, intrinsics, manifest, report.say)
-        if args.shard:
-            by_folder = settings.temporal_filter > 0.0
-            sources = share(sources, *args.shard, by_folder=by_folder)
-            report.say(f'shard {args.shard[0]}/{args.shard[1]} has {len(sources)} of the inputs')
-        if not sources:
-            return 0
-        jobs = [job_of(source, request) for source in sources]
-        _check_existing(jobs, sources, manifest, args)
-        foretell(jobs, args.write or ['ply'], settings, report.say)
-        _check_folder(args.out)
-        if args.ray is not None:
-            run_on_ray(args, settings, intrinsics, sources=sources, jobs=jobs, report=report)
-            return 1 if report.failed else 0
-        engine = create(settings.engine)
-    except (
-        SettingsError,
-        InputsError,
-        IntrinsicsError,
-        CheckpointError,
-        ClusterError,
-        EngineError,
-    ) as err:
-        if is_interrupt(err):
-            raise KeyboardInterrupt from err
-        print(f'depth-pcd convert: {err}', file=sys.stderr)
-        return 2
+    settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
+    args.out = located(args.out)
+    sources = find(args.inputs, args.out, report.say)
+    _check_scale_source(settings, sources)
+    _check_recordings(sources, args.out)
+    if all(source.kind == 'unknown' for source in sources):
+        return _fail(sources, report)
+    intrinsics = _checked(intrinsics_given(args, report.say), sources, settings)
+    if 'las' in (args.write or ()) and find_spec('laspy') is None:
+        raise InputsError('--write las needs the Python package laspy: pip install laspy')
+    _check_cameras(args, sources)
+    if args.end <= args.start:
+        raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
+    manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
+    request = request_of(args, settings, intrinsics, manifest, report.say)
+    if args.shard:
+        by_folder = settings.temporal_filter > 0.0
+        sources = share(sources, *args.shard, by_folder=by_folder)
+        report.say(f'shard {args.shard[0]}/{args.shard[1]} has {len(sources)} of the inputs')
+    if not sources:
+        return 0
+    jobs = [job_of(source, request) for source in sources]
+    _check_existing(jobs, sources, manifest, args)
+    foretell(jobs, args.write or ['ply'], settings, report.say)
+    _check_folder(args.out)
+    if args.ray is not None:
+        run_on_ray(args, settings, intrinsics, sources=sources, jobs=jobs, report=report)
+        return 1 if report.failed else 0
+    engine = create(settings.engine)
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
     batch = args.batch or engine.batch
     try:
@@ -104,13 +90,6 @@ def _fail(sources: list[Source], report: Report) -> int:
         for step in UnknownJob(source).steps(resume=False):
             report.failure(step)
     return 1
-
-
-def is_interrupt(err: BaseException | None) -> bool:
-    """Return whether it comes of Ctrl-C: compiled libraries then say that their import fails."""
-    while err is not None and not isinstance(err, KeyboardInterrupt):
-        err = err.__cause__ or err.__context__
-    return err is not None
 
 
 def _check_scale_source(settings: Settings, sources: list[Source]) -> None:

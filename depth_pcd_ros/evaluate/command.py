@@ -13,16 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros.convert.command import is_interrupt
 from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.selection import Selection
-from depth_pcd_ros.engine import EngineError, create
+from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate import report as written
 from depth_pcd_ros.evaluate.jobs import UNFILTERED, Request, job_of
 from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
-from depth_pcd_ros.evaluate.pairs import PairsError
 from depth_pcd_ros.evaluate.results import NAME, Results, identify
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
@@ -31,10 +29,8 @@ from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.sources import InputsError, absolute, find
-from depth_pcd_ros.networks.checkpoints import CheckpointError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale.messages import TOPICS
-from depth_pcd_ros.settings import SettingsError
 
 # What a measurement depends on, beside the parameters of the node.
 OPTIONS = (
@@ -48,25 +44,16 @@ PICTURES = 'frames'  # folder for a picture of each frame
 def main(args: argparse.Namespace) -> int:
     """Evaluate; return the exit code: 0 all, 1 some failed, 2 wrong usage."""
     report = Report('evaluate', 'measured')
-    try:
-        _check_packages()
-        settings = combinations(args)
-        args.out = absolute(args.out)
-        inputs = _inputs(args)
-        requests = _requests(args, settings, report)
-        _check_scale_source(settings, inputs)
-        jobs = [[job_of(*one, request) for one in inputs] for request in requests]
-        measured = zip(settings, requests, jobs, strict=True)
-        for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
-            _measure(list(same), args, report)
-    except (
-        SettingsError, InputsError, IntrinsicsError, CheckpointError, EngineError, PairsError,
-        EvaluateError,
-    ) as err:  # fmt: skip
-        if is_interrupt(err):
-            raise KeyboardInterrupt from err
-        print(f'depth-pcd evaluate: {err}', file=sys.stderr)
-        return 2
+    _check_packages()
+    settings = combinations(args)
+    args.out = absolute(args.out)
+    inputs = _inputs(args)
+    requests = _requests(args, settings, report)
+    _check_scale_source(settings, inputs)
+    jobs = [[job_of(*one, request) for one in inputs] for request in requests]
+    measured = zip(settings, requests, jobs, strict=True)
+    for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
+        _measure(list(same), args, report)
     results = requests[0].results
     rows = [results.of(request.id) for request in requests]
     kept = [i for i, one in enumerate(rows) if one]

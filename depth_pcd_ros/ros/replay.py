@@ -242,9 +242,6 @@ def main(args: argparse.Namespace) -> int:
         for problem in replayer.damage:
             print(f'depth-pcd replay: {args.recording}: {problem}', file=sys.stderr)
         return 1 if replayer.damage else 0
-    except ReplayError as err:
-        print(f'depth-pcd replay: {err}', file=sys.stderr)
-        return 1
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
