@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from depth_pcd_ros.settings import OPTIONS, Settings
+
+Number = TypeVar('Number', int, float)
 
 
 def add_settings(
@@ -90,3 +94,33 @@ def value_of(name: str, text: str) -> Any:
     if isinstance(default, tuple) and isinstance(value, list):
         return [float(one) if type(one) is int else one for one in value]
     return value
+
+
+def number(kind: type[Number], least: float, most: float = math.inf) -> Callable[[str], Number]:
+    """Make the type of an option that is a number from `least` to `most`."""
+
+    def read(text: str) -> Number:
+        value = kind(text)
+        if not least <= value <= most:
+            reach = f'from {least:g} on' if most == math.inf else f'from {least:g} to {most:g}'
+            raise argparse.ArgumentTypeError(f'{text!r}, expected a number {reach}')
+        return value
+
+    read.__name__ = 'number'  # argparse names it where it is none
+    return read
+
+
+def positive(text: str) -> float:
+    """Read an option that is a number above 0."""
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0')
+    return value
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read an option that is the width and height of pictures [px]."""
+    match = re.fullmatch(r'([1-9]\d*)[xX]([1-9]\d*)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r} is no size, expected WIDTHxHEIGHT')
+    return int(match[1]), int(match[2])

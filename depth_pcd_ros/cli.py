@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from depth_pcd_ros import __version__
+from depth_pcd_ros.arguments import number, positive, size
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
 from depth_pcd_ros.errors import DepthPcdError
@@ -216,7 +216,7 @@ def _add_network_options(command: argparse.ArgumentParser) -> None:
     command.add_argument('--max-depth', type=float, default=0.0, metavar='M', help='as the node')
     command.add_argument(
         '--image',
-        type=_image_size,
+        type=size,
         default=(640, 480),
         metavar='WxH',
         help='size of the pictures (default: 640x480)',
@@ -286,7 +286,10 @@ def parser() -> argparse.ArgumentParser:
     )
     view.add_argument('--topic', default='', help='of the clouds in a recording')
     view.add_argument(
-        '--port', type=_port, default=8080, help='default: 8080, or the next free one'
+        '--port',
+        type=number(int, 1, 2**16 - 1),
+        default=8080,
+        help='default: 8080, or the next free one',
     )
     view.set_defaults(run=_view)
 
@@ -294,7 +297,7 @@ def parser() -> argparse.ArgumentParser:
         'replay', help='publish a rosbag2 recording on its topics, at its own pace'
     )
     replay.add_argument('recording', type=Path, help='folder of the recording, mcap or sqlite3')
-    replay.add_argument('--rate', type=_positive, default=1.0, help='factor on the pace')
+    replay.add_argument('--rate', type=positive, default=1.0, help='factor on the pace')
     replay.add_argument('--loop', action='store_true', help='start again at the end, for ever')
     replay.add_argument('--clock', action='store_true', help="publish the recording's time")
     replay.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these topics')
@@ -325,7 +328,7 @@ def parser() -> argparse.ArgumentParser:
         help='the cameras that are there, whether the node can use them, and how to start it',
     )
     doctor.add_argument(
-        '--seconds', type=_positive, default=4.0, help='how long to listen (default: 4)'
+        '--seconds', type=positive, default=4.0, help='how long to listen (default: 4)'
     )
     doctor.add_argument(
         '--model',
@@ -343,27 +346,6 @@ def parser() -> argparse.ArgumentParser:
     setter.add_argument('--node', default='/depth_pcd', help='default: /depth_pcd')
     setter.set_defaults(run=_set)
     return parser
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
-    if not match:
-        raise argparse.ArgumentTypeError(f'{text!r} is no size, expected WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 < value < 2**16:
-        raise argparse.ArgumentTypeError(f'{text} is no port, expected 1 to {2**16 - 1}')
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f'{text} is not above 0')
-    return value
 
 
 if __name__ == '__main__':

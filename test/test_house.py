@@ -13,7 +13,7 @@ ROOMS = (
     *('errors', 'option', 'kernels', 'memory', 'settings', 'arguments'),
     *('geometry', 'cloud', 'messages', 'sync', 'networks', 'engine'),
     *('scale', 'motion', 'frame', 'pipeline'),
-    *('files', 'show', 'results', 'inputs', 'recordings', 'live'),
+    *('files', 'show', 'results', 'inputs', 'recordings', 'live', 'work'),
     *('ros', 'convert', 'calibrate', 'evaluate', 'cli'),
 )
 OWNERS = {

@@ -24,8 +24,8 @@ from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.sources import Source, find
 from depth_pcd_ros.pipeline import Pipeline
+from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.recordings.reader import RecordingError
-from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.scale import beam, stage
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.messages import TOPICS
@@ -96,7 +96,6 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 def _samples(
     args: argparse.Namespace, settings: Settings, sources: list[Source]
 ) -> Iterator[Picture]:
-    topics = Topics(args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic)
     given = intrinsics_given(args, _say)
     if sources:
         if given.given and any(source.kind == 'recording' for source in sources):
@@ -104,7 +103,7 @@ def _samples(
         return of_inputs(
             sources,
             given,
-            topics=topics,
+            topics=topics(args),
             settings=settings,
             count=args.frames,
             say=_say,
@@ -113,7 +112,7 @@ def _samples(
         from depth_pcd_ros.ros.live_samples import live
     except ImportError as err:
         raise RecordingError(f'without an INPUT, ROS is needed: {err}') from err
-    return live(settings, topics, args.frames, args.wait)
+    return live(settings, topics(args), args.frames, args.wait)
 
 
 class _Pictures:

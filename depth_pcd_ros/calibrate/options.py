@@ -7,6 +7,7 @@ import argparse
 
 from depth_pcd_ros.arguments import add_settings
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
+from depth_pcd_ros.recordings.options import add_options as add_topic_options
 
 # Those of the node that say how the raw depth comes about, and what is known about it.
 SETTINGS = (
@@ -59,15 +60,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='how long to wait for live pictures (default: 30)',
     )
     add_camera_options(parser)
-    topics = parser.add_argument_group('topics, of the recording or live')
-    topics.add_argument('--image-topic', default='', help='default: found by its type; live: image')
-    topics.add_argument(
-        '--camera-info-topic', default='', help='default: the one beside it; live: camera_info'
-    )
-    topics.add_argument(
-        '--scale-topic', default='', help='default: found by its type; live: scale/points, ...'
-    )
-    topics.add_argument(
-        '--odometry-topic', default='', help='default: found by its type, else /tf; live: odometry'
-    )
+    add_topic_options(parser, live=True)
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)

@@ -13,8 +13,9 @@ from depth_pcd_ros.inputs.photos import PhotoHeader, read_photo
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.inputs.videos import Video
 from depth_pcd_ros.messages.encodings import Rgb
-from depth_pcd_ros.recordings.samples import of_recording
-from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.recordings.camera import RecordedCamera
+from depth_pcd_ros.recordings.reader import open_recording
+from depth_pcd_ros.recordings.topics import Topics, find_image_topic
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
 
@@ -47,7 +48,7 @@ def of_inputs(
     problem, good = None, 0
     for source in sources[:: max(1, len(sources) // count)]:
         if source.kind == 'recording':
-            yield from of_recording(source.path, topics, settings, each, say)
+            yield from _of_recording(source, topics, settings, each, say)
             good += 1
             continue
         try:
@@ -73,3 +74,35 @@ def _of_file(source: Source, count: int) -> Iterator[tuple[Rgb, PhotoHeader, flo
         for number, seconds in video.numbers():
             if number % step == 0:
                 yield *video.picture(number), seconds
+
+
+def _of_recording(
+    source: Source, topics: Topics, settings: Settings, count: int, say: Say
+) -> Iterator[Picture]:
+    with open_recording(source.path, say) as reader:
+        topic = find_image_topic(reader, topics.image)
+        camera = RecordedCamera(
+            reader,
+            topic,
+            topics=topics,
+            settings=settings,
+            intrinsics=Intrinsics(),
+            label=str(source.path),
+            say=say,
+        )
+        step = max(1, round(reader.count(topic) / count))
+        good, problem = 0, None
+        for i, (time_ns, msg) in enumerate(reader.decoded(topic)):
+            # what the motion tells needs every picture, the network only some of them
+            if i % step and settings.scale_source != 'motion':
+                continue
+            try:
+                yield camera.picture(msg, time_ns, str(source.path))
+                good += 1
+            except FrameError as err:
+                problem = err
+                say(str(err))
+        for damage in reader.damage:
+            say(damage)
+        if problem is not None and not good:
+            raise problem

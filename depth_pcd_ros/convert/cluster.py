@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_pcd_ros.convert.jobs import Job, Request
+from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.manifest import Manifest
-from depth_pcd_ros.convert.recording_job import RecordingJob
-from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.recording_job import JoinJob, RecordingJob
 from depth_pcd_ros.convert.request import job_of, manifest_of, of_camera, request_of
-from depth_pcd_ros.convert.run import Pipelines, run
-from depth_pcd_ros.convert.steps import Failure
-from depth_pcd_ros.convert.stretches import JoinJob, Stretch, folder_of_parts, stretches_of
+from depth_pcd_ros.convert.stretches import Stretch, folder_of_parts, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.job import Failure, Job
+from depth_pcd_ros.work.report import Report
+from depth_pcd_ros.work.run import Pipelines, run
 
 PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
 PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
@@ -120,8 +120,7 @@ class _Worker:
             if stretches:
                 return [], stretches
         jobs = _jobs_of(part, request)
-        batch = self._args.batch or self._engine.batch
-        run(jobs, self._pipelines, report, resume=resume, batch=batch)
+        run(jobs, self._pipelines, report, resume=resume, batch=self._args.batch)
         return report.notes, []
 
     def _read_manifest(self) -> Manifest:

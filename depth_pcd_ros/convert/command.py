@@ -12,12 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from depth_pcd_ros.convert.cluster import run_on_ray
-from depth_pcd_ros.convert.jobs import Job, UnknownJob, picture_size
+from depth_pcd_ros.convert.jobs import UnknownJob, picture_size
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.options import SETTINGS
-from depth_pcd_ros.convert.report import Report
 from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
-from depth_pcd_ros.convert.run import Pipelines, run
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DeviceLostError
@@ -37,6 +35,9 @@ from depth_pcd_ros.inputs.sources import InputsError, Source, find, located, sha
 from depth_pcd_ros.recordings.topics import PLACE
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.job import Job
+from depth_pcd_ros.work.report import Report
+from depth_pcd_ros.work.run import Pipelines, run
 
 
 def main(args: argparse.Namespace) -> int:
@@ -72,11 +73,10 @@ def main(args: argparse.Namespace) -> int:
         return 1 if report.failed else 0
     engine = create(settings.engine)
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')
-    batch = args.batch or engine.batch
     try:
         with closing(engine):
             pipelines = Pipelines(engine, settings, request.of_camera)
-            run(jobs, pipelines, report, resume=args.resume, batch=batch)
+            run(jobs, pipelines, report, resume=args.resume, batch=args.batch)
     except DeviceLostError as err:
         again = 'start again with --resume for what is missing'
         print(f'depth-pcd convert: {err}: no picture would do better; {again}', file=sys.stderr)

@@ -9,13 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from depth_pcd_ros import frame
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
-from depth_pcd_ros.convert.selection import Selection
-from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import read_header, read_photo
@@ -25,6 +22,8 @@ from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
+from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step
+from depth_pcd_ros.work.selection import Selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,51 +59,13 @@ class Request:
     say: Say
 
 
-class Job(Protocol):
-    """What is to be done with one input.
-
-    Attributes:
-        label: the input, for messages.
-        is_recording: whether it becomes a recording.
-    """
-
-    label: str
-    is_recording: bool
-
-    def pictures(self) -> int:
-        """How many pictures there are, at least roughly."""
-        ...
-
-    def picture_size(self) -> tuple[int, int] | None:
-        """Width and height of its first picture [px]; None where there is no telling."""
-        ...
-
-    def existing(self) -> list[Path]:
-        """What is there already of what this writes."""
-        ...
-
-    def steps(self, resume: bool) -> Iterator[Step]:
-        """Read the input; with `resume`, only that whose results are not there."""
-        ...
-
-    def close(self) -> None:
-        """Remove what was left half written."""
-        ...
-
-
-class PhotoJob:
+class PhotoJob(Job):
     """A photo."""
 
-    is_recording = False
-
     def __init__(self, source: Source, request: Request) -> None:
-        self.label = str(source.path)
+        super().__init__(str(source.path))
         self._source = source
         self._request = request
-
-    def pictures(self) -> int:
-        """One."""
-        return 1
 
     def picture_size(self) -> tuple[int, int] | None:
         """Width and height, upright."""
@@ -127,9 +88,6 @@ class PhotoJob:
         sequence = str(self._source.path.parent) if filtered else self.label
         picture = frame.Picture(rgb, calibration, Header(sequence=sequence))
         yield Picture(self.label, picture, partial(request.outputs.write, name))
-
-    def close(self) -> None:
-        """Nothing is left half written."""
 
 
 class VideoJob(PhotoJob):
@@ -194,25 +152,12 @@ class VideoJob(PhotoJob):
                 raise ImageError('no_picture', reason)
 
 
-class UnknownJob:
+class UnknownJob(Job):
     """An input that is no file of a known kind."""
 
-    is_recording = False
-
     def __init__(self, source: Source) -> None:
-        self.label = str(source.path)
+        super().__init__(str(source.path))
         self._path = source.path
-
-    def pictures(self) -> int:
-        """One, which fails."""
-        return 1
-
-    def picture_size(self) -> None:
-        """Nothing is known."""
-
-    def existing(self) -> list[Path]:
-        """Nothing."""
-        return []
 
     def steps(self, resume: bool) -> Iterator[Failure]:
         """Say what is wrong."""
@@ -230,9 +175,6 @@ class UnknownJob:
         except OSError as err:  # its folder must not be read, say
             reason = str(err.strerror or err)
         yield Failure(self.label, ImageError('unknown_input', reason))
-
-    def close(self) -> None:
-        """Nothing is left half written."""
 
 
 def picture_size(source: Source) -> tuple[int, int] | None:

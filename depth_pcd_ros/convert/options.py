@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from typing import Any
 
-from depth_pcd_ros.arguments import add_settings, value_of
+from depth_pcd_ros.arguments import add_settings, number, value_of
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
+from depth_pcd_ros.recordings.options import add_options as add_topic_options
 from depth_pcd_ros.settings import OPTIONS
+from depth_pcd_ros.work.options import add_options as add_work_options
 
 FORMATS = {
     'ply': 'binary PLY, valid points only',
@@ -53,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help='turn PLY, PCD and LAS so that this axis is up, as viewers (y) and GIS (z) have it '
         "(default: the camera's axes: x right, y down, z ahead)",
     )
-    add_run_options(parser)
+    add_work_options(parser)
     _add_machine_options(parser)
     add_camera_options(parser)
     recording = add_topic_options(parser)
@@ -78,40 +79,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_settings(parser.add_argument_group("the node's parameters"), SETTINGS)
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add what is about going on with earlier runs, and about batches."""
-    parser.add_argument('--force', action='store_true', help='overwrite what is there')
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='leave out what is there; with --force, make again what had other options',
-    )
-
-    parser.add_argument(
-        '--batch',
-        type=_batch,
-        default=0,
-        metavar='N',
-        help='pictures of one size that the network runs on at once (default: 0, as many as the '
-        'device gains from: 4 on CUDA, 1 elsewhere)',
-    )
-
-    part = parser.add_argument_group('a part of videos and recordings')
-    part.add_argument(
-        '--every', type=_number, default=1, metavar='N', help='only every n-th picture (default: 1)'
-    )
-    part.add_argument(
-        '--start',
-        type=_seconds,
-        default=0.0,
-        metavar='SECONDS',
-        help='only pictures from this time on, counted from the first one',
-    )
-    part.add_argument(
-        '--end', type=_seconds, default=math.inf, metavar='SECONDS', help='only pictures up to this'
-    )
-
-
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Add what is about several machines."""
     parser.add_argument(
@@ -131,23 +98,11 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--workers',
-        type=_number,
+        type=number(int, 1),
         default=0,
         metavar='N',
         help='of --ray (default: one for each GPU, or for four CPUs)',
     )
-
-
-def add_topic_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the topics of recordings; return their group."""
-    recording = parser.add_argument_group('recordings')
-    recording.add_argument('--image-topic', default='', help='default: found by its type')
-    recording.add_argument('--camera-info-topic', default='', help='default: the one beside it')
-    recording.add_argument('--scale-topic', default='', help='default: found by its type')
-    recording.add_argument(
-        '--odometry-topic', default='', help='default: found by its type, else /tf'
-    )
-    return recording
 
 
 def _formats(text: str) -> list[str]:
@@ -185,27 +140,8 @@ def _of_camera(text: str) -> tuple[str, str, Any]:
     return camera, name, value_of(name, value)
 
 
-def _number(text: str) -> int:
-    if not re.fullmatch(r'[1-9]\d{0,8}', text):
-        raise argparse.ArgumentTypeError(f'{text!r}, expected a number from 1 on')
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not value >= 0.0:
-        raise argparse.ArgumentTypeError(f'{text!r}, expected seconds from 0 on')
-    return value
-
-
 def _shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f'{text!r}, expected K/N with K from 1 to N')
     return int(match[1]), int(match[2])
-
-
-def _batch(text: str) -> int:
-    if not re.fullmatch(r'\d{1,3}', text):
-        raise argparse.ArgumentTypeError(f'{text!r}, expected a number from 0 to 999')
-    return int(text)

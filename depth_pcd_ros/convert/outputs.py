@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from depth_pcd_ros.cloud.unproject import unpack_rgb
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.files.las import write_las
 from depth_pcd_ros.files.pcd import write_pcd
 from depth_pcd_ros.files.ply import write_ply
-from depth_pcd_ros.files.whole_file import whole_file
+from depth_pcd_ros.files.whole_file import whole_file, write_picture
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.messages.decode import depth_pixels
 from depth_pcd_ros.show.preview import preview
@@ -37,7 +35,7 @@ class Format(NamedTuple):
 
 
 def _write_depth(path: Path, frame: Frame, points: Points, up: str) -> None:
-    _write_picture(path, depth_pixels(frame.depth, '16UC1'))
+    write_picture(path, depth_pixels(frame.depth, '16UC1'))
 
 
 def _write_npy(path: Path, frame: Frame, points: Points, up: str) -> None:
@@ -55,13 +53,7 @@ def _write_npz(path: Path, frame: Frame, points: Points, up: str) -> None:
 
 def _write_preview(path: Path, frame: Frame, points: Points, up: str) -> None:
     picture = preview(frame.rgb, frame.depth, points, focal=frame.camera.fx, sky=frame.sky)
-    _write_picture(path, picture)
-
-
-def _write_picture(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> None:
-    _, data = cv2.imencode('.png', pixels)
-    with whole_file(path) as file:
-        file.write(np.asarray(data).tobytes())
+    write_picture(path, picture)
 
 
 # By the names of `options.FORMATS`.

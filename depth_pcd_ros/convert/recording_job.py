@@ -4,26 +4,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depth_pcd_ros.convert.jobs import Request
-from depth_pcd_ros.convert.recorded_camera import RecordedCamera
-from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write, where
 from depth_pcd_ros.convert.stretches import Stretch, finish, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.messages.decode import rgb_from_msg
+from depth_pcd_ros.recordings.camera import RecordedCamera
 from depth_pcd_ros.recordings.connection import Connection, is_latched
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.recordings.topics import find_cameras, find_image_topic
 from depth_pcd_ros.recordings.writer import RecordingWriter
+from depth_pcd_ros.scale.held import Held
+from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step, Write, where
 
 
-class RecordingJob:
+class RecordingJob(Job):
     """A recording; it becomes another one, and files for each picture where they are asked for.
 
     Args:
@@ -35,7 +37,7 @@ class RecordingJob:
     is_recording = True
 
     def __init__(self, source: Source, request: Request, stretch: Stretch | None = None) -> None:
-        self.label = str(source.path)
+        super().__init__(str(source.path))
         self._source = source
         self._request = request
         self._files = request.outputs if request.with_files else None
@@ -45,6 +47,7 @@ class RecordingJob:
             self._target = part_of(self._target, stretch)
         self._files_name = f'{source.name}_files'
         self._writer: RecordingWriter | None = None
+        self._held = defaultdict[str, Held](Held)  # by camera
 
     def pictures(self) -> int:
         """The number of messages on the image topics; one where there is no telling."""
@@ -52,13 +55,8 @@ class RecordingJob:
             return self._stretch.pictures
         try:
             with open_recording(self._source.path) as reader:
-                topics = self._image_topics(reader).values()
-                return sum(
-                    self._request.selection.count(
-                        sum(c.msgcount for c in reader.connections if c.topic == topic)
-                    )
-                    for topic in topics
-                )
+                counts = map(reader.count, self._image_topics(reader).values())
+                return sum(map(self._request.selection.count, counts))
         except Exception:  # it is told when the recording is read
             return 1
 
@@ -86,9 +84,8 @@ class RecordingJob:
         with open_recording(self._source.path, self._say) as reader:
             cameras: dict[str, RecordedCamera] = {}  # by the topic of their pictures
             for name, topic in self._image_topics(reader).items():
-                say = partial(self._say, camera=name)
                 try:
-                    cameras[topic] = RecordedCamera(reader, self._request, topic, name, say)
+                    cameras[topic] = self._camera(reader, topic, name)
                 except RecordingError as err:
                     if not name:
                         raise
@@ -97,14 +94,14 @@ class RecordingJob:
                 return
             writer = self._writer = None if done else self._new_recording(reader, cameras.values())
             read = [c for c in reader.connections if self._request.copy or c.topic in cameras]
+            numbers = dict.fromkeys(cameras, 0)  # of the next picture of each
             first_ns: int | None = None  # when the first picture of any camera was recorded
             selection = self._request.selection
             start_ns, end_ns = 0, math.inf
             if self._stretch is not None:
                 start_ns, end_ns = self._stretch.start_ns, self._stretch.end_ns or math.inf
                 first_ns = self._stretch.first_ns
-                for one in cameras.values():
-                    one.number = self._stretch.number
+                numbers.update(dict.fromkeys(cameras, self._stretch.number))
             for connection, time_ns, raw in reader.messages(read, start=start_ns):
                 camera = cameras.get(connection.topic)
                 if camera is not None and first_ns is None:
@@ -117,17 +114,15 @@ class RecordingJob:
                 if self._request.copy and writer is not None and is_here:
                     yield Write(self.label, partial(writer.copy, connection, time_ns, bytes(raw)))
                 if camera is not None:
-                    if selection.has(camera.number, seconds):
+                    if selection.has(numbers[connection.topic], seconds):
                         yield self._picture(reader, connection, time_ns, bytes(raw), camera)
-                    camera.number += 1
-            for camera in cameras.values():
-                if camera.name and not camera.number:
+                    numbers[connection.topic] += 1
+            for topic, camera in cameras.items():
+                if camera.name and not numbers[topic]:
                     silent = RecordingError('it has no picture')
                     yield Failure(self.label, silent, camera=camera.name)
-                if camera.scale is not None:
-                    place = where(self.label, camera.name)
-                    sum_up = partial(camera.scale.sum_up, place, self._request.say)
-                    yield Write(self.label, sum_up)
+            if any(camera.scale is not None for camera in cameras.values()):
+                yield Write(self.label, self._sum_up)
             if writer is not None:
                 is_whole = self._stretch is None
                 yield Write(self.label, partial(self._finish, writer), results=int(is_whole))
@@ -136,6 +131,25 @@ class RecordingJob:
 
     def _say(self, sentence: str, camera: str = '') -> None:
         self._request.say(f'{where(self.label, camera)}: {sentence}')
+
+    def _sum_up(self) -> None:
+        """Tell why the scale was held, where it was."""
+        for camera, held in self._held.items():
+            for share, why in held:
+                self._say(f'the scale was held for {share}, {why}', camera)
+
+    def _camera(self, reader: Recording, topic: str, name: str) -> RecordedCamera:
+        request = self._request
+        return RecordedCamera(
+            reader,
+            topic,
+            topics=request.topics,
+            settings=request.of_camera.get(name, request.settings),
+            intrinsics=request.intrinsics,
+            name=name,
+            label=where(self.label, name),
+            say=request.say,
+        )
 
     def _image_topics(self, reader: Recording) -> dict[str, str]:
         """The topic of the pictures of each camera, by its name; '' where there is just one."""
@@ -201,9 +215,36 @@ class RecordingJob:
         frame: Frame,
         points: Points,
     ) -> None:
-        if camera.scale is not None and frame.scale is not None:
-            camera.scale.count(frame.scale)
+        self._held[camera.name].add_state(frame.scale)
         if self._writer is not None:
             self._writer.write(time_ns, header, frame, points, camera.name)
         if self._files is not None:
             self._files.write(name, frame, points)
+
+
+class JoinJob(RecordingJob):
+    """Makes one recording of its parts, the same as if it had not been divided."""
+
+    def __init__(self, source: Source, request: Request, stretches: Sequence[Stretch]) -> None:
+        super().__init__(source, request)
+        self._parts = [part_of(self._target, stretch) for stretch in stretches]
+
+    def pictures(self) -> int:
+        """None that are not counted already."""
+        return 0
+
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the parts."""
+        if resume and self._request.manifest.is_done(self._target):
+            yield Skipped(self.label, 0)
+            return
+        missing = [path for path in self._parts if not path.exists()]
+        if missing:
+            raise RecordingError(f'{len(missing)} of its {len(self._parts)} parts have failed')
+        writer = self._writer = RecordingWriter(self._target, {'': self._request.settings})
+        for path in self._parts:
+            with open_recording(path) as reader:
+                for connection, time_ns, raw in reader.messages():
+                    topic, data = connection.topic, bytes(raw)
+                    yield Write(self.label, partial(writer.write_again, topic, time_ns, data))
+        yield Write(self.label, partial(self._finish, writer), results=1)

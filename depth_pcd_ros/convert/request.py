@@ -8,19 +8,20 @@ from collections.abc import Callable
 from typing import Any
 
 from depth_pcd_ros.arguments import flag
-from depth_pcd_ros.convert.jobs import Job, PhotoJob, Request, UnknownJob, VideoJob
+from depth_pcd_ros.convert.jobs import PhotoJob, Request, UnknownJob, VideoJob
 from depth_pcd_ros.convert.manifest import FolderManifest, Manifest, StoreManifest
 from depth_pcd_ros.convert.options import ALL, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
-from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.calibration_files import calibration_text
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.sources import InputsError, Source, telling
-from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.settings import Settings, SettingsError
+from depth_pcd_ros.work.job import Job
+from depth_pcd_ros.work.selection import Selection
 
 
 def request_of(
@@ -37,9 +38,7 @@ def request_of(
         intrinsics=intrinsics,
         outputs=Outputs(args.out, args.write or ['ply'], manifest, args.up),
         manifest=manifest,
-        topics=Topics(
-            args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
-        ),
+        topics=topics(args),
         cameras=args.cameras,
         of_camera=of_camera(args, settings),
         selection=Selection(args.every, args.start, args.end),
@@ -91,8 +90,8 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
     Raises:
         InputsError: one that is there cannot be read, or a store has results of other options.
     """
-    topics = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
-    options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *topics)}
+    names = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
+    options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *names)}
     # only where they are given: folders of the time before there were these stay as they are
     part = {'every': args.every, 'start': args.start, 'end': args.end}
     given = {name: value for name, value in part.items() if value != getattr(Selection, name)}

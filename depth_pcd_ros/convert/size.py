@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from depth_pcd_ros.convert.jobs import Job
 from depth_pcd_ros.convert.outputs import WRITERS
 from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.networks.checkpoints import before_download
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.job import Job
 
 LARGE_PICTURE, LARGE_RUN = 50e6, 1e9  # bytes, above which it is said
 MOST_LOOKED_AT = 50  # inputs, spread over all, whose pictures' size is read

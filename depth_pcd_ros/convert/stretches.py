@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A large recording in stretches of time, which several workers convert, and joined again."""
+"""A large recording in stretches of time, which several workers convert."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from depth_pcd_ros.convert.jobs import Request
-from depth_pcd_ros.convert.steps import Skipped, Step, Write
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.messages.decode import calibration_from_msg, stamp_ns
-from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
+from depth_pcd_ros.recordings.reader import Recording, open_recording
 from depth_pcd_ros.recordings.topics import find_camera_info_topic, find_image_topic
 from depth_pcd_ros.recordings.writer import RecordingWriter
 
@@ -59,10 +56,9 @@ def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:
     try:
         with open_recording(source.path) as reader:
             topic = find_image_topic(reader, request.topics.image)
-            count = sum(one.msgcount for one in reader.connections if one.topic == topic)
-            if count < 2 * size or not (
-                request.intrinsics.given or _is_fixed(reader, topic, request)
-            ):
+            if reader.count(topic) < 2 * size:
+                return []
+            if not (request.intrinsics.given or _is_fixed(reader, topic, request)):
                 return []
             return _divided(reader, topic, request, size)
     except Exception:  # it is told when the recording is converted
@@ -115,51 +111,6 @@ def folder_of_parts(target: Path) -> Path:
 def part_of(target: Path, stretch: Stretch) -> Path:
     """The recording that comes of a stretch."""
     return folder_of_parts(target) / f'{stretch.index:05d}'
-
-
-class JoinJob:
-    """Makes one recording of its parts, the same as if it had not been divided."""
-
-    is_recording = True
-
-    def __init__(self, source: Source, request: Request, stretches: Sequence[Stretch]) -> None:
-        self.label = str(source.path)
-        self._request = request
-        self._target = request.folder / source.name
-        self._parts = [part_of(self._target, stretch) for stretch in stretches]
-        self._writer: RecordingWriter | None = None
-
-    def pictures(self) -> int:
-        """None that are not counted already."""
-        return 0
-
-    def picture_size(self) -> None:
-        """Nothing is known."""
-
-    def existing(self) -> list[Path]:
-        """Return the new recording, if it is there."""
-        return [self._target] if self._target.exists() else []
-
-    def steps(self, resume: bool) -> Iterator[Step]:
-        """Read the parts."""
-        if resume and self._request.manifest.is_done(self._target):
-            yield Skipped(self.label, 0)
-            return
-        missing = [path for path in self._parts if not path.exists()]
-        if missing:
-            raise RecordingError(f'{len(missing)} of its {len(self._parts)} parts have failed')
-        writer = self._writer = RecordingWriter(self._target, {'': self._request.settings})
-        for path in self._parts:
-            with open_recording(path) as reader:
-                for connection, time_ns, raw in reader.messages():
-                    topic, data = connection.topic, bytes(raw)
-                    yield Write(self.label, partial(writer.write_again, topic, time_ns, data))
-        yield Write(self.label, partial(finish, writer, self._target, self._request), results=1)
-
-    def close(self) -> None:
-        """Remove what was left half written."""
-        if self._writer is not None:
-            self._writer.abort()
 
 
 def finish(writer: RecordingWriter, target: Path, request: Request) -> None:

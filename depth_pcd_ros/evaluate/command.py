@@ -13,9 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.run import Pipelines, run
-from depth_pcd_ros.convert.selection import Selection
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate import report as written
@@ -29,14 +26,18 @@ from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.sources import InputsError, absolute, find
-from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.scale.messages import TOPICS
+from depth_pcd_ros.work.report import Report
+from depth_pcd_ros.work.run import Pipelines, run
+from depth_pcd_ros.work.selection import Selection
 
 # What a measurement depends on, beside the parameters of the node.
 OPTIONS = (
     'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic',
     'truth_scale', 'truth_tolerance', 'every', 'start', 'end', *CAMERA,
 )  # fmt: skip
+
 PACKAGES = {'matplotlib': 'matplotlib', 'scipy': 'scipy'}
 PICTURES = 'frames'  # folder for a picture of each frame
 
@@ -145,9 +146,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
                 id=key,
                 pictures=args.out / PICTURES / f'{slug}-{key[:6]}',
                 intrinsics=intrinsics,
-                topics=Topics(
-                    args.image_topic, args.camera_info_topic, args.scale_topic, args.odometry_topic
-                ),
+                topics=topics(args),
                 selection=Selection(args.every, args.start, args.end),
                 truth_topic=args.truth_topic,
                 truth_camera=truth_camera,
@@ -177,4 +176,4 @@ def _measure(group: list[Any], args: argparse.Namespace, report: Report) -> None
         for setting, _, jobs in group:
             report.say(f'{setting.name} on {engine.device} with {engine.precision}')
             pipelines = Pipelines(engine, setting.settings.replace(UNFILTERED))
-            run(jobs, pipelines, report, resume=args.resume, batch=args.batch or engine.batch)
+            run(jobs, pipelines, report, resume=args.resume, batch=args.batch)

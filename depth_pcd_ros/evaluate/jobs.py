@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings and folders of pairs as steps to be done, for `convert.run` to do them."""
+"""Recordings and folders of pairs as steps to be done."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.convert.selection import Selection
-from depth_pcd_ros.convert.steps import Failure, Picture, Skipped, Step, Write
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.evaluate.frame_measures import measure, published
 from depth_pcd_ros.evaluate.options import Setting
@@ -24,23 +21,26 @@ from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.results import Results
 from depth_pcd_ros.evaluate.temporal import alignment_error
 from depth_pcd_ros.evaluate.truth import DepthTruth, Transform, Truth, TruthError
-from depth_pcd_ros.files.whole_file import whole_file
+from depth_pcd_ros.files.whole_file import write_picture
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.frame import Picture as Input
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.inputs.intrinsics import COMMAND_LINE, Intrinsics, IntrinsicsError, Say
+from depth_pcd_ros.inputs.intrinsics import Intrinsics, IntrinsicsError, Say
 from depth_pcd_ros.inputs.photos import PhotoHeader, read_photo
-from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
-from depth_pcd_ros.recordings.calibrations import RecordedCalibrations
+from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.recordings.camera import RecordedCamera
 from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
-from depth_pcd_ros.recordings.scale_readings import RecordedScale, static_transforms
-from depth_pcd_ros.recordings.topics import Topics, find_camera_info_topic, find_image_topic
+from depth_pcd_ros.recordings.scale_readings import static_transforms
+from depth_pcd_ros.recordings.topics import Topics, find_image_topic
+from depth_pcd_ros.scale.held import Held
 from depth_pcd_ros.scale.measurement import ScaleError
 from depth_pcd_ros.scale.plane import find_floor
-from depth_pcd_ros.sync.readings import NO_EVIDENCE, Evidence, Header
+from depth_pcd_ros.sync.readings import Evidence, Header
+from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step, Write
+from depth_pcd_ros.work.selection import Selection
 
 # The pipeline leaves these to `published`: what they would drop is measured, too.
 UNFILTERED = {'min_depth': 0.0, 'max_range': 0.0, 'edge_filter': 0.0}
@@ -92,33 +92,29 @@ class _Place:
     world_from_camera: Transform
 
 
-class _Job:
+class _Job(Job):
     """An input whose frames are measured."""
 
     def __init__(self, path: Path, request: Request) -> None:
-        self.label = str(path)
+        super().__init__(str(path))
         self._path = path
         self._request = request
         self._settings = request.setting.settings
         self._before: _Place | None = None
-        self._held: dict[str, list[str]] = {}  # why the scale was, by cause
+        self._held = Held()
         self._trying = 1  # in each which frame other angles of the edge filter are tried
         # such a picture depends on those before: none is left out
         stateful = ('scale_source', 'none'), ('temporal_filter', 0.0)
         self._depends = any(getattr(self._settings, k, v) != v for k, v in stateful)
 
-    def existing(self) -> list[Path]:
-        """Nothing that is refused: the command has looked."""
-        return []
-
     def close(self) -> None:
         """Tell how often the scale was held, and why."""
-        for cause, reasons in self._held.items():
-            self._request.say(
-                f'{self._request.setting.name}: {self.label}: the scale was held for '
-                f'{len(reasons)} pictures, {cause}: {reasons[0]}'
-            )
-        self._held.clear()
+        for share, why in self._held:
+            name = self._request.setting.name
+            self._say(f'{name}: the scale was held for {share}, {why}')
+
+    def _say(self, sentence: str) -> None:
+        self._request.say(f'{self.label}: {sentence}')
 
     def _is_done(self, name: str, resume: bool) -> bool:
         return resume and not self._depends and self._request.results.has(self._request.id, name)
@@ -149,8 +145,7 @@ class _Job:
         frame: Frame,
         points: Points,
     ) -> None:
-        if frame.scale is not None and frame.scale.cause:
-            self._held.setdefault(frame.scale.cause, []).append(frame.scale.reason)
+        self._held.add_state(frame.scale)
         true = truth.over(frame, picture, self._settings)
         depth = published(frame.depth, frame.camera, self._settings)
         row = measure(
@@ -173,13 +168,7 @@ class _Job:
             'temporal': self._temporal(number, depth, frame.camera, world_from_camera),
             **row,
         }
-        _, data = cv2.imencode(
-            '.jpg',
-            panels(frame.rgb, depth, true, row['scale']),
-            [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
-        )
-        with whole_file(file) as opened:
-            opened.write(np.asarray(data).tobytes())
+        write_picture(file, panels(frame.rgb, depth, true, row['scale']), QUALITY)
         self._request.results.add(self._request.id, row)
 
     def _floor(self, true: npt.NDArray[np.float32], camera: Camera) -> Any:
@@ -262,8 +251,6 @@ class PairsJob(_Job):
 
     def _calibration(self, pair: Pair, header: PhotoHeader) -> Calibration:
         intrinsics = self._request.intrinsics
-        if intrinsics.lacks_size:
-            intrinsics = intrinsics.with_size(header.size, 'as the size of the photos')
         if not intrinsics.given and pair.calibration is not None:
             intrinsics = Intrinsics(pair.calibration, "the folder's intrinsics")
         return intrinsics.fitted(header, self._request.say)
@@ -281,8 +268,7 @@ class RecordingJob(_Job):
         try:
             with open_recording(self._path) as recording:
                 topic = find_image_topic(recording, self._request.topics.image)
-                total = sum(c.msgcount for c in recording.connections if c.topic == topic)
-                return self._request.selection.count(total)
+                return self._request.selection.count(recording.count(topic))
         except DepthPcdError:  # it is told when the recording is read
             return 1
 
@@ -292,8 +278,15 @@ class RecordingJob(_Job):
         with open_recording(self._path, self._say) as recording:
             image_topic = find_image_topic(recording, request.topics.image)
             self._trying = max(1, self.pictures() // TRIALS)
-            calibrations = self._calibrations(recording, image_topic)
-            scale = self._scale(recording)
+            camera = RecordedCamera(
+                recording,
+                image_topic,
+                topics=request.topics,
+                settings=self._settings,
+                intrinsics=request.intrinsics,
+                label=self.label,
+                say=request.say,
+            )
             odometry = self._odometry(recording)
             truth = RecordedTruth(
                 recording,
@@ -305,19 +298,19 @@ class RecordingJob(_Job):
                 optical_from_sensor=self._settings.optical_from_sensor,
                 say=self._say,
             )
-            if scale is not None and scale.topic == truth.topic:
+            if camera.scale is not None and camera.scale.topic == truth.topic:
                 self._say(f'{truth.topic} corrects the scale and is the truth: that flatters')
             without = 0
             number = -1
             for number, (time_ns, msg) in enumerate(self._selected(recording, image_topic)):
-                name = str(stamp_ns(msg.header))
+                name = camera.file_name(msg.header)
                 if self._is_done(f'{self.label}:{name}', resume):
                     yield Skipped(self.label)
                     continue
                 try:
                     found = truth.find(stamp_ns(msg.header), msg.header.frame_id)
                     without += found is None
-                    picture = self._picture(time_ns, msg, calibrations, scale)
+                    picture = camera.picture(msg, time_ns, self.label)
                 except DepthPcdError as err:
                     yield Failure(self.label, err)
                     continue
@@ -355,27 +348,6 @@ class RecordingJob(_Job):
         reason = f'none of {pictures} pictures has a truth {within}: {nearest}'
         yield Failure(self.label, TruthError('no_truth', reason))
 
-    def _say(self, sentence: str) -> None:
-        self._request.say(f'{self.label}: {sentence}')
-
-    def _calibrations(self, recording: Recording, topic: str) -> RecordedCalibrations | None:
-        if self._request.intrinsics.given:
-            self._say("the intrinsics given are used, not the recording's")
-            return None
-        asked = self._request.topics.camera_info
-        try:
-            found = find_camera_info_topic(recording, topic, asked)
-        except RecordingError as err:
-            raise RecordingError(f'{err}; or give {COMMAND_LINE}') from err
-        self._say(f'pictures of {topic}, intrinsics of {found}')
-        return RecordedCalibrations(recording, found, named=bool(asked))
-
-    def _scale(self, recording: Recording) -> RecordedScale | None:
-        settings, topics = self._settings, self._request.topics
-        if not settings.needs_motion:
-            return None
-        return RecordedScale(recording, settings, topics)
-
     def _odometry(self, recording: Recording) -> RecordedOdometry | None:
         """Return the poses for the temporal error; None without, or with several topics."""
         asked, transforms = self._request.topics.odometry, static_transforms(recording)
@@ -387,27 +359,6 @@ class RecordingJob(_Job):
         if found.topic:
             self._say(f'motion from {found.topic}, for the temporal error')
         return found
-
-    def _picture(
-        self,
-        time_ns: int,
-        msg: Any,
-        calibrations: RecordedCalibrations | None,
-        scale: RecordedScale | None,
-    ) -> Input:
-        rgb = rgb_from_msg(msg)
-        height, width = rgb.shape[:2]
-        if calibrations is None:
-            photo = PhotoHeader((width, height))
-            intrinsics = self._request.intrinsics
-            if intrinsics.lacks_size:
-                intrinsics = intrinsics.with_size((width, height), 'as the size of the pictures')
-            calibration = intrinsics.fitted(photo, self._request.say)
-        else:
-            calibration = calibrations.find(time_ns, msg.header, width, height)
-        evidence = NO_EVIDENCE if scale is None else scale.evidence(msg.header)
-        header = Header(stamp_ns(msg.header), msg.header.frame_id, self.label)
-        return Input(rgb, calibration, header, evidence)
 
 
 def job_of(path: Path, is_recording: bool, request: Request) -> RecordingJob | PairsJob:

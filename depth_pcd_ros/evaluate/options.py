@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.arguments import add_settings, positive
 from depth_pcd_ros.convert import options as convert
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
+from depth_pcd_ros.recordings.options import add_options as add_topic_options
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.options import add_options as add_work_options
 
 # Those of convert but for what the output looks like: every pixel is judged.
 OUTPUT = ('stride', 'voxel_size', 'cloud_fields', 'organized', 'depth_encoding', 'resolution')
@@ -37,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'folder of photos with their depth (NYU, TUM, KITTI, or names that match)',
     )
     parser.add_argument('-o', '--out', type=Path, required=True, help='folder for the report')
-    convert.add_run_options(parser)
+    add_work_options(parser)
     truth = parser.add_argument_group('truth')
     truth.add_argument(
         '--truth-topic', default='', help='depth images or PointCloud2 (default: found by its type)'
@@ -51,20 +52,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     truth.add_argument(
         '--truth-scale',
-        type=_positive,
+        type=positive,
         metavar='M',
         help='metres of one unit of the truth (default: 0.001 in 16 bits, 1 in floats, or as the '
         'layout of a folder has it)',
     )
     truth.add_argument(
         '--truth-tolerance',
-        type=_positive,
+        type=positive,
         default=TOLERANCE,
         metavar='S',
         help=f'the farthest that truth and picture may be apart in time (default: {TOLERANCE})',
     )
     add_camera_options(parser)
-    convert.add_topic_options(parser)
+    add_topic_options(parser)
     add_settings(
         parser.add_argument_group(
             "the node's parameters; of several values with commas, each is tried with each"
@@ -106,10 +107,3 @@ def _model(model: str) -> str:
 
 def _shown(value: Any) -> str:
     return f'{value:g}' if isinstance(value, float) else str(value)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f'{text} is not above 0')
-    return value

@@ -8,7 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
 
 
 @contextmanager
@@ -32,6 +36,17 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         half.unlink(missing_ok=True)
         raise
+
+
+def write_picture(path: Path, pixels: npt.NDArray[Any], quality: int = 95) -> None:
+    """Write a picture, BGR or grey, of the kind that the name says; `quality` of a JPEG, 0 to 100.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _, data = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    with whole_file(path) as file:
+        file.write(np.asarray(data).tobytes())
 
 
 def is_stored(path: Path) -> bool:

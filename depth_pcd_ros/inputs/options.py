@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from depth_pcd_ros.arguments import size
 
 if TYPE_CHECKING:
     from depth_pcd_ros.inputs.intrinsics import Intrinsics
@@ -35,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         camera.add_argument(f'--{name}', type=float, metavar='PX')
     camera.add_argument(
         '--size',
-        type=_size,
+        type=size,
         metavar='WxH',
         help='of the pictures that --fx, --fy, --cx and --cy are for, or a --camera-info that does '
         'not say (default: that of the inputs)',
@@ -89,16 +90,16 @@ def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsi
         raise IntrinsicsError('--camera-name goes with --camera-info')
     if args.force_intrinsics and not lens:
         raise IntrinsicsError('--force-intrinsics goes with --hfov or --f35')
-    size = args.size or (0, 0)
+    of_pictures = args.size or (0, 0)
     if args.camera_info is not None:
         calibration = read_camera_info(args.camera_info, args.camera_name, say)
         origin = f'--camera-info {args.camera_info}'
         if args.size and calibration.width:
             raise IntrinsicsError(f'{origin} has a size of its own: leave out --size')
         if args.size:
-            calibration = dataclasses.replace(calibration, width=size[0], height=size[1])
+            calibration = dataclasses.replace(calibration, width=args.size[0], height=args.size[1])
     elif not missing:
-        calibration, origin = pinhole(**numbers, size=size), '--fx, --fy, --cx, --cy'
+        calibration, origin = pinhole(**numbers, size=of_pictures), '--fx, --fy, --cx, --cy'
     elif len(missing) < 4:
         raise IntrinsicsError(
             f'--fx, --fy, --cx and --cy go together, {", ".join(missing)} is missing; where only '
@@ -115,10 +116,3 @@ def intrinsics(args: argparse.Namespace, say: Callable[[str], None]) -> Intrinsi
                 )
         return Intrinsics(**lens, forced=args.force_intrinsics)
     return Intrinsics(calibration, origin)
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'([1-9]\d*)[xX]([1-9]\d*)', text)
-    if not match:
-        raise argparse.ArgumentTypeError(f'{text!r}, expected WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])

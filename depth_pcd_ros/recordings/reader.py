@@ -101,6 +101,10 @@ class Recording:
 
         return heapq.merge(*map(of_file, self._files), key=lambda found: found[1])
 
+    def count(self, topic: str) -> int:
+        """Return how many messages a topic has, as far as that is known."""
+        return sum(one.msgcount for one in self.connections if one.topic == topic)
+
     def deserialize(self, raw: bytes, msgtype: str) -> Any:
         """A message of its bytes.
 

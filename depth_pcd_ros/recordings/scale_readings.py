@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from depth_pcd_ros.geometry.transform import StaticTransforms
-from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.recordings.topics import Topics, find_scale_topic
 from depth_pcd_ros.scale.messages import READERS
-from depth_pcd_ros.scale.tracker import ScaleState
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Evidence, Reading, Readings
 
@@ -44,9 +41,6 @@ class RecordedScale:
         self._readings = Readings()
         self._to_come: Iterator[Reading] = iter(())
         self._transforms = static_transforms(reader)
-        self._counts: Counter[str] = Counter()  # held, by cause
-        self._reasons: dict[str, str] = {}  # the first of each cause
-        self._total = 0
         self.topic = ''
         self._odometry: RecordedOdometry | None = None
         if settings.needs_odometry:
@@ -74,21 +68,6 @@ class RecordedScale:
         if self._odometry is None:
             return Evidence(reading, transform)
         return Evidence(reading, transform, *self._odometry.odom_from_camera(header))
-
-    def count(self, state: ScaleState) -> None:
-        """Remember whether a picture's scale was held, and why."""
-        self._total += 1
-        if state.cause:
-            self._counts[state.cause] += 1
-            self._reasons.setdefault(state.cause, state.reason)
-
-    def sum_up(self, label: str, say: Say) -> None:
-        """Tell why the scale was held, if it was."""
-        for cause, count in self._counts.most_common():
-            say(
-                f'{label}: the scale was held for {count} of {self._total} pictures, {cause}: '
-                f'{self._reasons[cause]}'
-            )
 
 
 def _readings(reader: Recording, source: str, topic: str) -> Iterator[Reading]:

@@ -7,10 +7,10 @@ from PIL import Image
 
 from depth_pcd_ros import frame
 from depth_pcd_ros.cli import main
-from depth_pcd_ros.convert.batches import MOST_STEPS, batches
-from depth_pcd_ros.convert.steps import Picture, Write
 from depth_pcd_ros.engine.torch_engine import TorchEngine
 from depth_pcd_ros.errors import DeviceLostError, FrameError
+from depth_pcd_ros.work.job import Picture, Write
+from depth_pcd_ros.work.run import MOST_STEPS, batches
 
 from ..support.converting import CAMERA, DEMO, contents, smooth
 

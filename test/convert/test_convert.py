@@ -18,9 +18,9 @@ from PIL import Image
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert.options import FORMATS, SETTINGS
 from depth_pcd_ros.convert.outputs import WRITERS
-from depth_pcd_ros.convert.overlap import overlap
 from depth_pcd_ros.files.ply import read_ply
 from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.work.overlap import overlap
 
 from ..support import golden
 from ..support.converting import (

@@ -11,7 +11,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import size
-from depth_pcd_ros.convert.selection import Selection
+from depth_pcd_ros.work.selection import Selection
 
 from ..support.converting import CAMERA, DEMO, contents, convert, listed, photos, smooth, video
 from ..support.recordings import START, STORE, cameras, cdr, info, read, record

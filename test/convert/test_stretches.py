@@ -9,15 +9,15 @@ import shutil
 import pytest
 
 from depth_pcd_ros.cli import main, parser
-from depth_pcd_ros.convert.recording_job import RecordingJob
-from depth_pcd_ros.convert.report import Report
+from depth_pcd_ros.convert.recording_job import JoinJob, RecordingJob
 from depth_pcd_ros.convert.request import manifest_of, request_of
-from depth_pcd_ros.convert.run import Pipelines, run
-from depth_pcd_ros.convert.stretches import JoinJob, folder_of_parts, part_of, stretches_of
+from depth_pcd_ros.convert.stretches import folder_of_parts, part_of, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.report import Report
+from depth_pcd_ros.work.run import Pipelines, run
 
 from ..support.converting import DEMO, contents
 from ..support.recordings import START, camera, cameras, image, info, record

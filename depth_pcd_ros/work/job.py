@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps that pass from reading to inference to writing."""
+"""A job, and its steps, which pass from reading to inference to writing."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from depth_pcd_ros import frame
 from depth_pcd_ros.frame import Frame, Points
@@ -56,3 +58,36 @@ Step = Picture | Outcome
 def where(label: str, camera: str) -> str:
     """Name an input for a person, and the camera in it where it has several."""
     return f'{label}, {camera}' if camera else label
+
+
+class Job(abc.ABC):
+    """What is to be done with one input.
+
+    Attributes:
+        label: the input, for messages.
+        is_recording: whether it becomes a recording.
+    """
+
+    is_recording = False
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def pictures(self) -> int:
+        """Return how many pictures there are, at least roughly."""
+        return 1
+
+    def picture_size(self) -> tuple[int, int] | None:
+        """Return width and height of its first picture [px]; None where there is no telling."""
+        return None
+
+    def existing(self) -> list[Path]:
+        """Return what is there already of what this writes."""
+        return []
+
+    @abc.abstractmethod
+    def steps(self, resume: bool) -> Iterator[Step]:
+        """Read the input; with `resume`, only that whose results are not there."""
+
+    def close(self) -> None:  # noqa: B027, most leave nothing behind
+        """Remove what was left half written."""

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Do the jobs one after another, with reading, inference and writing at the same time."""
+"""Do jobs one after another, with reading, inference and writing at the same time."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from depth_pcd_ros.convert.batches import batches
-from depth_pcd_ros.convert.jobs import Job
-from depth_pcd_ros.convert.overlap import overlap
-from depth_pcd_ros.convert.report import Report
-from depth_pcd_ros.convert.steps import Failure, Outcome, Picture, Skipped, Step, Write
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.frame import Frame
 from depth_pcd_ros.pipeline import Estimate, Pipeline, estimate_batch
 from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.work.job import Failure, Job, Outcome, Picture, Skipped, Step, Write
+from depth_pcd_ros.work.overlap import overlap
+from depth_pcd_ros.work.report import Report
+
+# Steps in a batch for each of its pictures: the messages that a recording has between two pictures
+# do not part them, and do not fill the memory either.
+MOST_STEPS = 8
 
 
 class Pipelines(dict[str, Pipeline]):
@@ -32,16 +34,17 @@ class Pipelines(dict[str, Pipeline]):
         self, engine: Engine, settings: Settings, of_camera: Mapping[str, Settings] | None = None
     ) -> None:
         super().__init__()
-        self._engine, self._settings, self._of_camera = engine, settings, of_camera or {}
+        self.engine = engine
+        self._settings, self._of_camera = settings, of_camera or {}
 
     def __missing__(self, camera: str) -> Pipeline:
         settings = self._of_camera.get(camera, self._settings)
-        self[camera] = Pipeline(self._engine, settings)
+        self[camera] = Pipeline(self.engine, settings)
         return self[camera]
 
 
 def run(
-    jobs: Sequence[Job], pipelines: Pipelines, report: Report, *, resume: bool, batch: int
+    jobs: Sequence[Job], pipelines: Pipelines, report: Report, *, resume: bool, batch: int = 0
 ) -> None:
     """Do all jobs; what fails is reported, and the rest goes on.
 
@@ -50,12 +53,13 @@ def run(
         pipelines: make frames and points of their pictures.
         report: told of all that happens.
         resume: leave out what is there.
-        batch: how many pictures of one size the network may run on at once.
+        batch: how many pictures of one size the network may run on at once; 0: as many as the
+            device gains from.
     """
     report.start(sum(job.pictures() for job in jobs))
     try:
         overlap(
-            batches(_read(jobs, resume), batch),
+            batches(_read(jobs, resume), batch or pipelines.engine.batch),
             lambda steps: _infer(steps, pipelines),
             lambda steps: _write(steps, report),
         )
@@ -63,6 +67,24 @@ def run(
         for job in jobs:
             job.close()
         report.finish()
+
+
+def batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+    """Divide steps, in their order, into lists with at most `size` pictures, all as large."""
+    batch: list[Step] = []
+    shape, count = None, 0
+    for step in steps:
+        if isinstance(step, Picture):
+            if count and step.picture.rgb.shape != shape:
+                yield batch
+                batch, count = [], 0
+            shape, count = step.picture.rgb.shape, count + 1
+        batch.append(step)
+        if count == size or len(batch) == MOST_STEPS * size:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
 
 
 def _read(jobs: Sequence[Job], resume: bool) -> Iterator[Step]:
@@ -81,8 +103,7 @@ def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
         # whatever it raises is told below of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
             seen = [pipelines[step.camera].prepare(step.picture) for step in pictures]
-            engine = pipelines[pictures[0].camera].engine
-            estimates = iter(estimate_batch(engine, seen))
+            estimates = iter(estimate_batch(pipelines.engine, seen))
 
     def inferred(step: Picture) -> Outcome:
         pipeline = pipelines[step.camera]

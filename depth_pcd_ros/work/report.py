@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress, warnings and the summary of a conversion, for a person."""
+"""Progress, warnings and the summary of all jobs, for a person."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from depth_pcd_ros.convert.steps import Failure, where
 from depth_pcd_ros.errors import DepthPcdError, FrameError
+from depth_pcd_ros.work.job import Failure, where
 
 CONVERTED, IN_PART, THERE, FAILED = 'converted', 'in part', 'there already', 'failed'
 
