@@ -15,124 +15,89 @@ from depth_pcd_ros.evaluate.advice import Advice
 from depth_pcd_ros.evaluate.results import Row
 from depth_pcd_ros.evaluate.summary import Summary, best_median_worst
 
-# Of each row of the table: what it is, a hint, how to get and show it, and which way is better.
 Get = Callable[[Summary], Any]
-LOW, HIGH, NEITHER = min, max, None
+Show = Callable[[float], str]
+LOW, HIGH, NEITHER = min, max, None  # which way is better
 
 
-def _percent(value: float) -> str:
-    return f'{value:.1%}'
+def _in(unit: str, factor: float = 1.0) -> Show:
+    """Show a number as this format has it."""
+    return lambda value: unit.format(factor * value)
 
 
-def _number(value: float) -> str:
-    return f'{value:.3f}'
+def _at(*path: str) -> Get:
+    """Look up a figure; None where there is none."""
+
+    def get(summary: Summary) -> Any:
+        found: Any = summary
+        for name in path:
+            found = (found or {}).get(name)
+        return found
+
+    return get
 
 
-def _metres(value: float) -> str:
-    return f'{value:.2f} m'
+_percent, _number, _metres = _in('{:.1%}'), _in('{:.3f}'), _in('{:.2f} m')
+_centimetres, _ms = _in('{:.1f} cm', 100.0), _in('{:.0f} ms')
 
-
-def _centimetres(value: float) -> str:
-    return f'{100 * value:.1f} cm'
-
-
-def _of(group: str, name: str) -> Get:
-    return lambda summary: (summary[group] or {}).get(name)
-
-
-def _at_edges(summary: Summary) -> Any:
-    return summary['edges']['at']['abs_rel']
-
-
-ROWS: tuple[tuple[str, tuple[tuple[str, str, Get, Callable[[float], str], Any], ...]], ...] = (
-    (
-        'Depth in metres',
+# Of each row of the table: what it is, a hint, how to get and show it, and which way is better.
+ROWS: dict[str, tuple[tuple[str, str, Get, Show, Any], ...]] = {
+    'Depth in metres': (
+        ('AbsRel', 'mean of |z - t| / t', _at('metrics', 'abs_rel'), _percent, LOW),
+        ('RMSE', '', _at('metrics', 'rmse'), _metres, LOW),
+        ('δ < 1.25', 'points within 25%', _at('metrics', 'delta1'), _percent, HIGH),
+        ('δ < 1.25²', '', _at('metrics', 'delta2'), _percent, HIGH),
+        ('δ < 1.25³', '', _at('metrics', 'delta3'), _percent, HIGH),
+        ('SqRel', '', _at('metrics', 'sq_rel'), _metres, LOW),
+        ('RMSE log', '', _at('metrics', 'rmse_log'), _number, LOW),
+        ('log10', '', _at('metrics', 'log10'), _number, LOW),
+        ('SILog', 'scale-invariant', _at('metrics', 'silog'), _number, LOW),
+    ),
+    'After alignment by the median': (
+        ('AbsRel', 'the shape, without the scale', _at('aligned', 'abs_rel'), _percent, LOW),
+        ('RMSE', '', _at('aligned', 'rmse'), _metres, LOW),
+        ('δ < 1.25', '', _at('aligned', 'delta1'), _percent, HIGH),
+    ),
+    'Scale and steadiness': (
+        ('Scale', 'truth / depth, median', _at('scale', 'median'), _number, NEITHER),
+        ('Spread', 'standard deviation over frames', _at('scale', 'spread'), _percent, LOW),
         (
-            ('AbsRel', 'mean of |z - t| / t', _of('metrics', 'abs_rel'), _percent, LOW),
-            ('RMSE', '', _of('metrics', 'rmse'), _metres, LOW),
-            ('δ < 1.25', 'points within 25%', _of('metrics', 'delta1'), _percent, HIGH),
-            ('δ < 1.25²', '', _of('metrics', 'delta2'), _percent, HIGH),
-            ('δ < 1.25³', '', _of('metrics', 'delta3'), _percent, HIGH),
-            ('SqRel', '', _of('metrics', 'sq_rel'), _metres, LOW),
-            ('RMSE log', '', _of('metrics', 'rmse_log'), _number, LOW),
-            ('log10', '', _of('metrics', 'log10'), _number, LOW),
-            ('SILog', 'scale-invariant', _of('metrics', 'silog'), _number, LOW),
+            'Held',
+            'frames whose scale_source told nothing',
+            lambda summary: summary['scale_held'] or None,
+            _percent,
+            LOW,
+        ),
+        ('Jumps', 'from frame to frame', _at('scale', 'jumps'), _percent, LOW),
+        (
+            'Temporal alignment error',
+            'where the motion is known',
+            _at('temporal_alignment_error'),
+            _in('{:.2f}'),
+            LOW,
         ),
     ),
-    (
-        'After alignment by the median',
+    'Cloud': (
+        ('Accuracy', 'from the cloud to the truth', _at('points', 'accuracy'), _centimetres, LOW),
+        ('Completeness', 'from the truth', _at('points', 'completeness'), _centimetres, LOW),
+        ('F-score 5 cm', '', _at('points', 'f_5cm'), _percent, HIGH),
+        ('F-score 10 cm', '', _at('points', 'f_10cm'), _percent, HIGH),
+        ('AbsRel at edges', '', _at('edges', 'at', 'abs_rel'), _percent, LOW),
         (
-            ('AbsRel', 'the shape, without the scale', _of('aligned', 'abs_rel'), _percent, LOW),
-            ('RMSE', '', _of('aligned', 'rmse'), _metres, LOW),
-            ('δ < 1.25', '', _of('aligned', 'delta1'), _percent, HIGH),
+            'Flying points',
+            'hanging between two surfaces',
+            _at('edges', 'flying'),
+            _in('{:.2%}'),
+            LOW,
         ),
+        ('Coverage', 'of the truth', _at('coverage'), _percent, HIGH),
     ),
-    (
-        'Scale and steadiness',
-        (
-            ('Scale', 'truth / depth, median', _of('scale', 'median'), _number, NEITHER),
-            ('Spread', 'standard deviation over frames', _of('scale', 'spread'), _percent, LOW),
-            (
-                'Held',
-                'frames whose scale_source told nothing',
-                lambda summary: summary['scale_held'] or None,
-                _percent,
-                LOW,
-            ),
-            ('Jumps', 'from frame to frame', _of('scale', 'jumps'), _percent, LOW),
-            (
-                'Temporal alignment error',
-                'where the motion is known',
-                lambda summary: summary['temporal_alignment_error'],
-                lambda value: f'{value:.2f}',
-                LOW,
-            ),
-        ),
+    'Obstacles within 5 m': (
+        ('Missed', 'cells of 20 cm', _at('obstacles', 'missed'), _percent, LOW),
+        ('Ghosts', 'where there is nothing', _at('obstacles', 'ghosts'), _percent, LOW),
     ),
-    (
-        'Cloud',
-        (
-            (
-                'Accuracy',
-                'from the cloud to the truth',
-                _of('points', 'accuracy'),
-                _centimetres,
-                LOW,
-            ),
-            ('Completeness', 'from the truth', _of('points', 'completeness'), _centimetres, LOW),
-            ('F-score 5 cm', '', _of('points', 'f_5cm'), _percent, HIGH),
-            ('F-score 10 cm', '', _of('points', 'f_10cm'), _percent, HIGH),
-            ('AbsRel at edges', '', _at_edges, _percent, LOW),
-            (
-                'Flying points',
-                'hanging between two surfaces',
-                _of('edges', 'flying'),
-                lambda value: f'{value:.2%}',
-                LOW,
-            ),
-            ('Coverage', 'of the truth', lambda summary: summary['coverage'], _percent, HIGH),
-        ),
-    ),
-    (
-        'Obstacles within 5 m',
-        (
-            ('Missed', 'cells of 20 cm', _of('obstacles', 'missed'), _percent, LOW),
-            ('Ghosts', 'where there is nothing', _of('obstacles', 'ghosts'), _percent, LOW),
-        ),
-    ),
-    (
-        'Speed',
-        (
-            (
-                'Network',
-                'for each frame',
-                lambda summary: summary['network_ms'],
-                lambda value: f'{value:.0f} ms',
-                LOW,
-            ),
-        ),
-    ),
-)
+    'Speed': (('Network', 'for each frame', _at('network_ms'), _ms, LOW),),
+}
 
 CSS = """
 :root { color: #1d2733; background: #f4f6f8; font: 15px/1.5 system-ui, -apple-system, "Segoe UI",
@@ -263,7 +228,7 @@ def _figures(chosen: Summary) -> str:
     ]
     if obstacles:
         shown.append((_percent(obstacles['missed']), 'of obstacles within 5 m missed'))
-    shown.append((f'{chosen["network_ms"]:.0f} ms', 'the network takes for a frame'))
+    shown.append((_ms(chosen['network_ms']), 'the network takes for a frame'))
     cells = (f'<div><b>{value}</b><span>{what}</span></div>' for value, what in shown)
     return f'<section class="figures">{"".join(cells)}</section>\n'
 
@@ -276,7 +241,7 @@ def _table(summaries: Sequence[Summary], chosen: int) -> str:
         for i, one in enumerate(summaries)
     )
     lines = [f'<thead><tr><th></th>{heads}</tr></thead><tbody>']
-    for title, rows in ROWS:
+    for title, rows in ROWS.items():
         lines.append(f'<tr class="group"><th colspan="{1 + len(summaries)}">{title}</th></tr>')
         lines += [_line(summaries, *row) for row in rows]
     return (
@@ -290,7 +255,7 @@ def _line(
     title: str,
     hint: str,
     get: Get,
-    show: Callable[[float], str],
+    show: Show,
     better: Any,
 ) -> str:
     values = [get(one) for one in summaries]
