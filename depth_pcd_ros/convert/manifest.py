@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from depth_pcd_ros.inputs.sources import InputsError
 
@@ -18,32 +18,8 @@ NAME = '.depth-pcd-convert'  # in the output folder
 _LONGEST = 40  # characters of a value that is shown in a message
 
 
-class Manifest(Protocol):
-    """Knows which options made which file."""
-
-    def difference(self, path: Path) -> str:
-        """Say in which options the run that made this file differs; '' if in none, or unknown."""
-        ...
-
-    def is_there(self, path: Path) -> bool:
-        """Whether this file is there."""
-        ...
-
-    def is_done(self, path: Path) -> bool:
-        """Whether this file is there and is not known to be of other options."""
-        ...
-
-    def begin(self, path: Path) -> None:
-        """Note that this file is made from here on; one that was not made so is removed.
-
-        Raises:
-            OSError: that cannot be done.
-        """
-        ...
-
-
-class FolderManifest(Manifest):
-    """Has a line for each file, written before the file is, which says with which options.
+class Manifest:
+    """Knows which options made which file, by a line for each, written before the file is.
 
     Whatever is interrupted, a file that is there was made with the options noted last.
 
@@ -69,22 +45,26 @@ class FolderManifest(Manifest):
         self._read(folder.glob(f'{NAME}*'))
 
     def difference(self, path: Path) -> str:
-        """See `Manifest`."""
+        """Say in which options the run that made this file differs; '' if in none, or unknown."""
         made = self._ids.get(self._name(path), self._id)
         if made == self._id:
             return ''
         return _difference(self._known.get(made, {}), self._options)
 
     def is_there(self, path: Path) -> bool:
-        """See `Manifest`."""
+        """Whether this file is there."""
         return os.path.exists(path)  # not Path.exists, which raises where a name is too long
 
     def is_done(self, path: Path) -> bool:
-        """See `Manifest`."""
+        """Whether this file is there and is not known to be of other options."""
         return self.is_there(path) and self._ids.get(self._name(path), self._id) == self._id
 
     def begin(self, path: Path) -> None:
-        """See `Manifest`."""
+        """Note that this file is made from here on; one that was not made so is removed.
+
+        Raises:
+            OSError: that cannot be done.
+        """
         name = self._name(path)
         if self._ids.get(name) == self._id:
             return
@@ -129,7 +109,7 @@ class StoreManifest(Manifest):
 
     Args:
         folder: the output folder, in a store, which is asked once what is in it.
-        options: as those of `FolderManifest`.
+        options: as those of `Manifest`.
 
     Raises:
         InputsError: the folder has results of other options, or its bucket is not there.

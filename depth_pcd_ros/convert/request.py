@@ -9,7 +9,7 @@ from typing import Any
 
 from depth_pcd_ros.arguments import flag
 from depth_pcd_ros.convert.jobs import PhotoJob, Request, UnknownJob, VideoJob
-from depth_pcd_ros.convert.manifest import FolderManifest, Manifest, StoreManifest
+from depth_pcd_ros.convert.manifest import Manifest, StoreManifest
 from depth_pcd_ros.convert.options import ALL, SETTINGS
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.convert.recording_job import RecordingJob
@@ -109,6 +109,6 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
         with telling(args.out):
             return StoreManifest(args.out, named)
     try:
-        return FolderManifest(args.out, named, job)
+        return Manifest(args.out, named, job)
     except OSError as err:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err

@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from depth_pcd_ros.networks.family import CheckpointError, Family
-
-if TYPE_CHECKING:
-    import torch
 
 NETWORK = 'depth_pcd_ros demo network 1'  # in the checkpoint's metadata, under 'network'
 MAX_DEPTH = 12.0  # m: the diagonal of the largest room
@@ -38,9 +34,3 @@ class Demo(Family):
     def recognises(cls, keys: list[str], metadata: dict[str, str]) -> bool:
         """Return whether the metadata names it."""
         return metadata.get('network') == NETWORK
-
-    def load(self) -> torch.nn.Module:
-        """Load the network; see `Family.load`."""
-        from depth_pcd_ros.networks.modules import demo
-
-        return demo.load(self.path)

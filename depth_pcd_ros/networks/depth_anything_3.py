@@ -13,11 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.networks.family import CheckpointError, Family, Floats, check_max_depth
-from depth_pcd_ros.option import SettingsError
 
 if TYPE_CHECKING:
-    import torch
-
     from depth_pcd_ros.geometry.camera import Camera
 
 # Its FAQ: metres = focal length [px] x output / 300. Where sky begins: `sky >= 0.3` in its da3.py.
@@ -47,20 +44,7 @@ class DepthAnything3(Family):
     own_input_size = 504
     input_size_step = 1
     knows_sky = True
-
-    def __init__(
-        self,
-        path: Path,
-        max_depth: float = 0.0,
-        input_size: int = 0,
-        focal_correction: bool = False,
-    ) -> None:
-        super().__init__(path, max_depth, input_size, focal_correction)
-        if focal_correction:
-            raise SettingsError(
-                'focal_correction is true, expected false: the metres of Depth Anything 3 follow '
-                "from the camera's focal length as they are"
-            )
+    uncorrected = "the metres of Depth Anything 3 follow from the camera's focal length as they are"
 
     @classmethod
     def max_depth_of(cls, path: Path, max_depth: float) -> float:
@@ -110,12 +94,6 @@ class DepthAnything3(Family):
         depth = super().metres(maps, camera)
         depth[maps[1] >= SKY] = np.nan
         return depth
-
-    def load(self) -> torch.nn.Module:
-        """Load the network; see `Family.load`."""
-        from depth_pcd_ros.networks.modules import depth_anything_3
-
-        return depth_anything_3.load(self.path)
 
     def _first_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after the first step."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import abc
+import importlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -44,6 +45,7 @@ class Family(abc.ABC):
         input_size_step: what `input_size` is a multiple of [px].
         mean, std: of the channels of its training data, 0 to 1.
         knows_sky: it says which pixels are sky; those have no depth.
+        uncorrected: why it takes no `focal_correction`; '' where it does.
         max_depth: depth at which the output ends, for a factor of 1 [m]; inf: nowhere.
 
     Raises:
@@ -60,6 +62,7 @@ class Family(abc.ABC):
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
     knows_sky: ClassVar[bool] = False
+    uncorrected: ClassVar[str] = ''
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class Family(abc.ABC):
             raise SettingsError(
                 f'input_size is {input_size} px, expected 0 or a multiple of {self.input_size_step}'
             )
+        if focal_correction and self.uncorrected:
+            raise SettingsError(f'focal_correction is true, expected false: {self.uncorrected}')
 
     @classmethod
     @abc.abstractmethod
@@ -91,16 +96,18 @@ class Family(abc.ABC):
         """Return whether a file with these keys and this metadata is one of this family."""
         return False
 
-    @abc.abstractmethod
     def load(self) -> torch.nn.Module:
         """Load the network in torch, in float32 on the CPU, ready for inference.
 
-        It takes (N, 3, h, w) normalised pictures and gives (N, h, w) depth, or (N, C, h, w): the
-        depth and what else `metres` reads.
+        The module of its name in `modules/` does it. It takes (N, 3, h, w) normalised pictures and
+        gives (N, h, w) depth, or (N, C, h, w): the depth and what else `metres` reads.
 
         Raises:
             CheckpointError: the file is not one of this family; the message says what it is.
         """
+        module = importlib.import_module(f'{__package__}.modules.{self.name}')
+        network: torch.nn.Module = module.load(self.path)
+        return network
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width [px] at which a picture enters the network.

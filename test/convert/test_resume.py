@@ -13,7 +13,7 @@ import pytest
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command, jobs
-from depth_pcd_ros.convert.manifest import NAME, FolderManifest
+from depth_pcd_ros.convert.manifest import NAME, Manifest
 from depth_pcd_ros.engine import EngineError
 from depth_pcd_ros.pipeline import Pipeline
 
@@ -210,13 +210,13 @@ def test_half_a_manifest(tmp_path):
     """What a full disk leaves of a line spoils neither the lines before it nor those after."""
     for name in ('a', 'b', 'c'):
         (tmp_path / name).touch()
-    FolderManifest(tmp_path, {'--stride': 1}).begin(tmp_path / 'a')
+    Manifest(tmp_path, {'--stride': 1}).begin(tmp_path / 'a')
     (tmp_path / 'a').touch()
     with (tmp_path / NAME).open('ab') as file:
         file.write(b'\n{"file": "b", "i')
-    FolderManifest(tmp_path, {'--stride': 2}).begin(tmp_path / 'c')
+    Manifest(tmp_path, {'--stride': 2}).begin(tmp_path / 'c')
     (tmp_path / 'c').touch()
-    now = FolderManifest(tmp_path, {'--stride': 1})
+    now = Manifest(tmp_path, {'--stride': 1})
     assert [now.is_done(tmp_path / name) for name in ('a', 'b', 'c')] == [True, True, False]
     assert now.difference(tmp_path / 'c') == '--stride was 2, is 1'
     assert now.difference(tmp_path / 'b') == ''
