@@ -152,16 +152,10 @@ def find_camera_info_topic(
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    topics = [c.topic for c in reader.connections if c.msgtype == CAMERA_INFO]
-    if asked:
-        return _asked(reader, asked, topics, 'CameraInfo')
     namespace = posixpath.dirname(image_topic)
-    for above in (namespace, posixpath.dirname(namespace)):  # a compressed topic has one more name
-        beside = posixpath.join(above, 'camera_info')
-        if beside in topics:
-            return beside
-    others = [topic for topic in topics if not _is_own_result(reader, topic)]
-    return _only(reader, others, 'a CameraInfo topic', option)
+    above = namespace, posixpath.dirname(namespace)  # a compressed topic has one more name
+    beside = [posixpath.join(one, 'camera_info') for one in above]
+    return _find(reader, CAMERA_INFO, asked, option, beside)
 
 
 def find_scale_topic(reader: Recording, source: str, asked: str = '', camera: str = '') -> str:
@@ -172,16 +166,8 @@ def find_scale_topic(reader: Recording, source: str, asked: str = '', camera: st
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    kind = SCALE_TYPES[source]
-    topics = [c.topic for c in reader.connections if c.msgtype == kind]
-    name = kind.rpartition('/')[2]
-    if asked:
-        return _asked(reader, asked, topics, name)
-    for own in (f'/{camera}/{SCALE_TOPICS[source]}', f'/{SCALE_TOPICS[source]}'):
-        if own in topics:
-            return own
-    others = {topic for topic in topics if not _is_own_result(reader, topic)}
-    return _only(reader, sorted(others), f'a {name} topic', '--scale-topic')
+    own = [f'/{camera}/{SCALE_TOPICS[source]}', f'/{SCALE_TOPICS[source]}']
+    return _find(reader, SCALE_TYPES[source], asked, '--scale-topic', own)
 
 
 def find_odometry_topic(reader: Recording, asked: str = '') -> str:
@@ -190,10 +176,9 @@ def find_odometry_topic(reader: Recording, asked: str = '') -> str:
     Raises:
         RecordingError: no such topic, or several.
     """
-    topics = sorted({c.topic for c in reader.connections if c.msgtype == ODOMETRY})
-    if asked:
-        return _asked(reader, asked, topics, 'Odometry')
-    return _only(reader, topics, 'an Odometry topic', '--odometry-topic') if topics else ''
+    if not asked and not _kinds(reader, ODOMETRY):
+        return ''
+    return _find(reader, ODOMETRY, asked, '--odometry-topic')
 
 
 def find_cloud_topic(reader: Recording, asked: str = '') -> str:
@@ -202,11 +187,10 @@ def find_cloud_topic(reader: Recording, asked: str = '') -> str:
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    topics = sorted({c.topic for c in reader.connections if c.msgtype == SCALE_TYPES['points']})
-    if asked:
-        return _asked(reader, asked, topics, 'PointCloud2')
-    own = [topic for topic in topics if topic.endswith('/points')]
-    return _only(reader, own if len(own) == 1 else topics, 'a PointCloud2 topic', '--topic')
+    own = [topic for topic in _kinds(reader, POINTS) if topic.endswith('/points')]
+    if not asked and len(own) != 1:
+        return _only(reader, list(_kinds(reader, POINTS)), 'a PointCloud2 topic', '--topic')
+    return _find(reader, POINTS, asked, '--topic', own)
 
 
 def find_truth_topic(reader: Recording, asked: str = '') -> str:
@@ -218,9 +202,7 @@ def find_truth_topic(reader: Recording, asked: str = '') -> str:
     Raises:
         RecordingError: no such topic, none, or several.
     """
-    kinds = {
-        c.topic: c.msgtype for c in reader.connections if c.msgtype in (RAW, COMPRESSED, POINTS)
-    }
+    kinds = _kinds(reader, RAW, COMPRESSED, POINTS)
     if asked:
         return _asked(reader, asked, kinds, 'depth image or PointCloud2')
     kinds = {topic: kind for topic, kind in kinds.items() if not _is_own_result(reader, topic)}
@@ -296,6 +278,19 @@ def _is_own_depth(reader: Recording, topic: str) -> bool:
     beside = topic.removesuffix('depth/image')
     topics = {c.topic for c in reader.connections}
     return topic != beside and {f'{beside}points', f'{beside}depth/camera_info'} <= topics
+
+
+def _find(
+    reader: Recording, kind: str, asked: str, option: str, preferred: Sequence[str] = ()
+) -> str:
+    """The topic of a type: the one asked for, else one that is preferred, else the only one."""
+    topics, name = _kinds(reader, kind), kind.rpartition('/')[2]
+    if asked:
+        return _asked(reader, asked, topics, name)
+    if found := [topic for topic in preferred if topic in topics]:
+        return found[0]
+    others = [topic for topic in topics if not _is_own_result(reader, topic)]
+    return _only(reader, others, f'{"an" if name[0] in "AEIO" else "a"} {name} topic', option)
 
 
 def _asked(reader: Recording, topic: str, known: Collection[str], kind: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -31,10 +31,16 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visit(name: str) -> Iterator[Visit]:
-    """Have a node of this name that logs warnings only; Ctrl-C is left to Python."""
+def visit(name: str, remapping: Mapping[str, str] | None = None) -> Iterator[Visit]:
+    """Have a node of this name that logs warnings only; Ctrl-C is left to Python.
+
+    Args:
+        name: of the node.
+        remapping: topics by the names that they are remapped from; empty ones stay.
+    """
+    rules = [part for a, b in (remapping or {}).items() if a and b for part in ('-r', f'{a}:={b}')]
     context = rclpy.Context()
-    rclpy.init(args=[], context=context)
+    rclpy.init(args=['--ros-args', *rules] if rules else [], context=context)
     node = rclpy.create_node(name, context=context)
     node.get_logger().set_level(rclpy.logging.LoggingSeverity.WARN)
     executor = SingleThreadedExecutor(context=context)
