@@ -7,7 +7,6 @@ import argparse
 import math
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,13 +21,13 @@ from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
-from depth_pcd_ros.inputs.sources import Source, find
+from depth_pcd_ros.inputs.sources import Source, check_scale_source, find
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.recordings.reader import RecordingError
 from depth_pcd_ros.scale import beam, stage
+from depth_pcd_ros.scale.held import Held
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
-from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import RangeReading
 
@@ -59,9 +58,9 @@ def main(args: argparse.Namespace) -> int:
             changes = MEASURED if settings.scale_source == 'motion' else {'scale_source': 'none'}
             pipeline = Pipeline(engine, settings.replace({**UNFILTERED, **changes}))
             pictures = _Pictures(_samples(args, settings, sources))
-            scales, failures, reasons = _measured(pictures, pipeline, measure)
+            scales, held = _measured(pictures, pipeline, measure)
         still = args.distance is None or not pictures.have_moved
-        return _report(scales, failures, reasons, still=still)
+        return _report(scales, held, still=still)
     except (RecordingError, IntrinsicsError, FrameError, TimeoutError) as err:
         return _fail(f'{args.inputs[0]}: {err}' if len(args.inputs) == 1 else err, 1)
 
@@ -85,11 +84,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
             reason = 'it is no photo, video or recording'
             there = os.path.exists(source.path)
             raise UsageError(f'{source.path}: {reason if there else "no such file"}')
-        if source.kind != 'recording' and args.scale_source in (*TOPICS, 'motion'):
-            raise UsageError(
-                f'{source.path} is a {source.kind}: scale_source {args.scale_source} is for '
-                'recordings'
-            )
+    check_scale_source(sources, args.scale_source)
     return sources
 
 
@@ -171,27 +166,22 @@ def _by_source(settings: Settings) -> Measure:
 
 def _measured(
     pictures: Iterable[Picture], pipeline: Pipeline, measure: Measure
-) -> tuple[list[float], Counter[str], dict[str, str]]:
-    """The scales, and how often there was none: by cause, and the first reason of each."""
-    scales: list[float] = []
-    failures: Counter[str] = Counter()
-    reasons: dict[str, str] = {}
+) -> tuple[list[float], Held]:
+    """The scales, and how often there was none."""
+    scales, held = list[float](), Held()
     for picture in pictures:
         frame = pipeline.process(picture)
         try:
             scales.append(measure(frame, picture).scale)
+            held.add()
         except ScaleError as err:
-            failures[err.cause] += 1
-            reasons.setdefault(err.cause, str(err))
-    return scales, failures, reasons
+            held.add(err.cause, str(err))
+    return scales, held
 
 
-def _report(
-    scales: list[float], failures: Counter[str], reasons: dict[str, str], *, still: bool
-) -> int:
-    for cause, count in failures.most_common():
-        total = len(scales) + failures.total()
-        _say(f'{count} of {total} pictures tell nothing, {cause}: {reasons[cause]}')
+def _report(scales: list[float], held: Held, *, still: bool) -> int:
+    for share, why in held:
+        _say(f'{share} tell nothing, {why}')
     if not scales:
         return _fail('no picture tells the scale', 1)
     low, median, high = np.percentile(scales, (10, 50, 90))

@@ -31,9 +31,15 @@ from depth_pcd_ros.inputs.intrinsics import (
 )
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.photos import read_header
-from depth_pcd_ros.inputs.sources import InputsError, Source, find, located, share
+from depth_pcd_ros.inputs.sources import (
+    InputsError,
+    Source,
+    check_scale_source,
+    find,
+    located,
+    share,
+)
 from depth_pcd_ros.recordings.topics import PLACE
-from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.work.job import Job
 from depth_pcd_ros.work.report import Report
@@ -46,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
     args.out = located(args.out)
     sources = find(args.inputs, args.out, report.say)
-    _check_scale_source(settings, sources)
+    check_scale_source(sources, settings.scale_source)
     _check_recordings(sources, args.out)
     if all(source.kind == 'unknown' for source in sources):
         return _fail(sources, report)
@@ -90,17 +96,6 @@ def _fail(sources: list[Source], report: Report) -> int:
         for step in UnknownJob(source).steps(resume=False):
             report.failure(step)
     return 1
-
-
-def _check_scale_source(settings: Settings, sources: list[Source]) -> None:
-    """Refuse a sensor that an input does not have."""
-    if settings.scale_source in (*TOPICS, 'motion'):
-        for source in sources:
-            if source.kind in ('photo', 'video'):
-                raise InputsError(
-                    f'{source.path} is a {source.kind}: scale_source {settings.scale_source} is '
-                    'for recordings'
-                )
 
 
 def _check_cameras(args: argparse.Namespace, sources: list[Source]) -> None:

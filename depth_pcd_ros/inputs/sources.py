@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.recording_files import is_recording_folder
+from depth_pcd_ros.scale.messages import TOPICS
 
 PHOTOS = (
     '.bmp', '.heic', '.heif', '.hif', '.jfif', '.jpe', '.jpeg', '.jpg', '.jp2', '.mpo', '.pgm',
@@ -195,6 +196,15 @@ def share(
         return int(hashlib.sha256(os.fsencode(key)).hexdigest()[:12], 16) % count + 1
 
     return [source for source in sources if number_of(source) == number]
+
+
+def check_scale_source(sources: Sequence[Source], scale_source: str) -> None:
+    """Refuse a `scale_source` that a photo or a video does not have with an InputsError."""
+    one = next((source for source in sources if source.kind in ('photo', 'video')), None)
+    if one is not None and scale_source in (*TOPICS, 'motion'):
+        raise InputsError(
+            f'{one.path} is a {one.kind}: scale_source {scale_source} is for recordings'
+        )
 
 
 def is_recording(path: Path) -> bool:
