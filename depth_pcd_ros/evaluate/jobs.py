@@ -7,10 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple
 
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.evaluate.frame_measures import measure, published
@@ -20,7 +17,7 @@ from depth_pcd_ros.evaluate.panels import panels
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.results import Results
 from depth_pcd_ros.evaluate.temporal import alignment_error
-from depth_pcd_ros.evaluate.truth import DepthTruth, Transform, Truth, TruthError
+from depth_pcd_ros.evaluate.truth import Depth, DepthTruth, Transform, Truth, TruthError
 from depth_pcd_ros.files.whole_file import write_picture
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.frame import Picture as Input
@@ -82,14 +79,14 @@ class Request:
     say: Say
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """A frame whose depth may be compared with the next one's."""
+class _Shot(NamedTuple):
+    """A picture to be measured, and where it was taken from; without a truth, only to be seen."""
 
+    name: str
     number: int
-    depth: npt.NDArray[np.float32]
-    camera: Camera
-    world_from_camera: Transform
+    picture: Input
+    truth: Truth | None
+    world_from_camera: Transform | None
 
 
 class _Job(Job):
@@ -100,7 +97,7 @@ class _Job(Job):
         self._path = path
         self._request = request
         self._settings = request.setting.settings
-        self._before: _Place | None = None
+        self._before: tuple[_Shot, Depth, Camera] | None = None
         self._held = Held()
         self._trying = 1  # in each which frame other angles of the edge filter are tried
         # such a picture depends on those before: none is left out
@@ -119,34 +116,17 @@ class _Job(Job):
     def _is_done(self, name: str, resume: bool) -> bool:
         return resume and not self._depends and self._request.results.has(self._request.id, name)
 
-    def _step(
-        self,
-        name: str,
-        number: int,
-        picture: Input,
-        truth: Truth | None,
-        world_from_camera: Transform | None = None,
-    ) -> Step:
+    def _step(self, shot: _Shot) -> Step:
         """Measure a picture; one without a truth only makes the network see it, if at all."""
-        if truth is not None:
-            save = partial(self._measure, name, number, picture, truth, world_from_camera)
-            return Picture(self.label, picture, save)
+        if shot.truth is not None:
+            return Picture(self.label, shot.picture, partial(self._measure, shot, shot.truth))
         if self._depends:
-            return Picture(self.label, picture, lambda frame, points: None, is_result=False)
+            return Picture(self.label, shot.picture, lambda frame, points: None, is_result=False)
         return Write(self.label, lambda: None, pictures=1)
 
-    def _measure(
-        self,
-        name: str,
-        number: int,
-        picture: Input,
-        truth: Truth,
-        world_from_camera: Transform | None,
-        frame: Frame,
-        points: Points,
-    ) -> None:
+    def _measure(self, shot: _Shot, truth: Truth, frame: Frame, points: Points) -> None:
         self._held.add_state(frame.scale)
-        true = truth.over(frame, picture, self._settings)
+        true = truth.over(frame, shot.picture, self._settings)
         depth = published(frame.depth, frame.camera, self._settings)
         row = measure(
             frame.depth,
@@ -154,24 +134,24 @@ class _Job(Job):
             true,
             frame.camera,
             self._floor(true, frame.camera),
-            try_angles=number % self._trying == 0,
+            try_angles=shot.number % self._trying == 0,
         )
-        file = self._request.pictures / f'{name}.jpg'
+        file = self._request.pictures / f'{shot.name}.jpg'
         row = {
-            'frame': f'{self.label}:{name}',
+            'frame': f'{self.label}:{shot.name}',
             'input': self.label,
-            'number': number,
-            'stamp': picture.header.stamp_ns / 1e9,
+            'number': shot.number,
+            'stamp': shot.picture.header.stamp_ns / 1e9,
             'picture': str(file.relative_to(self._request.pictures.parents[1])),
             'held': frame.scale is not None and bool(frame.scale.cause),
             'network_ms': 1e3 * frame.network_time,
-            'temporal': self._temporal(number, depth, frame.camera, world_from_camera),
+            'temporal': self._temporal(shot, depth, frame.camera),
             **row,
         }
         write_picture(file, panels(frame.rgb, depth, true, row['scale']), QUALITY)
         self._request.results.add(self._request.id, row)
 
-    def _floor(self, true: npt.NDArray[np.float32], camera: Camera) -> Any:
+    def _floor(self, true: Depth, camera: Camera) -> Any:
         """The floor in the truth; None where none is in view."""
         settings = self._settings
         try:
@@ -179,23 +159,18 @@ class _Job(Job):
         except ScaleError:
             return None
 
-    def _temporal(
-        self,
-        number: int,
-        depth: npt.NDArray[np.float32],
-        camera: Camera,
-        world_from_camera: Transform | None,
-    ) -> float | None:
+    def _temporal(self, shot: _Shot, depth: Depth, camera: Camera) -> float | None:
         """The temporal alignment error with the frame before; None where that is not known."""
-        before, self._before = self._before, None
-        if world_from_camera is None:
+        last, self._before = self._before, (shot, depth, camera)
+        if last is None or shot.world_from_camera is None or last[0].world_from_camera is None:
             return None
-        self._before = _Place(number, depth, camera, world_from_camera)
-        if before is None or before.number != number - 1 or before.camera != camera:
+        before, depth_before, camera_before = last
+        if before.number != shot.number - 1 or camera_before != camera:
             return None
-        moved = transform.compose(transform.invert(world_from_camera), before.world_from_camera)
+        now_from_world = transform.invert(shot.world_from_camera)
+        moved = transform.compose(now_from_world, before.world_from_camera)
         try:
-            return alignment_error(before.depth, depth, camera, moved)
+            return alignment_error(depth_before, depth, camera, moved)
         except ValueError:
             return None
 
@@ -236,10 +211,9 @@ class PairsJob(_Job):
     def _read(self, number: int, pair: Pair) -> Step:
         rgb, photo = read_photo(pair.photo)
         calibration = self._calibration(pair, photo)
-        depth = read_depth(pair, self._request.truth_scale)
-        truth = DepthTruth(depth, self._request.truth_camera, self._settings.optical_from_sensor)
-        if self._request.truth_camera is None:
-            truth = DepthTruth(depth)
+        truth = DepthTruth(read_depth(pair, self._request.truth_scale))
+        if camera := self._request.truth_camera:
+            truth = DepthTruth(truth.depth, camera, self._settings.optical_from_sensor)
         # a photo without a stamp is a scene of its own, unless the camera's path is known
         alone = not pair.stamp_ns and pair.world_from_camera is None
         sequence = f'{self.label}:{pair.name}' if alone else self.label
@@ -247,7 +221,7 @@ class PairsJob(_Job):
         place = pair.world_from_camera
         evidence = Evidence(odom_from_camera=None if place is None else tuple(place))
         picture = Input(rgb, calibration, header, evidence)
-        return self._step(pair.name, number, picture, truth, pair.world_from_camera)
+        return self._step(_Shot(pair.name, number, picture, truth, place))
 
     def _calibration(self, pair: Pair, header: PhotoHeader) -> Calibration:
         intrinsics = self._request.intrinsics
@@ -315,7 +289,7 @@ class RecordingJob(_Job):
                     yield Failure(self.label, err)
                     continue
                 place = odometry.odom_from_camera(msg.header)[0] if odometry else None
-                yield self._step(name, number, picture, found, place)
+                yield self._step(_Shot(name, number, picture, found, place))
             yield from self._sum_up(without, number + 1, truth)
             for damage in recording.damage:
                 yield Failure(self.label, RecordingError(f'{damage}; what can be read is used'))

@@ -158,12 +158,9 @@ class Calibration:
                 'bad_binning',
                 f'binning {binning_x}x{binning_y} leaves nothing of the image of {width}x{height}',
             )
+        apart = binning_x, binning_y
         return replace(
-            self,
-            width=width // binning_x,
-            height=height // binning_y,
-            k=_shifted_scaled(self.k, (x, y), (binning_x, binning_y)),
-            p=_shifted_scaled(self.p, (x, y), (binning_x, binning_y)),
+            self._spaced(width // binning_x, height // binning_y, apart, (x, y)),
             binning_x=0,
             binning_y=0,
             roi=(0, 0, 0, 0),
@@ -182,13 +179,7 @@ class Calibration:
         """
         check_stride(n)
         image = self.of_image()
-        return replace(
-            image,
-            width=-(-image.width // n),
-            height=-(-image.height // n),
-            k=_shifted_scaled(image.k, (0, 0), (n, n)),
-            p=_shifted_scaled(image.p, (0, 0), (n, n)),
-        )
+        return image._spaced(-(-image.width // n), -(-image.height // n), (n, n))
 
     def resized(self, width: int, height: int) -> Calibration:
         """Return the camera of the image resized; see `Camera.resized`. K and P are scaled.
@@ -198,14 +189,8 @@ class Calibration:
             ValueError: see `resizing`.
         """
         image = self.of_image()
-        divisor = resizing(image.width, width), resizing(image.height, height)
-        return replace(
-            image,
-            width=width,
-            height=height,
-            k=_shifted_scaled(image.k, (0, 0), divisor),
-            p=_shifted_scaled(image.p, (0, 0), divisor),
-        )
+        apart = resizing(image.width, width), resizing(image.height, height)
+        return image._spaced(width, height, apart)
 
     def rectified(self) -> Calibration:
         """Return the camera of the rectified image: no D, and for K P's left 3x3 (K if P is zero).
@@ -243,6 +228,17 @@ class Calibration:
     def without_distortion(self) -> Calibration:
         """Return the same camera with an ideal lens, whatever its model."""
         return replace(self, distortion_model='', d=())
+
+    def _spaced(
+        self,
+        width: int,
+        height: int,
+        apart: tuple[float, float],
+        offset: tuple[int, int] = (0, 0),
+    ) -> Calibration:
+        """Return that of the image that starts at `offset`, whose pixels are `apart`."""
+        k, p = (_shifted_scaled(matrix, offset, apart) for matrix in (self.k, self.p))
+        return replace(self, width=width, height=height, k=k, p=p)
 
     def _check_size(self) -> None:
         if self.width <= 0 or self.height <= 0:

@@ -122,15 +122,7 @@ class Camera:
             ValueError: n below 1.
         """
         check_stride(n)
-        return replace(
-            self,
-            width=-(-self.width // n),
-            height=-(-self.height // n),
-            fx=self.fx / n,
-            fy=self.fy / n,
-            cx=self.cx / n,
-            cy=self.cy / n,
-        )
+        return self._spaced(-(-self.width // n), -(-self.height // n), n, n)
 
     def resized(self, width: int, height: int) -> Camera:
         """Return the camera of the image resized so that the corner pixels stay where they are.
@@ -142,15 +134,7 @@ class Camera:
             ValueError: see `resizing`.
         """
         x, y = resizing(self.width, width), resizing(self.height, height)
-        return replace(
-            self,
-            width=width,
-            height=height,
-            fx=self.fx / x,
-            fy=self.fy / y,
-            cx=self.cx / x,
-            cy=self.cy / y,
-        )
+        return self._spaced(width, height, x, y)
 
     def project(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Project points to pixels; NaN for z <= 0 and beyond what the lens model covers.
@@ -233,6 +217,11 @@ class Camera:
             rows = slice(top, min(top + step, self.height))
             v, u = np.mgrid[rows, 0 : self.width]
             yield rows, np.stack([u, v], axis=-1).astype(np.float64)
+
+    def _spaced(self, width: int, height: int, x: float, y: float) -> Camera:
+        """Return the camera of an image whose pixels are x and y of this one's apart."""
+        numbers = {'fx': self.fx / x, 'fy': self.fy / y, 'cx': self.cx / x, 'cy': self.cy / y}
+        return replace(self, width=width, height=height, **numbers)
 
     @cached_property
     def _lens(self) -> Lens | None:

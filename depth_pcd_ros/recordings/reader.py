@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -270,14 +270,9 @@ class Recording:
         return known
 
 
-@contextmanager
-def open_recording(path: Path, say: Say = lambda _: None) -> Iterator[Recording]:
-    """Open a recording of any kind; arguments and errors as `Recording`."""
-    recording = Recording(path, say)
-    try:
-        yield recording
-    finally:
-        recording.close()
+def open_recording(path: Path, say: Say = lambda _: None) -> closing[Recording]:
+    """Open a recording of any kind for a context; arguments and errors as `Recording`."""
+    return closing(Recording(path, say))
 
 
 class _Bag:
