@@ -19,6 +19,7 @@ from depth_pcd_ros.evaluate import report as written
 from depth_pcd_ros.evaluate.jobs import UNFILTERED, Request, job_of
 from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
 from depth_pcd_ros.evaluate.results import NAME, Results, identify
+from depth_pcd_ros.evaluate.truth import Asked
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.calibration_files import read_camera_info
@@ -130,7 +131,8 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     except OSError as err:
         raise InputsError(f'{args.out} cannot be written to: {err.strerror}') from err
     intrinsics = intrinsics_given(args, report.say)
-    truth_camera = _truth_camera(args, report)
+    camera = _truth_camera(args, report)
+    truth = Asked(args.truth_topic, camera, args.truth_scale, args.truth_tolerance)
     options = {name: getattr(args, name) for name in OPTIONS}
     for name in ('camera_info', 'truth_camera_info'):
         path = getattr(args, name)
@@ -148,10 +150,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
                 intrinsics=intrinsics,
                 topics=topics(args),
                 selection=Selection(args.every, args.start, args.end),
-                truth_topic=args.truth_topic,
-                truth_camera=truth_camera,
-                truth_scale=args.truth_scale,
-                truth_tolerance=args.truth_tolerance,
+                truth=truth,
                 results=results,
                 say=report.say,
             )

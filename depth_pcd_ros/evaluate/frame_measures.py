@@ -65,7 +65,7 @@ def measure(
     Raises:
         TruthError: `truth_empty`, `truth_unit`, or `nothing_valid`.
     """
-    known = (truth > 0.0) & (truth < np.inf)
+    known = metrics.known(truth)
     if not known.any():
         raise TruthError('truth_empty', 'the truth has no valid pixel: all are 0, NaN or infinite')
     if not metrics.valid(depth, truth).any():

@@ -17,7 +17,7 @@ from depth_pcd_ros.evaluate.panels import panels
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.results import Results
 from depth_pcd_ros.evaluate.temporal import alignment_error
-from depth_pcd_ros.evaluate.truth import Depth, DepthTruth, Transform, Truth, TruthError
+from depth_pcd_ros.evaluate.truth import Asked, Depth, DepthTruth, Transform, Truth, TruthError
 from depth_pcd_ros.files.whole_file import write_picture
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.frame import Picture as Input
@@ -57,10 +57,7 @@ class Request:
         intrinsics: what the command line says about the camera.
         topics: of recordings.
         selection: which pictures are measured.
-        truth_topic: that of the truth; empty to be found by its type.
-        truth_camera: that of the truth's own camera; None: as the recording says.
-        truth_scale: metres of one unit of the truth; None: as the truth says.
-        truth_tolerance: the farthest that truth and picture may be apart [s].
+        truth: what is said about it.
         results: where the figures go.
         say: told of what a person should know.
     """
@@ -71,10 +68,7 @@ class Request:
     intrinsics: Intrinsics
     topics: Topics
     selection: Selection
-    truth_topic: str
-    truth_camera: Camera | None
-    truth_scale: float | None
-    truth_tolerance: float
+    truth: Asked
     results: Results
     say: Say
 
@@ -211,8 +205,8 @@ class PairsJob(_Job):
     def _read(self, number: int, pair: Pair) -> Step:
         rgb, photo = read_photo(pair.photo)
         calibration = self._calibration(pair, photo)
-        truth = DepthTruth(read_depth(pair, self._request.truth_scale))
-        if camera := self._request.truth_camera:
+        truth = DepthTruth(read_depth(pair, self._request.truth.unit))
+        if camera := self._request.truth.camera:
             truth = DepthTruth(truth.depth, camera, self._settings.optical_from_sensor)
         # a photo without a stamp is a scene of its own, unless the camera's path is known
         alone = not pair.stamp_ns and pair.world_from_camera is None
@@ -265,10 +259,7 @@ class RecordingJob(_Job):
             truth = RecordedTruth(
                 recording,
                 image_topic,
-                topic=request.truth_topic,
-                camera=request.truth_camera,
-                unit=request.truth_scale,
-                tolerance=request.truth_tolerance,
+                request.truth,
                 optical_from_sensor=self._settings.optical_from_sensor,
                 say=self._say,
             )
@@ -309,7 +300,7 @@ class RecordingJob(_Job):
         """Tell of pictures without a truth, which is a failure only where none has one."""
         if not without:
             return
-        within = f'within {self._request.truth_tolerance:g} s'
+        within = f'within {self._request.truth.tolerance:g} s'
         if without < pictures:
             self._say(f'{without} of {pictures} pictures have no truth {within}: they are left out')
             return

@@ -50,10 +50,15 @@ class Metrics:
 NAMES = tuple(field.name for field in dataclasses.fields(Metrics))
 
 
-def valid(depth: Depth, truth: Depth) -> npt.NDArray[np.bool_]:
-    """Mask of the pixels that can be compared: both are finite and above zero."""
+def known(depth: Depth) -> npt.NDArray[np.bool_]:
+    """Mask of the pixels that have a depth: finite and above zero."""
     with np.errstate(invalid='ignore'):
-        return (depth > 0.0) & (truth > 0.0) & (depth < np.inf) & (truth < np.inf)
+        return np.asarray((depth > 0.0) & (depth < np.inf))
+
+
+def valid(depth: Depth, truth: Depth) -> npt.NDArray[np.bool_]:
+    """Mask of the pixels that can be compared: both are known."""
+    return known(depth) & known(truth)
 
 
 def compare(depth: Depth, truth: Depth) -> Metrics:
@@ -66,7 +71,7 @@ def compare(depth: Depth, truth: Depth) -> Metrics:
     Raises:
         ValueError: the shapes differ, or no pixel is valid in both.
     """
-    return _compare(*_pairs(depth, truth))
+    return _compare(*pairs(depth, truth))
 
 
 def compare_aligned(depth: Depth, truth: Depth) -> Metrics:
@@ -75,7 +80,7 @@ def compare_aligned(depth: Depth, truth: Depth) -> Metrics:
     That is the alignment of Zhou et al., Unsupervised Learning of Depth and Ego-Motion from Video,
     CVPR 2017: what is left is wrong in shape, not in scale.
     """
-    z, t = _pairs(depth, truth)
+    z, t = pairs(depth, truth)
     return _compare(z * (np.median(t) / np.median(z)), t)
 
 
@@ -85,7 +90,7 @@ def scale_of(depth: Depth, truth: Depth) -> float:
     Raises:
         ValueError: as `compare`.
     """
-    z, t = _pairs(depth, truth)
+    z, t = pairs(depth, truth)
     return float(np.median(t / z))
 
 
@@ -95,8 +100,8 @@ def mean(metrics: Sequence[Metrics]) -> Metrics:
     return Metrics(*table.mean(axis=0).tolist())
 
 
-def _pairs(depth: Depth, truth: Depth) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Depth and truth of the valid pixels, (N,) each."""
+def pairs(depth: Depth, truth: Depth) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Depth and truth of the valid pixels, (N,) each; errors as `compare`."""
     if depth.shape != truth.shape:
         raise ValueError(f'depth is {depth.shape} and truth {truth.shape}, expected the same shape')
     both = valid(depth, truth)

@@ -7,7 +7,14 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from depth_pcd_ros.evaluate.truth import DepthTruth, PointsTruth, Transform, Truth, TruthError
+from depth_pcd_ros.evaluate.truth import (
+    Asked,
+    DepthTruth,
+    PointsTruth,
+    Transform,
+    Truth,
+    TruthError,
+)
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
@@ -33,10 +40,7 @@ class RecordedTruth:
     Args:
         recording: the recording.
         image_topic: that of the pictures.
-        topic: that of the truth; empty to be found by its type.
-        camera: that of the depth images, where it was given; else their CameraInfo counts.
-        unit: metres of one unit of the truth; None: as the encoding says.
-        tolerance: the farthest that truth and picture may be apart [s].
+        asked: what the command line says about the truth.
         optical_from_sensor: the sensor's place, where it was given.
         say: told what is taken for the truth.
 
@@ -52,30 +56,25 @@ class RecordedTruth:
         self,
         recording: Recording,
         image_topic: str,
+        asked: Asked,
         *,
-        topic: str,
-        camera: Camera | None,
-        unit: float | None,
-        tolerance: float,
         optical_from_sensor: Transform | None,
         say: Say,
     ) -> None:
-        self.topic = find_truth_topic(recording, topic)
+        self.topic = find_truth_topic(recording, asked.topic)
         if self.topic == image_topic:
             raise RecordingError(f'{self.topic} has the pictures, and cannot be their truth')
         self.apart: float | None = None
         self._is_cloud = any(
             c.topic == self.topic and c.msgtype == POINTS for c in recording.connections
         )
-        self._camera = camera
-        self._unit = unit
-        self._tolerance_ns = round(tolerance * 1e9)
+        self._asked = asked
         self._given = optical_from_sensor
         self._transforms = static_transforms(recording)
         self._to_come: Iterator[tuple[int, Any]] = recording.decoded(self.topic)
         self._near: deque[tuple[int, int, Any]] = deque()  # stamp, time and message, about now
-        self._calibrations = None if self._is_cloud or camera else _own(recording, self.topic)
-        if self._calibrations is None and not self._is_cloud and camera is None:
+        self._calibrations = None if self._is_cloud or asked.camera else _own(recording, self.topic)
+        if self._calibrations is None and not self._is_cloud and asked.camera is None:
             say(f'truth of {self.topic}, registered with the pictures: it has no CameraInfo')
         else:
             say(f'truth of {self.topic}')
@@ -103,7 +102,7 @@ class RecordedTruth:
         if not self._near:
             return None
         found, time_ns, msg = self._near[0]
-        if abs(found - stamp) > self._tolerance_ns:
+        if abs(found - stamp) > self._asked.tolerance * 1e9:
             self.apart = min(self.apart or float('inf'), abs(found - stamp) / 1e9)
             return None
         return self._truth(time_ns, msg, frame_id)
@@ -111,10 +110,10 @@ class RecordedTruth:
     def _truth(self, time_ns: int, msg: Any, frame_id: str) -> Truth:
         place = self._place_of(frame_name(frame_id), frame_name(msg.header.frame_id))
         if self._is_cloud:
-            unit = 1.0 if self._unit is None else self._unit
+            unit = 1.0 if self._asked.unit is None else self._asked.unit
             return PointsTruth(xyz_of_cloud(msg) * unit, place)
-        depth = depth_from_msg(msg, self._unit)
-        camera = self._camera
+        depth = depth_from_msg(msg, self._asked.unit)
+        camera = self._asked.camera
         if self._calibrations is not None:
             height, width = depth.shape
             calibration = self._calibrations.find(time_ns, msg.header, width, height)

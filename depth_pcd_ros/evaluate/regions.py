@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud import filters
-from depth_pcd_ros.evaluate.metrics import valid
+from depth_pcd_ros.evaluate.metrics import known, pairs
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.kernels import DEPTH, kernel, readonly, writable
 
@@ -89,7 +89,7 @@ def add_up(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], edges
 
 def by_estimate(depth: Array, truth: Array) -> npt.NDArray[np.int64]:
     """Pixels, and those that are wrong by less than 25 %, by estimated depth, (2, DEPTH_BINS)."""
-    z, t = _pairs(depth, truth)
+    z, t = pairs(depth, truth)
     bins = np.log(z / FIRST_DEPTH) / math.log(DEPTH_RATIO)
     bins = bins.clip(0, DEPTH_BINS - 1).astype(np.intp)
     good = np.maximum(z / t, t / z) < 1.25
@@ -101,10 +101,10 @@ def find_edges(depth: Array, truth: Array) -> Edges:
     reach = max(1, round(depth.shape[0] * EDGE_REACH))
     around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     with np.errstate(invalid='ignore'):
-        known = (truth > 0.0) & (truth < np.inf)
-        near = cv2.erode(np.where(known, truth, np.inf).astype(np.float32), around)
-        far = cv2.dilate(np.where(known, truth, 0.0).astype(np.float32), around)
-        at = known & (far / EDGE_RATIO > near)
+        there = known(truth)
+        near = cv2.erode(np.where(there, truth, np.inf).astype(np.float32), around)
+        far = cv2.dilate(np.where(there, truth, 0.0).astype(np.float32), around)
+        at = there & (far / EDGE_RATIO > near)
         flying = at & (depth / FLYING_RATIO > near) & (FLYING_RATIO * depth < far)
     return Edges(at, flying)
 
@@ -129,11 +129,6 @@ def try_edge_filter(
         for mask in (edges.flying, good)
     ]
     return np.array(counts, np.int64)
-
-
-def _pairs(depth: Array, truth: Array) -> tuple[Array, Array]:
-    both = valid(depth, truth)
-    return depth[both].astype(np.float64), truth[both].astype(np.float64)
 
 
 @kernel(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.evaluate.metrics import known
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.kernels import kernel, readonly, writable
@@ -50,9 +51,7 @@ def register(
             f'the depth is {depth.shape}, expected {(depth_camera.height, depth_camera.width)}'
         )
     if optical_from_depth is None and depth_camera == camera:
-        with np.errstate(invalid='ignore'):
-            known = (depth > 0.0) & (depth < np.inf)
-        return np.where(known, depth, np.float32(np.nan)).astype(np.float32)
+        return np.where(known(depth), depth, np.float32(np.nan)).astype(np.float32)
     x, y = depth_camera.ray_maps
     points = np.stack(np.broadcast_arrays(x * depth, y * depth, depth), axis=-1).reshape(-1, 3)
     # a coarser image leaves gaps between its points, through which nothing is to be seen

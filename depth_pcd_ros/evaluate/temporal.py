@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.evaluate.clouds import points_of, step_for
+from depth_pcd_ros.evaluate.metrics import known
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.camera import Camera
 
@@ -48,8 +49,7 @@ def _one_way(source: Depth, target: Depth, camera: Camera, motion: Sequence[floa
     with np.errstate(invalid='ignore'):
         inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
     found = target[v[inside].astype(np.intp), u[inside].astype(np.intp)].astype(np.float64)
-    with np.errstate(invalid='ignore'):
-        there = (found > 0.0) & (found < np.inf)
+    there = known(found)
     if not there.any():
         raise ValueError('no pixel of one frame is seen in the other')
     found, carried = found[there], points[inside, 2][there]

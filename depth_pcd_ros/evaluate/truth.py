@@ -25,6 +25,16 @@ class TruthError(FrameError):
     """Why one picture has no truth that it could be compared with."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the command line says about the truth."""
+
+    topic: str = ''  # '': to be found by its type
+    camera: Camera | None = None  # that of its depth images; None: as the recording says
+    unit: float | None = None  # metres of one unit; None: as the encoding says
+    tolerance: float = 0.05  # the farthest that truth and picture may be apart [s]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class DepthTruth:
     """A depth image.
