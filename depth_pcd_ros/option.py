@@ -15,23 +15,14 @@ class SettingsError(DepthPcdError):
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """The description of one setting, beside its default.
+    """The description of one setting, beside its default."""
 
-    Attributes:
-        description: one sentence for a person.
-        unit: unit of a number, '' for none.
-        bounds: least and most of a number, or of each of several.
-        choices: the allowed values of a text.
-        live: it can be changed while the node runs.
-        shared: one value holds for all cameras of a node.
-    """
-
-    description: str
-    unit: str = ''
-    bounds: tuple[float, float] | None = None
-    choices: tuple[str, ...] = ()
-    live: bool = False
-    shared: bool = False
+    description: str  # one sentence for a person
+    unit: str = ''  # unit of a number, '' for none
+    bounds: tuple[float, float] | None = None  # least and most of a number, or of each of several
+    choices: tuple[str, ...] = ()  # the allowed values of a text
+    live: bool = False  # it can be changed while the node runs
+    shared: bool = False  # one value holds for all cameras of a node
 
     def allowed(self) -> str:
         """Say in words which values are allowed."""

@@ -22,21 +22,14 @@ from depth_pcd_ros.show.colorize import color_range, colorize
 
 
 class Result(NamedTuple):
-    """A frame, and what its messages need beside it.
+    """A frame, and what its messages need beside it."""
 
-    Attributes:
-        frame: what the pipeline has made of a picture.
-        header: that of the picture, of the classes in `types`.
-        settings: those that hold for it.
-        points: puts its points into a buffer, as `Pipeline.points`.
-        types: the classes of the messages, by names such as sensor_msgs/msg/Image.
-    """
-
-    frame: Frame
-    header: Any
-    settings: Settings
+    frame: Frame  # what the pipeline has made of a picture
+    header: Any  # that of the picture, of the classes in `types`
+    settings: Settings  # those that hold for it
+    # puts its points into a buffer, as `Pipeline.points`
     points: Callable[[Frame, Buffer | None], Points]
-    types: Types
+    types: Types  # the classes of the messages, by names such as sensor_msgs/msg/Image
 
 
 class Output(NamedTuple):

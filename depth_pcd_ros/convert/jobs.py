@@ -28,35 +28,21 @@ from depth_pcd_ros.work.selection import Selection
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked for, of all inputs alike.
+    """What is asked for, of all inputs alike."""
 
-    Attributes:
-        folder: the output folder; below it each recording becomes a new one.
-        settings: the node's parameters.
-        intrinsics: what the command line says about the camera.
-        outputs: writes the files of each picture.
-        manifest: told of each new recording.
-        topics: of recordings.
-        cameras: names of those of each recording; empty: all; None: it has just one.
-        of_camera: the settings of those that have their own.
-        selection: which pictures of videos and recordings.
-        copy: whether a new recording has all messages of the old one, too.
-        with_files: whether recordings become files, too.
-        say: told of what a person should know.
-    """
-
-    folder: Path
-    settings: Settings
-    intrinsics: Intrinsics
-    outputs: Outputs
-    manifest: Manifest
-    topics: Topics
+    folder: Path  # the output folder; below it each recording becomes a new one
+    settings: Settings  # the node's parameters
+    intrinsics: Intrinsics  # what the command line says about the camera
+    outputs: Outputs  # writes the files of each picture
+    manifest: Manifest  # told of each new recording
+    topics: Topics  # of recordings
+    # names of those of each recording; empty: all; None: it has just one
     cameras: Sequence[str] | None
-    of_camera: Mapping[str, Settings]
-    selection: Selection
-    copy: bool
-    with_files: bool
-    say: Say
+    of_camera: Mapping[str, Settings]  # the settings of those that have their own
+    selection: Selection  # which pictures of videos and recordings
+    copy: bool  # whether a new recording has all messages of the old one, too
+    with_files: bool  # whether recordings become files, too
+    say: Say  # told of what a person should know
 
 
 class PhotoJob(Job):

@@ -21,16 +21,12 @@ from depth_pcd_ros.show.preview import preview
 
 
 class Format(NamedTuple):
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes:
-        ending: of its name.
-        write: writes it; the last argument as that of `write_ply`.
-        bytes_per_pixel: without and with colours, of points that are all valid, at most.
-    """
-
-    ending: str
+    ending: str  # of its name
+    # writes it; the last argument as that of `write_ply`
     write: Callable[[Path, Frame, Points, str], object]
+    # without and with colours, of points that are all valid, at most
     bytes_per_pixel: tuple[int, int]
 
 

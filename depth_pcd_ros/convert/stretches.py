@@ -18,23 +18,14 @@ from depth_pcd_ros.recordings.writer import RecordingWriter
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """A part of a recording.
+    """A part of a recording."""
 
-    Attributes:
-        index: which part it is, from 0.
-        start_ns: when its first picture was recorded.
-        end_ns: when that of the next part was; None for the last part.
-        number: of its first picture in the recording.
-        first_ns: when the first picture of the recording was recorded.
-        pictures: how many of its pictures are converted.
-    """
-
-    index: int
-    start_ns: int
-    end_ns: int | None
-    number: int
-    first_ns: int
-    pictures: int
+    index: int  # which part it is, from 0
+    start_ns: int  # when its first picture was recorded
+    end_ns: int | None  # when that of the next part was; None for the last part
+    number: int  # of its first picture in the recording
+    first_ns: int  # when the first picture of the recording was recorded
+    pictures: int  # how many of its pictures are converted
 
 
 def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:

@@ -27,18 +27,13 @@ DANGER = 0.05  # share of obstacles missed that is worth a word
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """The best setting and what follows from it.
+    """The best setting and what follows from it."""
 
-    Attributes:
-        setting: the number of the best setting.
-        sentences: for a person.
-        parameters: of the node: those that the evidence suggests, the others as they were judged.
-        abs_rel: of that setting with the depth_scale suggested, as estimated from the histogram.
-    """
-
-    setting: int
-    sentences: list[str]
+    setting: int  # the number of the best setting
+    sentences: list[str]  # for a person
+    # of the node: those that the evidence suggests, the others as they were judged
     parameters: dict[str, Any]
+    # of that setting with the depth_scale suggested, as estimated from the histogram
     abs_rel: float
 
 

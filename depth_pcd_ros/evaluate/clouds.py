@@ -34,18 +34,12 @@ class CloudDistances:
     Accuracy and completeness of Seitz et al., A Comparison and Evaluation of Multi-View Stereo
     Reconstruction Algorithms, CVPR 2006, as means; F-score of Knapitsch et al., Tanks and Temples,
     SIGGRAPH 2017.
-
-    Attributes:
-        accuracy: mean distance from an estimated point to the nearest true one [m].
-        completeness: mean distance from a true point to the nearest estimated one [m].
-        f_5cm: harmonic mean of the shares of both that are nearer than 5 cm.
-        f_10cm: the same at 10 cm.
     """
 
-    accuracy: float
-    completeness: float
-    f_5cm: float
-    f_10cm: float
+    accuracy: float  # mean distance from an estimated point to the nearest true one [m]
+    completeness: float  # mean distance from a true point to the nearest estimated one [m]
+    f_5cm: float  # harmonic mean of the shares of both that are nearer than 5 cm
+    f_10cm: float  # the same at 10 cm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +48,12 @@ class Obstacles:
 
     A cell is missed where no estimated point lies in it or a cell beside it, and a ghost where no
     true point does.
-
-    Attributes:
-        true_cells: how many are occupied by the truth.
-        missed: share of them where the estimate has nothing.
-        found_cells: how many are occupied by the estimate, of pixels whose truth is known.
-        ghosts: share of them where the truth has nothing.
     """
 
-    true_cells: int
-    missed: float
-    found_cells: int
-    ghosts: float
+    true_cells: int  # how many are occupied by the truth
+    missed: float  # share of them where the estimate has nothing
+    found_cells: int  # how many are occupied by the estimate, of pixels whose truth is known
+    ghosts: float  # share of them where the truth has nothing
 
 
 def points_of(depth: Array, camera: Camera, step: int = 1) -> Array:

@@ -48,29 +48,17 @@ QUALITY = 85  # of the pictures, as JPEG
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The request, the same for all inputs.
+    """The request, the same for all inputs."""
 
-    Attributes:
-        setting: that is judged.
-        id: of it and of all else that the figures depend on.
-        pictures: folder for a picture of each frame.
-        intrinsics: what the command line says about the camera.
-        topics: of recordings.
-        selection: which pictures are measured.
-        truth: what is said about it.
-        results: where the figures go.
-        say: told of what a person should know.
-    """
-
-    setting: Setting
-    id: str
-    pictures: Path
-    intrinsics: Intrinsics
-    topics: Topics
-    selection: Selection
-    truth: Asked
-    results: Results
-    say: Say
+    setting: Setting  # that is judged
+    id: str  # of it and of all else that the figures depend on
+    pictures: Path  # folder for a picture of each frame
+    intrinsics: Intrinsics  # what the command line says about the camera
+    topics: Topics  # of recordings
+    selection: Selection  # which pictures are measured
+    truth: Asked  # what is said about it
+    results: Results  # where the figures go
+    say: Say  # told of what a person should know
 
 
 class _Shot(NamedTuple):

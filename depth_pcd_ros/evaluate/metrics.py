@@ -23,28 +23,17 @@ class Metrics:
     Definitions of Eigen et al., Depth Map Prediction from a Single Image using a Multi-Scale Deep
     Network, NIPS 2014, as Depth Anything V2 computes them (metric_depth/util/metric.py). The
     evaluation of KITTI has another SILog: 100 sqrt(mean(d^2) - mean(d)^2).
-
-    Attributes:
-        abs_rel: mean(|z - t| / t).
-        sq_rel: mean((z - t)^2 / t) [m].
-        rmse: sqrt(mean((z - t)^2)) [m].
-        rmse_log: sqrt(mean(d^2)) with d = ln z - ln t.
-        log10: mean(|log10 z - log10 t|).
-        silog: sqrt(mean(d^2) - mean(d)^2 / 2), the scale-invariant error.
-        delta1: share of pixels with max(z / t, t / z) < 1.25.
-        delta2: the same below 1.25^2.
-        delta3: the same below 1.25^3.
     """
 
-    abs_rel: float
-    sq_rel: float
-    rmse: float
-    rmse_log: float
-    log10: float
-    silog: float
-    delta1: float
-    delta2: float
-    delta3: float
+    abs_rel: float  # mean(|z - t| / t)
+    sq_rel: float  # mean((z - t)^2 / t) [m]
+    rmse: float  # sqrt(mean((z - t)^2)) [m]
+    rmse_log: float  # sqrt(mean(d^2)) with d = ln z - ln t
+    log10: float  # mean(|log10 z - log10 t|)
+    silog: float  # sqrt(mean(d^2) - mean(d)^2 / 2), the scale-invariant error
+    delta1: float  # share of pixels with max(z / t, t / z) < 1.25
+    delta2: float  # the same below 1.25^2
+    delta3: float  # the same below 1.25^3
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(Metrics))

@@ -51,25 +51,15 @@ class PairsError(DepthPcdError):
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A photo and its true depth.
+    """A photo and its true depth."""
 
-    Attributes:
-        name: of the photo, below the folder and without an ending.
-        photo: the file.
-        depth: the file with the depth.
-        unit: metres of one unit of it.
-        calibration: of the photo, where the layout has one.
-        world_from_camera: where it was taken from, where the layout says so.
-        stamp_ns: when it was taken; zero where nobody knows.
-    """
-
-    name: str
-    photo: Path
-    depth: Path
-    unit: float
-    calibration: Calibration | None = None
-    world_from_camera: Transform | None = None
-    stamp_ns: int = 0
+    name: str  # of the photo, below the folder and without an ending
+    photo: Path  # the file
+    depth: Path  # the file with the depth
+    unit: float  # metres of one unit of it
+    calibration: Calibration | None = None  # of the photo, where the layout has one
+    world_from_camera: Transform | None = None  # where it was taken from, where the layout says so
+    stamp_ns: int = 0  # when it was taken; zero where nobody knows
 
 
 def find_pairs(folder: Path, say: Say) -> list[Pair]:

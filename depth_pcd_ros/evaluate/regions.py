@@ -52,18 +52,12 @@ class Edges(NamedTuple):
 
 
 class Regions(NamedTuple):
-    """`SUMS` of a frame, and how its errors are distributed.
+    """`SUMS` of a frame, and how its errors are distributed."""
 
-    Attributes:
-        by_distance: for each range of `DISTANCES` of the truth, (ranges, 5).
-        by_place: for each part of the picture, row by row, (9, 5).
-        by_edge: away from edges and at them, (2, 5).
-        errors: the number of pixels in each bin of ln(z / t), (ERROR_BINS,), zero in the middle.
-    """
-
-    by_distance: Sums
-    by_place: Sums
-    by_edge: Sums
+    by_distance: Sums  # for each range of `DISTANCES` of the truth, (ranges, 5)
+    by_place: Sums  # for each part of the picture, row by row, (9, 5)
+    by_edge: Sums  # away from edges and at them, (2, 5)
+    # the number of pixels in each bin of ln(z / t), (ERROR_BINS,), zero in the middle
     errors: npt.NDArray[np.int64]
 
 

@@ -37,17 +37,12 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DepthTruth:
-    """A depth image.
+    """A depth image."""
 
-    Attributes:
-        depth: along z of its camera [m], (h, w), NaN where unknown.
-        camera: the model of its pixels; None: they are those of the picture.
-        optical_from_depth: the depth camera's place in the picture's optical frame, x y z [m] and
-            qx qy qz qw; None: it has that frame.
-    """
-
-    depth: Depth
-    camera: Camera | None = None
+    depth: Depth  # along z of its camera [m], (h, w), NaN where unknown
+    camera: Camera | None = None  # the model of its pixels; None: they are those of the picture
+    # the depth camera's place in the picture's optical frame, x y z [m] and qx qy qz qw; None: it
+    # has that frame
     optical_from_depth: Transform | None = None
 
     def over(self, frame: Frame, picture: Picture, settings: Settings) -> Depth:

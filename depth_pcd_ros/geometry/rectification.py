@@ -21,18 +21,14 @@ _NAMES = re.compile(r'[/_]rect(ified)?([/_]|$)')
 
 @dataclass(frozen=True, eq=False)
 class Rectification:
-    """The map from the raw image of a calibration to its rectified one.
+    """The map from the raw image of a calibration to its rectified one."""
 
-    Attributes:
-        camera: the model of the rectified image.
-        source_u, source_v: the raw pixel that each rectified pixel shows, (H, W) float32.
-        visible: mask of the rectified pixels that the raw image shows, (H, W), 255 or 0; None
-            where it shows all.
-    """
-
-    camera: Camera
+    camera: Camera  # the model of the rectified image
+    # the raw pixel that each rectified pixel shows, (H, W) float32
     source_u: npt.NDArray[np.float32]
     source_v: npt.NDArray[np.float32]
+    # mask of the rectified pixels that the raw image shows, (H, W), 255 or 0; None where it shows
+    # all
     visible: Mask | None
 
     @classmethod

@@ -38,25 +38,17 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 class PhotoHeader(NamedTuple):
-    """The size and lens of a photo, without its pixels.
+    """The size and lens of a photo, without its pixels."""
 
-    Attributes:
-        size: width and height of the upright photo [px].
-        orientation: EXIF's, 1 for a photo that is stored upright.
-        focal_35mm: 35 mm equivalent of the focal length [mm], as EXIF has it; 0 where unknown.
-        focal_mm: the focal length itself [mm], 0 where unknown.
-        focal_px: fx and fy [px] by the resolution of the focal plane, (0, 0) where unknown.
-        pixel_aspect: width of a pixel, as a share of its height.
-        digital_zoom: how much was cut off and enlarged, 1 for nothing.
-    """
-
-    size: tuple[int, int]
-    orientation: int = 1
+    size: tuple[int, int]  # width and height of the upright photo [px]
+    orientation: int = 1  # EXIF's, 1 for a photo that is stored upright
+    # 35 mm equivalent of the focal length [mm], as EXIF has it; 0 where unknown
     focal_35mm: float = 0.0
-    focal_mm: float = 0.0
+    focal_mm: float = 0.0  # the focal length itself [mm], 0 where unknown
+    # fx and fy [px] by the resolution of the focal plane, (0, 0) where unknown
     focal_px: tuple[float, float] = (0.0, 0.0)
-    pixel_aspect: float = 1.0
-    digital_zoom: float = 1.0
+    pixel_aspect: float = 1.0  # width of a pixel, as a share of its height
+    digital_zoom: float = 1.0  # how much was cut off and enlarged, 1 for nothing
 
 
 def read_header(path: Path) -> PhotoHeader | None:

@@ -46,18 +46,13 @@ class InputsError(DepthPcdError):
 
 
 class Source(NamedTuple):
-    """One input.
+    """One input."""
 
-    Attributes:
-        path: the file, see `located`; for a rosbag2 recording, possibly its folder.
-        kind: `photo`, `video`, `recording`, or `unknown` where it is none of these or not there;
-            in a store, whatever is no photo.
-        name: of what comes of it, below the output folder and without an ending.
-    """
-
-    path: Path
+    path: Path  # the file, see `located`; for a rosbag2 recording, possibly its folder
+    # `photo`, `video`, `recording`, or `unknown` where it is none of these or not there; in a
+    # store, whatever is no photo
     kind: str
-    name: str
+    name: str  # of what comes of it, below the output folder and without an ending
 
 
 def find(

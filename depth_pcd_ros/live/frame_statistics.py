@@ -16,22 +16,14 @@ MAX_EVENTS = 2000  # events of each kind: 10 s at 200 Hz
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """One published frame; times are monotonic seconds.
+    """One published frame; times are monotonic seconds."""
 
-    Attributes:
-        time: when it was published.
-        latency: from arrival to published [s].
-        stamp_age: from the image's stamp to published, by the node's clock [s].
-        network_time: spent in the network [s].
-        valid_fraction: pixels with a valid depth, 0 to 1.
-        sky_fraction: pixels that are sky, 0 to 1; NaN where the network does not know it.
-    """
-
-    time: float
-    latency: float
-    stamp_age: float
-    network_time: float
-    valid_fraction: float
+    time: float  # when it was published
+    latency: float  # from arrival to published [s]
+    stamp_age: float  # from the image's stamp to published, by the node's clock [s]
+    network_time: float  # spent in the network [s]
+    valid_fraction: float  # pixels with a valid depth, 0 to 1
+    # pixels that are sky, 0 to 1; NaN where the network does not know it
     sky_fraction: float = float('nan')
 
 
@@ -43,47 +35,29 @@ class _Dropped(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The state at one moment; delays are [s] over the last seconds, NaN without a frame.
+    """The state at one moment; delays are [s] over the last seconds, NaN without a frame."""
 
-    Attributes:
-        lost: images of which the middleware says that they were lost on the way here.
-        received: images that have arrived; each ends as one of the following, once.
-        published: gave their results.
-        superseded: replaced by a newer one before they were worked on.
-        unwanted: not worked on because nobody subscribes to a result.
-        dropped: gave no result, by cause.
-        seconds_since_image: None before the first.
-        seconds_since_published: None before the first.
-        idle: nobody wanted the latest frame.
-        failure: why the latest frame was dropped, '' if it was not.
-        lately_dropped: frames dropped in the last seconds, by cause.
-        latest_drop: why the latest of these was dropped.
-        lately_lost, lately_received: images lost on the way and arrived in the last seconds.
-        input_rate, output_rate: of the last seconds [Hz].
-        arrival_age: of the stamps when their images arrived, by the node's clock, median [s].
-    """
-
-    lost: int
-    received: int
-    published: int
-    superseded: int
-    unwanted: int
-    dropped: dict[str, int]
-    seconds_since_image: float | None
-    seconds_since_published: float | None
-    idle: bool
-    failure: str
-    lately_dropped: dict[str, int]
-    latest_drop: str
-    lately_lost: int
-    lately_received: int
-    input_rate: float
-    output_rate: float
+    lost: int  # images of which the middleware says that they were lost on the way here
+    received: int  # images that have arrived; each ends as one of the following, once
+    published: int  # gave their results
+    superseded: int  # replaced by a newer one before they were worked on
+    unwanted: int  # not worked on because nobody subscribes to a result
+    dropped: dict[str, int]  # gave no result, by cause
+    seconds_since_image: float | None  # None before the first
+    seconds_since_published: float | None  # None before the first
+    idle: bool  # nobody wanted the latest frame
+    failure: str  # why the latest frame was dropped, '' if it was not
+    lately_dropped: dict[str, int]  # frames dropped in the last seconds, by cause
+    latest_drop: str  # why the latest of these was dropped
+    lately_lost: int  # images lost on the way in the last seconds
+    lately_received: int  # and arrived
+    input_rate: float  # of the last seconds [Hz]
+    output_rate: float  # the same
     latency_p50: float
     latency_p99: float
     stamp_age_p50: float
     stamp_age_p99: float
-    arrival_age: float
+    arrival_age: float  # of the stamps when their images arrived, by the node's clock, median [s]
     network_time: float
     valid_fraction: float
     sky_fraction: float

@@ -29,16 +29,11 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Job(Generic[P, E]):
-    """The work on one frame.
+    """The work on one frame."""
 
-    Attributes:
-        prepare: returns what the network is to see, None if nobody wants it.
-        finish: gets what the network has made of it.
-        drop: is told why the frame gives nothing, where one of them has raised.
-    """
-
-    prepare: Callable[[], P | None]
-    finish: Callable[[E], None]
+    prepare: Callable[[], P | None]  # returns what the network is to see, None if nobody wants it
+    finish: Callable[[E], None]  # gets what the network has made of it
+    # is told why the frame gives nothing, where one of them has raised
     drop: Callable[[FrameError], None]
 
 

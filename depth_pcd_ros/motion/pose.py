@@ -15,15 +15,10 @@ Array = npt.NDArray[np.float64]
 
 
 class Pose(NamedTuple):
-    """The transform a_from_b: a point p of b is rotation @ p + translation in a.
+    """The transform a_from_b: a point p of b is rotation @ p + translation in a."""
 
-    Attributes:
-        rotation: (3, 3).
-        translation: (3,) m.
-    """
-
-    rotation: Array
-    translation: Array
+    rotation: Array  # (3, 3)
+    translation: Array  # (3,) m
 
     def inverse(self) -> Pose:
         """Return b_from_a."""

@@ -7,15 +7,11 @@ from typing import NamedTuple
 
 
 class Steadiness(NamedTuple):
-    """How the depth of one frame was steadied.
+    """How the depth of one frame was steadied."""
 
-    Attributes:
-        motion: what told how the camera has moved, `odometry` or `camera`; '' where nothing did.
-        cause: stable snake_case name of the reason why the new depth stands alone; '' if it was
-            mixed with what was seen before.
-        reason: the same for a person.
-    """
-
+    # what told how the camera has moved, `odometry` or `camera`; '' where nothing did
     motion: str = ''
+    # stable snake_case name of the reason why the new depth stands alone; '' if it was mixed with
+    # what was seen before
     cause: str = ''
-    reason: str = ''
+    reason: str = ''  # the same for a person

@@ -28,21 +28,13 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A file of weights that is there, and what is known about it.
+    """A file of weights that is there, and what is known about it."""
 
-    Attributes:
-        name: as the user asked for it: a name of `MODELS` or a path.
-        path: the file. Not resolved any further: the name of the file tells its data set.
-        family: the name in `FAMILIES` of the network that the weights belong to.
-        max_depth: depth at which the output ends [m].
-        licence: SPDX name, '' where unknown.
-    """
-
-    name: str
-    path: Path
-    family: str
-    max_depth: float
-    licence: str
+    name: str  # as the user asked for it: a name of `MODELS` or a path
+    path: Path  # the file. Not resolved any further: the name of the file tells its data set.
+    family: str  # the name in `FAMILIES` of the network that the weights belong to
+    max_depth: float  # depth at which the output ends [m]
+    licence: str  # SPDX name, '' where unknown
 
     @property
     def licence_note(self) -> str:

@@ -15,15 +15,10 @@ if TYPE_CHECKING:
 
 
 class DataSet(NamedTuple):
-    """The facts that a metric network inherits from its training data.
+    """The facts that a metric network inherits from its training data."""
 
-    Attributes:
-        max_depth: depth at which the network's output ends [m].
-        focal_train: focal length of the pictures as they entered the network, at the short side
-            518 [px].
-    """
-
-    max_depth: float
+    max_depth: float  # depth at which the network's output ends [m]
+    # focal length of the pictures as they entered the network, at the short side 518 [px]
     focal_train: float
 
 

@@ -12,25 +12,15 @@ from rosbags.rosbag2.metadata import parse_qos
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Connection:
-    """A topic of a recording.
+    """A topic of a recording."""
 
-    Attributes:
-        topic: its name.
-        msgtype: the type of its messages, such as sensor_msgs/msg/Image.
-        msgcount: how many messages it has, as far as that is known.
-        serialization: `cdr` in ROS 2, `ros1`; and whatever else is put into an mcap.
-        definition: the text of the type's definition; empty where it is not recorded.
-        digest: the type's hash, RIHS01 in ROS 2; empty where it is not recorded.
-        qos: the quality of service that was offered, as rosbags has it.
-    """
-
-    topic: str
-    msgtype: str
-    msgcount: int = 0
-    serialization: str = 'cdr'
-    definition: str = ''
-    digest: str = ''
-    qos: tuple[Any, ...] = ()
+    topic: str  # its name
+    msgtype: str  # the type of its messages, such as sensor_msgs/msg/Image
+    msgcount: int = 0  # how many messages it has, as far as that is known
+    serialization: str = 'cdr'  # `cdr` in ROS 2, `ros1`; and whatever else is put into an mcap
+    definition: str = ''  # the text of the type's definition; empty where it is not recorded
+    digest: str = ''  # the type's hash, RIHS01 in ROS 2; empty where it is not recorded
+    qos: tuple[Any, ...] = ()  # the quality of service that was offered, as rosbags has it
 
 
 class Storage(Protocol):

@@ -12,17 +12,11 @@ SATURATED = 0.95  # of the depth at which the network's output ends: what is dee
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measurement of one frame.
+    """A measurement of one frame."""
 
-    Attributes:
-        scale: factor on the depth.
-        shift: added to the scaled depth [m].
-        inliers: how many points agree with it.
-    """
-
-    scale: float
-    shift: float
-    inliers: int
+    scale: float  # factor on the depth
+    shift: float  # added to the scaled depth [m]
+    inliers: int  # how many points agree with it
 
 
 class ScaleError(CauseError):

@@ -19,17 +19,11 @@ LEAST_UNCERTAINTY = 0.02  # of a depth, for its weight: the network's own error 
 
 
 class MovingPoints(NamedTuple):
-    """Points in the optical frame of a picture, each with its uncertainty.
+    """Points in the optical frame of a picture, each with its uncertainty."""
 
-    Attributes:
-        ids: (N,) int64, by which a point is known again.
-        xyz: (N, 3) m.
-        uncertainty: standard deviation of the depth, as a share of it, (N,).
-    """
-
-    ids: npt.NDArray[np.int64]
-    xyz: npt.NDArray[np.float64]
-    uncertainty: npt.NDArray[np.float64]
+    ids: npt.NDArray[np.int64]  # (N,) int64, by which a point is known again
+    xyz: npt.NDArray[np.float64]  # (N, 3) m
+    uncertainty: npt.NDArray[np.float64]  # standard deviation of the depth, as a share of it, (N,)
 
 
 class MovingScale:

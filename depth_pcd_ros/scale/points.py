@@ -39,26 +39,14 @@ def measure(
         ScaleError: `no_points`, `behind`, `outside`, `no_depth`, `at_edges` if that is all there
             is, or as `fit`.
     """
-    true, found = matches(depth, camera, xyz, max_depth)
-    return fit(true, found, kind)
-
-
-def matches(
-    depth: npt.NDArray[np.float32], camera: Camera, xyz: npt.NDArray[Any], max_depth: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """True depth and the network's at the points that can be compared, both (M,) [m].
-
-    Raises:
-        ScaleError: as `measure`.
-    """
     _, true, found = compare(depth, camera, xyz, max_depth)
-    return true, found
+    return fit(true, found, kind)
 
 
 def compare(
     depth: npt.NDArray[np.float32], camera: Camera, xyz: npt.NDArray[Any], max_depth: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """As `matches`, with the index of each point in `xyz` first.
+    """Index in `xyz`, true depth and the network's of the points that can be compared, (M,) [m].
 
     Raises:
         ScaleError: as `measure`.

@@ -26,24 +26,17 @@ MESSAGE_FIELDS = ('scale', 'shift', 'inliers', 'held', 'age', 'sec', 'nanosec')
 
 @dataclass(frozen=True)
 class ScaleState:
-    """The correction of one frame: true depth = scale x depth + shift.
+    """The correction of one frame: true depth = scale x depth + shift."""
 
-    Attributes:
-        scale: factor on the depth.
-        shift: added to the scaled depth [m].
-        inliers: of the last good measurement.
-        age: of the reading that was used, by the stamps [s]; NaN where there is none.
-        reason: why this frame's measurement was not taken and the last one holds; '' if it was.
-        cause: stable snake_case name of that reason.
-        held_for: since the last good measurement, by the stamps [s]; inf before the first.
-    """
-
-    scale: float = 1.0
-    shift: float = 0.0
-    inliers: int = 0
+    scale: float = 1.0  # factor on the depth
+    shift: float = 0.0  # added to the scaled depth [m]
+    inliers: int = 0  # of the last good measurement
+    # of the reading that was used, by the stamps [s]; NaN where there is none
     age: float = math.nan
+    # why this frame's measurement was not taken and the last one holds; '' if it was
     reason: str = ''
-    cause: str = ''
+    cause: str = ''  # stable snake_case name of that reason
+    # since the last good measurement, by the stamps [s]; inf before the first
     held_for: float = math.inf
 
     def message_values(self, stamp: Any) -> list[float]:

@@ -59,36 +59,24 @@ Reading = PointsReading | RangeReading | BrokenReading
 
 @dataclass(frozen=True)
 class Header:
-    """The header of a picture.
+    """The header of a picture."""
 
-    Attributes:
-        stamp_ns: when it was taken.
-        frame_id: its optical frame.
-        sequence: pictures of another one have nothing to do with those before.
-    """
-
-    stamp_ns: int = 0
-    frame_id: str = ''
-    sequence: str = ''
+    stamp_ns: int = 0  # when it was taken
+    frame_id: str = ''  # its optical frame
+    sequence: str = ''  # pictures of another one have nothing to do with those before
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The readings of sensors for a picture.
+    """The readings of sensors for a picture."""
 
-    Attributes:
-        reading: the newest of the `scale_source` that is not newer than the picture; None where
-            there is none.
-        optical_from_sensor: its place (x y z [m], qx qy qz qw), where that was looked up.
-        odom_from_camera: where the picture was taken from, by the odometry; None where it does not
-            say.
-        no_odometry: why it does not.
-    """
-
+    # the newest of the `scale_source` that is not newer than the picture; None where there is none
     reading: Reading | None = None
+    # its place (x y z [m], qx qy qz qw), where that was looked up
     optical_from_sensor: tuple[float, ...] | None = None
+    # where the picture was taken from, by the odometry; None where it does not say
     odom_from_camera: tuple[float, ...] | None = None
-    no_odometry: str = ''
+    no_odometry: str = ''  # why it does not
 
 
 NO_HEADER, NO_EVIDENCE = Header(), Evidence()

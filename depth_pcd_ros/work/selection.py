@@ -9,17 +9,11 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Every n-th picture of a stretch of time.
+    """Every n-th picture of a stretch of time."""
 
-    Attributes:
-        every: n, counted from the first picture.
-        start: the stretch's beginning, from the first picture on [s].
-        end: its end [s].
-    """
-
-    every: int = 1
-    start: float = 0.0
-    end: float = math.inf
+    every: int = 1  # n, counted from the first picture
+    start: float = 0.0  # the stretch's beginning, from the first picture on [s]
+    end: float = math.inf  # its end [s]
 
     def has(self, number: int, seconds: float) -> bool:
         """Return whether it has the picture of this number, from 0, at this time."""

@@ -6,7 +6,7 @@ import pytest
 
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.scale.measurement import ScaleError
-from depth_pcd_ros.scale.points import matches, measure
+from depth_pcd_ros.scale.points import compare, measure
 
 CAMERA = Camera(640, 480, 500.0, 510.0, 320.0, 240.0)
 BENT = Camera(640, 480, 500.0, 510.0, 320.0, 240.0, 'plumb_bob', (-0.25, 0.06, 0.001, -0.002, 0.0))
@@ -33,7 +33,7 @@ def test_points_on_the_surface_give_one(camera):
     depth = slope(camera)
     pixels = np.random.default_rng(0).integers([10, 10], [630, 470], (300, 2))
     xyz = on_surface(camera, depth, pixels)
-    true, found = matches(depth, camera, xyz, MAX_DEPTH)
+    _, true, found = compare(depth, camera, xyz, MAX_DEPTH)
     assert len(true) == 300
     np.testing.assert_allclose(true, found, rtol=1e-4)
     assert measure(1.25 * depth, camera, xyz, 'scale', MAX_DEPTH).scale == pytest.approx(
@@ -44,7 +44,7 @@ def test_points_on_the_surface_give_one(camera):
 def test_between_pixels():
     """A point half-way between two columns is compared with the mean of their depths."""
     point = np.array([[2.0 * (100.5 - 320) / 500, 2.0 * (50 - 240) / 510, 2.0]])
-    _, found = matches(slope(CAMERA), CAMERA, point, MAX_DEPTH)
+    *_, found = compare(slope(CAMERA), CAMERA, point, MAX_DEPTH)
     assert found == pytest.approx([2.0 + 0.004 * 100.5], rel=1e-6)
 
 
@@ -53,10 +53,10 @@ def test_points_at_edges_have_no_say():
     depth = slope(CAMERA, 0.0)
     depth = np.where(np.arange(640) < 300, depth, np.float32(4.0))
     pixels = np.array([[u, 240] for u in range(290, 310)])
-    true, _ = matches(depth, CAMERA, on_surface(CAMERA, depth, pixels), MAX_DEPTH)
+    _, true, _ = compare(depth, CAMERA, on_surface(CAMERA, depth, pixels), MAX_DEPTH)
     assert len(true) == 20 - 6
     with pytest.raises(ScaleError) as err:
-        matches(depth, CAMERA, on_surface(CAMERA, depth, [[299, 240], [301, 240]]), MAX_DEPTH)
+        compare(depth, CAMERA, on_surface(CAMERA, depth, [[299, 240], [301, 240]]), MAX_DEPTH)
     assert err.value.cause == 'at_edges'
 
 
@@ -65,7 +65,7 @@ def test_where_the_network_ends_its_depth_means_nothing():
     depth = slope(CAMERA, 0.0) + np.float32(17.9)
     xyz = on_surface(CAMERA, 2 * depth, [[u, 240] for u in range(100, 500, 10)])
     with pytest.raises(ScaleError):
-        matches(depth, CAMERA, xyz, MAX_DEPTH)
+        compare(depth, CAMERA, xyz, MAX_DEPTH)
 
 
 @pytest.mark.parametrize(
