@@ -23,11 +23,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-__all__ = [
-    'BOOL', 'COLOURS', 'DEPTH', 'DOUBLE', 'FLOAT', 'INT', 'NONE', 'RAYS', 'RGB',
-    'inner', 'kernel', 'readonly', 'writable',
-]  # fmt: skip
-
 Function = TypeVar('Function', bound=Callable[..., Any])
 
 BOOL = types.boolean

@@ -31,13 +31,7 @@ def of_inputs(
 ) -> Iterator[Picture]:
     """About `count` pictures, spread evenly over the inputs.
 
-    Args:
-        sources: photos, videos and recordings.
-        intrinsics: what the command line says about the camera of photos and videos.
-        topics: of recordings.
-        settings: what recordings are asked for.
-        count: how many pictures.
-        say: told what is left out, and why.
+    The intrinsics are for photos and videos, the topics and the settings for recordings.
 
     Raises:
         RecordingError: a recording cannot be read, or a topic is missing or not the only one.

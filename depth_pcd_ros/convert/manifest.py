@@ -108,7 +108,7 @@ class StoreManifest(Manifest):
     So all results in a folder have the same options, which one file there says.
 
     Args:
-        folder: the output folder, in a store, which is asked once what is in it.
+        folder: in a store, which is asked once what is in it.
         options: as those of `Manifest`.
 
     Raises:

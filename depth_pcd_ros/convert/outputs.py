@@ -65,14 +65,7 @@ WRITERS = {
 
 
 class Outputs:
-    """Writes the files of the formats chosen below a folder.
-
-    Args:
-        folder: where the files go.
-        formats: names of `WRITERS`.
-        manifest: told of each file.
-        up: the axis of PLY, PCD and LAS that is up, y or z; '': the camera's axes.
-    """
+    """Writes files below a folder, in formats of `WRITERS`; `up` as that of `write_ply`."""
 
     def __init__(
         self, folder: Path, formats: Sequence[str], manifest: Manifest, up: str = ''

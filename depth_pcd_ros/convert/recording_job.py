@@ -28,10 +28,7 @@ from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step, Write, 
 class RecordingJob(Job):
     """A recording; it becomes another one, and files for each picture where they are asked for.
 
-    Args:
-        source: the recording.
-        request: what is asked for.
-        stretch: the part of it that is converted, to be joined with others; None: all of it.
+    Of a stretch of it, to be joined with others, comes a part of the other one.
     """
 
     is_recording = True

@@ -49,11 +49,7 @@ def request_of(
 
 
 def of_camera(args: argparse.Namespace, settings: Settings) -> dict[str, Settings]:
-    """Return the settings of the cameras that have their own, by name.
-
-    Args:
-        args: the command line.
-        settings: those of all.
+    """Return the settings of the cameras that have their own, by name, from those of all.
 
     Raises:
         InputsError: a camera is not among those that are converted.

@@ -22,12 +22,8 @@ RECORDING_BYTES = 16 + 4
 def foretell(jobs: Sequence[Job], formats: Sequence[str], settings: Settings, say: Say) -> None:
     """Say how large the results will be, where that is much, and what makes them smaller.
 
-    Args:
-        jobs: the inputs.
-        formats: names of `WRITERS`, for photos, videos and, where they are asked for, recordings.
-        settings: `resolution`, `stride`, `cloud_fields` and the model; with a `voxel_size`, there
-            is no telling.
-        say: told the sentence.
+    With a `voxel_size`, there is no telling. The formats are names of `WRITERS`, for photos, videos
+    and, where they are asked for, recordings.
 
     Raises:
         CheckpointError, SettingsError: there is no such model.

@@ -34,13 +34,8 @@ def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:
     It does not where no picture has to do with those before, where all CameraInfo are the same, and
     no two pictures have the same stamp.
 
-    Args:
-        source: the recording.
-        request: what is asked for.
-        size: how many pictures a stretch has.
-
     Returns:
-        The stretches in order; none where the recording is to be converted as a whole.
+        Stretches of `size` pictures in order; none where it is to be converted as a whole.
     """
     if request.settings.needs_motion or request.copy or request.cameras is not None:
         return []

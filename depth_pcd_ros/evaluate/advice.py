@@ -38,12 +38,7 @@ class Advice:
 
 
 def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advice:
-    """Choose a setting and its parameters.
-
-    Args:
-        summaries: of all settings.
-        rows: the frames of each.
-    """
+    """Choose one of the settings, by the frames of each, and its parameters."""
     best = _best(summaries)
     chosen, frames = summaries[best], rows[best]
     settings = Settings().replace(chosen['parameters'])
@@ -176,12 +171,7 @@ def _edge_filter(rows: Sequence[Row]) -> float | None:
 
 
 def parameter_file(parameters: dict[str, Any], note: str) -> str:
-    """The parameters that differ from the defaults, as a file for the node.
-
-    Args:
-        parameters: of the node.
-        note: a line for the reader.
-    """
+    """The parameters that differ from the defaults, as a file for the node, below a note."""
     lines = [f'# {note}', '/**:', '  ros__parameters:']
     for name, value in parameters.items():
         if value != getattr(Settings, name):

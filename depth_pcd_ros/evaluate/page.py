@@ -170,16 +170,7 @@ def page(
     parameters: str,
     folder: Path,
 ) -> str:
-    """Write the report as HTML.
-
-    Args:
-        summaries: of all settings.
-        rows: the frames of each.
-        advice: what to do.
-        inputs: what was read.
-        parameters: the parameter file that is suggested.
-        folder: where the pictures of the frames are.
-    """
+    """Write the report of all settings, with the frames of each, whose pictures are in a folder."""
     chosen, frames = summaries[advice.setting], rows[advice.setting]
     names = ', '.join(html.escape(Path(one).name) for one in inputs)
     said = ''.join(f'<p>{html.escape(sentence)}</p>' for sentence in advice.sentences)

@@ -38,7 +38,7 @@ class RecordedTruth:
     /tf_static alone, or both by `optical_from_sensor`.
 
     Args:
-        recording: the recording.
+        recording: it has the truth.
         image_topic: that of the pictures.
         asked: what the command line says about the truth.
         optical_from_sensor: the sensor's place, where it was given.

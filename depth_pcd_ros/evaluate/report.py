@@ -29,17 +29,7 @@ TIMES = ('temporal', 'network_ms')
 def write(
     folder: Path, settings: Sequence[Setting], rows: Sequence[Sequence[Row]], inputs: Sequence[str]
 ) -> list[str]:
-    """Write all files of the report.
-
-    Args:
-        folder: where to.
-        settings: those with a frame.
-        rows: what was measured of the frames of each.
-        inputs: what was read.
-
-    Returns:
-        What to tell the user at the end.
-    """
+    """Write all files of the report, with the frames of each setting; return what to tell."""
     from depth_pcd_ros.evaluate.page import page  # only here: matplotlib is an extra
 
     summaries = [
@@ -56,17 +46,8 @@ def write(
     _write(folder / PARAMETERS, parameters)
     _write(folder / CSV, _csv(summaries, rows))
     _write(folder / JSON, json.dumps(_json(summaries, advice, inputs), indent=2) + '\n')
-    _write(
-        folder / HTML,
-        page(
-            summaries,
-            rows,
-            advice,
-            inputs=inputs,
-            parameters=parameters,
-            folder=folder,
-        ),
-    )
+    html = page(summaries, rows, advice, inputs=inputs, parameters=parameters, folder=folder)
+    _write(folder / HTML, html)
     return [*advice.sentences, f'Look at {folder / HTML}; for the node: {folder / PARAMETERS}']
 
 

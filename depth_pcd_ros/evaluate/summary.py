@@ -20,12 +20,7 @@ Summary = dict[str, Any]
 
 
 def summarize(name: str, parameters: dict[str, Any], rows: Sequence[Row]) -> Summary:
-    """The entry of one setting in report.json.
-
-    Args:
-        name: of the setting.
-        parameters: of the node.
-        rows: what was measured of its frames, at least one.
+    """The entry of one setting in report.json, from its frames, at least one.
 
     Returns:
         As JSON has it. `metrics`, `points` and `obstacles` are means over frames, `by_distance`,

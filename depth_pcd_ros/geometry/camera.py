@@ -24,8 +24,6 @@ import numpy.typing as npt
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError, check_stride, resizing
 from depth_pcd_ros.geometry.distortion import Lens, lens
 
-__all__ = ['Calibration', 'Camera', 'CameraError']
-
 Planes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.uint8]
 Number = TypeVar('Number', np.float32, np.uint8)

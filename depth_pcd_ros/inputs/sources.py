@@ -178,11 +178,7 @@ def share(
 ) -> list[Source]:
     """Choose the share of this number, from 1, of so many; by names, so that all jobs agree.
 
-    Args:
-        sources: all of them.
-        number: of the share.
-        count: how many shares there are.
-        by_folder: photos of one folder, which are a sequence, stay together.
+    With `by_folder`, photos of one folder, which are a sequence, stay together.
     """
 
     def number_of(source: Source) -> int:

@@ -15,16 +15,6 @@ from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.networks.models import DEMO, HUB_FILES, MODELS
 from depth_pcd_ros.settings import EngineSettings
 
-__all__ = [
-    'Checkpoint',
-    'CheckpointError',
-    'before_download',
-    'bundled',
-    'of_settings',
-    'resolve',
-    'sha256',
-]
-
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:

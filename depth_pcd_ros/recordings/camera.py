@@ -24,16 +24,12 @@ class RecordedCamera:
 
     Args:
         reader: the recording.
-        image_topic: that of the pictures.
-        topics: of what belongs to them.
-        settings: that hold for it.
+        image_topic: that of the pictures; `topics` are those of what belongs to them.
         intrinsics: they go before the recording's, where they are given.
         name: of the camera, '' where it is the only one.
-        label: the recording and the camera, for messages.
-        say: told where its intrinsics and its scale come from.
+        label: the recording and the camera, for what it says.
 
     Attributes:
-        name, settings: as given.
         scale: what the recording says about its scale and its motion; None where nothing is asked.
 
     Raises:

@@ -101,15 +101,7 @@ class RecordingWriter:
     def write(
         self, time_ns: int, header: Any, frame: Frame, points: Points, camera: str = ''
     ) -> None:
-        """Write what the node publishes for one picture, at the picture's time.
-
-        Args:
-            time_ns: when the picture was recorded.
-            header: that of the picture.
-            frame: its result.
-            points: those of the frame.
-            camera: which one it is of.
-        """
+        """Write what the node publishes for a picture, with its header, at its time [ns]."""
         settings = self._settings[camera]
         result = Result(frame, header_of(header), settings, lambda *_: points, TYPES)
         for output, connection in self._made[camera].values():

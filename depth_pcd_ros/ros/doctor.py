@@ -28,7 +28,7 @@ from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, st
 from depth_pcd_ros.ros import transport, watch
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.visit import visit
-from depth_pcd_ros.settings import OPTIONS, Settings
+from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import CameraInfos
 
 try:
@@ -212,7 +212,7 @@ def _camera_info(
             continue
         lens = camera.distortion_model or 'ideal lens'
         return one.name, f'{one.name}, usable: fx {camera.fx:.1f} px, {lens}', []
-    if not uncalibrated or 'hfov' not in OPTIONS:
+    if not uncalibrated:
         return None, f'{told}; docs/cameras.md says what to do', []
     told += '; for a first look, put the horizontal field of view of the lens in place of 60'
     return None, told, ['hfov:=60.0']

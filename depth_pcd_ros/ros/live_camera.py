@@ -55,14 +55,11 @@ class LiveCamera:
     """Receives in the executor and lets a `Worker` compute, until it is stopped.
 
     Args:
-        node: the node whose topics these are.
         settings: as they are when it begins.
         name: of the camera; '': it is the only one.
-        pipeline: what is done to a picture.
         publishers: where the results go; a topic without a subscriber is not computed.
         worker: does the work; it may have that of other cameras, too.
         merged: gets the points of this camera, too; None: there is no merged cloud.
-        statistics: what happens to each frame is counted here.
 
     Raises:
         SettingsError: a `qos_overrides` parameter has an unknown value.

@@ -26,12 +26,7 @@ SAME_PLACE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class MergedPoints:
-    """Publishes the newest points of all cameras in one frame, until it is destroyed.
-
-    Args:
-        node: the node that publishes.
-        cameras: the settings of each camera by its name.
-    """
+    """Publishes the newest points of all cameras in one frame, until it is destroyed."""
 
     def __init__(self, node: Node, cameras: Mapping[str, Settings]) -> None:
         common = next(iter(cameras.values()))

@@ -19,13 +19,7 @@ from depth_pcd_ros.settings import Settings
 
 
 class Publishers:
-    """A publisher for each topic of the results, until they are destroyed.
-
-    Args:
-        node: the node that publishes.
-        settings: `frames`, and what there is.
-        prefix: what precedes the names of the topics.
-    """
+    """A publisher for each topic of the results, until they are destroyed."""
 
     def __init__(self, node: Node, settings: Settings, prefix: str = '') -> None:
         self._node = node

@@ -115,12 +115,7 @@ def rviz_command(node: Node, fixed_frame: str, names: Sequence[str] = ()) -> lis
 
 
 def several_cameras(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The configuration of RViz for one camera with the displays of each of several.
-
-    Args:
-        config: that for one camera, as YAML has it.
-        names: of the cameras.
-    """
+    """The configuration of RViz for one camera with the displays of each of several."""
 
     def of_camera(display: dict[str, Any], name: str) -> dict[str, Any]:
         topic = {**display['Topic'], 'Value': f'/{name}{display["Topic"]["Value"]}'}

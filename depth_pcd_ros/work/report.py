@@ -17,9 +17,7 @@ CONVERTED, IN_PART, THERE, FAILED = 'converted', 'in part', 'there already', 'fa
 class Report:
     """Tells a person what happens, each thing once, beside a progress bar on stderr.
 
-    Args:
-        command: the name of the sub-command.
-        converted: what has become of an input that it is done with.
+    `converted` is what has become of an input that the sub-command is done with.
     """
 
     def __init__(self, command: str = 'convert', converted: str = CONVERTED) -> None:

@@ -24,10 +24,7 @@ MOST_STEPS = 8
 class Pipelines(dict[str, Pipeline]):
     """One for each camera, made when it is asked for: they share the engine and nothing else.
 
-    Args:
-        engine: theirs.
-        settings: of all cameras, but those of `of_camera`.
-        of_camera: the settings of some, by name.
+    `settings` are those of all cameras but the ones that `of_camera` has by name.
     """
 
     def __init__(
@@ -48,13 +45,8 @@ def run(
 ) -> None:
     """Do all jobs; what fails is reported, and the rest goes on.
 
-    Args:
-        jobs: the inputs.
-        pipelines: make frames and points of their pictures.
-        report: told of all that happens.
-        resume: leave out what is there.
-        batch: how many pictures of one size the network may run on at once; 0: as many as the
-            device gains from.
+    With `resume`, what is there is left out. `batch` is how many pictures of one size the network
+    may run on at once; 0: as many as the device gains from.
     """
     report.start(sum(job.pictures() for job in jobs))
     try:

@@ -18,7 +18,6 @@ from depth_pcd_ros.arguments import value_of
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.live.environment import PROFILE_VARIABLES, profile_path
 from depth_pcd_ros.ros import doctor
-from depth_pcd_ros.settings import OPTIONS
 
 from .conftest import ROOT, make_image, make_info, wait_until
 
@@ -146,10 +145,7 @@ def test_the_cameras_that_are_there(cameras, capsys):
     assert 'none on /alone/camera_info' in found['/alone/image']
     assert 'not usable' in found['/zero/image']
     for topic in ('/alone/image', '/zero/image'):
-        if 'hfov' in OPTIONS:
-            assert 'hfov:=60.0' in start_of(found[topic])
-        else:
-            assert 'start: ' not in found[topic]
+        assert 'hfov:=60.0' in start_of(found[topic])
     assert 'image 64x48 but CameraInfo 32x24' in found['/small/image']
     assert 'start: ' not in found['/small/image']
     assert 'depth, no picture' in found['/raw/depth/image']

@@ -21,11 +21,7 @@ PREFIX = 'model.'  # of the keys in the published file
 
 
 class DepthAnything3(nn.Module):
-    """The network: normalised pictures in, depth for a focal length of 300 px and sky out.
-
-    Args:
-        encoder: its size.
-    """
+    """The network: normalised pictures in, depth for a focal length of 300 px and sky out."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
