@@ -247,7 +247,7 @@ def test_a_held_scale_is_told(tmp_path, capsys):
     options = ['--scale-source', 'points', '--scale-timeout', '0.15', '--truth-topic', '/depth']
     assert evaluate(tmp_path, *options) == 0
     assert report(tmp_path)['settings'][0]['scale_held'] == 0.5
-    assert 'the scale was held for 2 pictures, stale' in capsys.readouterr().err
+    assert 'the scale was held for 2 of 4 pictures, stale' in capsys.readouterr().err
 
 
 def odometry(i, x):
