@@ -144,13 +144,14 @@ class _Job(Job):
     def _temporal(self, shot: _Shot, depth: Depth, camera: Camera) -> float | None:
         """The temporal alignment error with the frame before; None where that is not known."""
         last, self._before = self._before, (shot, depth, camera)
-        if last is None or shot.world_from_camera is None or last[0].world_from_camera is None:
+        if last is None:
             return None
         before, depth_before, camera_before = last
-        if before.number != shot.number - 1 or camera_before != camera:
+        now, then = shot.world_from_camera, before.world_from_camera
+        follows = before.number == shot.number - 1 and camera_before == camera
+        if now is None or then is None or not follows:
             return None
-        now_from_world = transform.invert(shot.world_from_camera)
-        moved = transform.compose(now_from_world, before.world_from_camera)
+        moved = transform.compose(transform.invert(now), then)
         try:
             return alignment_error(depth_before, depth, camera, moved)
         except ValueError:

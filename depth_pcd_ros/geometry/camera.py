@@ -218,8 +218,8 @@ class Camera:
 
     def _spaced(self, width: int, height: int, x: float, y: float) -> Camera:
         """Return the camera of an image whose pixels are x and y of this one's apart."""
-        numbers = {'fx': self.fx / x, 'fy': self.fy / y, 'cx': self.cx / x, 'cy': self.cy / y}
-        return replace(self, width=width, height=height, **numbers)
+        fx, fy, cx, cy = self.fx / x, self.fy / y, self.cx / x, self.cy / y
+        return replace(self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy)
 
     @cached_property
     def _lens(self) -> Lens | None:
