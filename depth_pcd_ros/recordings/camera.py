@@ -45,7 +45,7 @@ class RecordedCamera:
         settings: Settings,
         intrinsics: Intrinsics,
         name: str = '',
-        label: str,
+        label: str = '',
         say: Say,
     ) -> None:
         self.name, self.settings = name, settings
