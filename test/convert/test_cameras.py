@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depth_pcd_ros.convert import command, run
+from depth_pcd_ros.convert import command
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.recordings.store import TYPES as T
 from depth_pcd_ros.recordings.topics import find_cameras
+from depth_pcd_ros.work import run
 
 from ..support.converting import (
     HEIGHT,
