@@ -44,9 +44,8 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
     }
     with visit('depth_pcd_calibrate_scale', remapping) as found:
         newest: collections.deque[Any] = collections.deque(maxlen=1)
-        image = AdaptiveSubscription(
-            found.node, *image_topic(found.node, settings.image_transport), newest.append, depth=1
-        )
+        topic = image_topic(found.node, settings.image_transport)
+        image = AdaptiveSubscription(found.node, *topic, lambda msg: newest.append(msg), depth=1)
         calibrations = LiveCalibrations(found.node, settings, on_begin=lambda: None)
         scale_source = ScaleSource(found.node, settings)
         odometry = OdometrySource(found.node, settings)
