@@ -42,7 +42,6 @@ TYPES = {f'/{topic}': output.type for topic, output in outputs(Settings()).items
 # several seconds for a frame.
 PATIENCE = 60.0
 START_TIMEOUT = 120.0  # [s]
-EDGE_FILTER = 84.0  # [deg]; 1 m above the floor, that leaves it whole out to 9.5 m
 # Range of the preview's depth colours [m].
 NEAR, FAR = 0.8, 8.0
 
@@ -100,7 +99,7 @@ def start_node(model: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, '-m', 'depth_pcd_ros.ros.node', '--ros-args']
     for topic, to in (('image', recording.IMAGE), ('camera_info', recording.CAMERA_INFO)):
         command += ['-r', f'{topic}:={to}']
-    for parameter in (f'model:={model}', 'frames:=all', f'edge_filter:={EDGE_FILTER}'):
+    for parameter in (f'model:={model}', 'frames:=all'):
         command += ['-p', parameter]
     return subprocess.Popen(command, cwd=ROOT)
 

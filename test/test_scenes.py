@@ -12,7 +12,7 @@ import scenes
 from depth_pcd_ros.evaluate.pairs import find_pairs, read_depth
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.inputs.photos import read_photo
-from scenes import evaluate, recording
+from scenes import demo, evaluate, recording
 from scenes.furniture import make_room
 from scenes.pool import Pool, picture
 from scenes.render import View, distance_to_surface, render, render_depth
@@ -21,6 +21,16 @@ from scenes.textures import PLAIN, TILES, material
 from scenes.views import floor_share, make_view, rotation
 
 WHITE = np.full(3, 0.8)
+
+
+def test_the_demo_has_the_defaults(monkeypatch):
+    """What it shows is what somebody gets who sets nothing but the model."""
+    started = []
+    monkeypatch.setattr(demo.subprocess, 'Popen', lambda command, **_: started.append(command))
+    demo.start_node('demo')
+    (command,) = started
+    set_ones = [word for flag, word in itertools.pairwise(command) if flag == '-p']
+    assert set_ones == ['model:=demo', 'frames:=all']
 
 
 def _room(*things: tuple[int, tuple[float, ...]]) -> Room:

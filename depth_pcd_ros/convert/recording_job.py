@@ -93,6 +93,7 @@ class RecordingJob(Job):
             read = [c for c in reader.connections if self._request.copy or c.topic in cameras]
             numbers = dict.fromkeys(cameras, 0)  # of the next picture of each
             first_ns: int | None = None  # when the first picture of any camera was recorded
+            selected = 0
             selection = self._request.selection
             start_ns, end_ns = 0, math.inf
             if self._stretch is not None:
@@ -112,11 +113,16 @@ class RecordingJob(Job):
                     yield Write(self.label, partial(writer.copy, connection, time_ns, bytes(raw)))
                 if camera is not None:
                     if selection.has(numbers[connection.topic], seconds):
+                        selected += 1
                         yield self._picture(reader, connection, time_ns, bytes(raw), camera)
                     numbers[connection.topic] += 1
+            count = sum(numbers.values())
+            if self._stretch is None and count and not selected:
+                raise RecordingError(f'it has no picture from --start on: {count} pictures')
             for topic, camera in cameras.items():
                 if camera.name and not numbers[topic]:
-                    silent = RecordingError('it has no picture')
+                    up_to = f' up to --end {selection.end:g}' if selection.end < math.inf else ''
+                    silent = RecordingError(f'it has no picture{up_to}')
                     yield Failure(self.label, silent, camera=camera.name)
             if any(camera.scale is not None for camera in cameras.values()):
                 yield Write(self.label, self._sum_up)
@@ -152,7 +158,7 @@ class RecordingJob(Job):
         """The topic of the pictures of each camera, by its name; '' where there is just one."""
         asked, cameras = self._request.topics.image, self._request.cameras
         if cameras is None:
-            return {'': find_image_topic(reader, asked)}
+            return {'': find_image_topic(reader, asked, '--image-topic, or all with --cameras all')}
         return find_cameras(reader, cameras, asked)
 
     def _new_recording(

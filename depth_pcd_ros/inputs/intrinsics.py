@@ -111,7 +111,10 @@ class Intrinsics:
         aspect = picture.pixel_aspect
         if self.hfov:
             fx = width / 2.0 / math.tan(math.radians(self.hfov) / 2.0)
-            return fx, fx * aspect, f'--hfov {self.hfov:g} across the upright picture'
+            how = f'--hfov {self.hfov:g} across the upright picture'
+            if height > width:
+                how += ', which is taller than wide (--f35 does not depend on that)'
+            return fx, fx * aspect, how
         fy = by_35mm(self.f35, (width * aspect, height))
         return fy / aspect, fy, f'--f35 {self.f35:g} along the diagonal of the picture'
 

@@ -160,7 +160,9 @@ def _block(
     if abs(topic.age) > OLD and not simulated:
         lines.append(f'  its stamps are {topic.age:.1f} s old: tf and sensors may not fit them')
     rectified = bool(rectified_advice(topic.name, rectified=False))
-    info, told, options = _camera_info(topic, infos, (width, height), rectified)
+    taken = {one.namespace for one in topics.values() if one not in infos} - {topic.namespace}
+    free = [one for one in infos if one.namespace not in taken]
+    info, told, options = _camera_info(topic, free, (width, height), rectified)
     lines += [f'  CameraInfo: {told}', f'  tf: {_place(tf, frame_id)}']
     base, compressed = topic.name.removesuffix('/compressed'), kind == 'CompressedImage'
     if compressed and base == topic.name:
@@ -198,7 +200,10 @@ def _result_of_the_node(topic: Topic, topics: dict[str, Topic]) -> str:
 def _camera_info(
     topic: Topic, infos: Sequence[Topic], size: tuple[int, int], rectified: bool
 ) -> tuple[str | None, str, list[str]]:
-    """Find the CameraInfo of a picture: its topic, what to say of it, and the options without."""
+    """Find the CameraInfo of a picture: its topic, what to say of it, and the options without.
+
+    Those that lie beside the pictures of another camera are not among `infos`.
+    """
     beside = f'{topic.namespace.rstrip("/")}/camera_info'
     ordered = sorted(infos, key=lambda one: (one.name != beside, one.name))
     told, uncalibrated = f'none on {beside}', True

@@ -123,9 +123,9 @@ class Replayer:
             settled = some and now - changed >= SETTLED
             if settled or now - start >= timeout or not self._node.context.ok():
                 return lonely
-            if now - said >= PATIENCE:  # once: whoever subscribes may take his time
+            waiting = sorted(set(needed) & set(lonely)) or lonely
+            if waiting and now - said >= PATIENCE:  # once: whoever subscribes may take his time
                 said = math.inf
-                waiting = sorted(set(needed) & set(lonely)) or lonely
                 self._node.get_logger().info(
                     f'waiting for subscribers, {timeout:g} s at most, on {", ".join(waiting)}'
                 )

@@ -22,9 +22,10 @@ HOST = '127.0.0.1'  # the cloud is nobody else's business
 # More points than this make a browser slow; then every n-th is shown.
 MAX_POINTS = 1_500_000
 FIELD_OF_VIEW = math.radians(50.0)  # vertical, as that of many cameras
-# Size of a point in the distance that neighbouring pixels of a VGA camera have at the cloud's
-# middle: they touch, and what is nearer has gaps.
-_PIXEL_ANGLE = 1.0 / 525.0
+# Angle between neighbouring pixels of a VGA camera [rad], and how many pixels it has. Points are as
+# large as their distance at the cloud's middle, where they touch; what is nearer has gaps.
+_PIXEL_ANGLE, _PIXELS = 1.0 / 525.0, 640 * 480
+_MOST = 4.0  # times as large, at most: a few points are dots and no plates
 
 
 class ViewError(DepthPcdError):
@@ -137,7 +138,10 @@ def _put(server: Any, cloud: Cloud, distance: float) -> None:
         'cloud',
         xyz,
         _grey(xyz) if rgb is None else rgb,
-        point_size=distance * _PIXEL_ANGLE * 1.5,
+        point_size=distance
+        * _PIXEL_ANGLE
+        * 1.5
+        * min(math.sqrt(_PIXELS / max(len(xyz), 1)), _MOST),
         precision='float32',
         point_shading='flat',
     )

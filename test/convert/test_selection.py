@@ -14,7 +14,7 @@ from depth_pcd_ros.convert import size
 from depth_pcd_ros.work.selection import Selection
 
 from ..support.converting import CAMERA, DEMO, contents, convert, listed, photos, smooth, video
-from ..support.recordings import START, STORE, cameras, cdr, info, read, record
+from ..support.recordings import START, STORE, cameras, cdr, image, info, read, record
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,20 @@ def test_part_of_a_recording(tmp_path, options, expected):
     last = 6 if '--end' in options else 9
     copied = [(time_ns - START) // 10**8 for time_ns, _ in found['/cam/image_raw']]
     assert copied == list(range(start, last + 1))
+
+
+def test_a_part_that_a_recording_does_not_have(tmp_path, capsys):
+    """It is told, also of one of several cameras."""
+    record(tmp_path / 'in', cameras(10))
+    assert convert(tmp_path, '--start', '3') == 1
+    assert 'it has no picture from --start on: 10 pictures' in capsys.readouterr().err
+    late = [('/late/camera_info', info(9)), ('/late/image_raw', image(9))]
+    record(tmp_path / 'two', [*cameras(5), *late])
+    assert convert(tmp_path, source='two') == 1
+    choose = 'with --image-topic, or all with --cameras all: /cam/image_raw, /late/image_raw'
+    assert choose in capsys.readouterr().err
+    assert convert(tmp_path, '--cameras', 'all', '--end', '0.3', source='two') == 1
+    assert 'late: it has no picture up to --end 0.3' in capsys.readouterr().err
 
 
 def test_latched_messages_before_the_part(tmp_path):

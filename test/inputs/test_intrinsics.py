@@ -134,6 +134,14 @@ def test_hfov():
     assert calibration.p == pinhole(*np.array(calibration.k)[[0, 4, 2, 5]], (640, 480)).p
 
 
+def test_hfov_of_a_portrait():
+    """It is across the picture all the same, and what does not depend on that is named."""
+    said = []
+    calibration = Intrinsics(hfov=90.0).fitted(PhotoHeader((480, 640)), said.append)
+    assert calibration.k[0] == pytest.approx(240.0)
+    assert 'taller than wide (--f35 does not depend on that), which is fx = fy = 240.0' in said[0]
+
+
 def test_exif_is_used_and_said():
     """36 mm on the film's diagonal of 43.27 mm: 0.832 of the picture's diagonal."""
     said = []

@@ -116,6 +116,7 @@ def test_the_cameras_that_are_there(cameras, capsys):
             '/elsewhere/info': info(frame='far'),
             '/raw/depth/image': depth,
             '/odd/image': picture('odd', encoding='mono8'),
+            '/twin/image': picture(),  # of the frame and size of /raw
         },
         {'/lossy/image_rect': BEST_EFFORT, '/jpeg/camera_info': LATCHED},
     )
@@ -144,7 +145,8 @@ def test_the_cameras_that_are_there(cameras, capsys):
 
     assert 'none on /alone/camera_info' in found['/alone/image']
     assert 'not usable' in found['/zero/image']
-    for topic in ('/alone/image', '/zero/image'):
+    assert 'none on /twin/camera_info' in found['/twin/image']  # another camera's is not its own
+    for topic in ('/alone/image', '/zero/image', '/twin/image'):
         assert 'hfov:=60.0' in start_of(found[topic])
     assert 'image 64x48 but CameraInfo 32x24' in found['/small/image']
     assert 'start: ' not in found['/small/image']

@@ -17,6 +17,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from depth_pcd_ros.ros import replay as module
+from depth_pcd_ros.ros.replay import Replayer
+
 from ..support.recordings import ODD, cameras, overwrite, record, split, write_mcap
 from .conftest import ROOT, wait_until
 
@@ -151,6 +154,21 @@ def test_sigterm(tmp_path):
     process.terminate()
     assert process.wait(10) == 143
     assert 'Traceback' not in process.stderr.read()
+
+
+def test_nobody_is_waited_for_by_no_name(peer, tmp_path, monkeypatch, capfd):
+    """While those that are there may still be joined by others, nothing is said."""
+    write_recording(tmp_path / 'bag', StoragePlugin.MCAP)
+    peer.subscribe('/image', Image)
+    peer.subscribe('/other', Header)
+    replayer = Replayer(peer.node, tmp_path / 'bag')
+    assert wait_until(
+        lambda: all(one.get_subscription_count() for one in replayer.publishers.values())
+    )
+    monkeypatch.setattr(module, 'PATIENCE', 0.2)  # less than those are waited for
+    assert replayer.wait_for_subscribers(10.0) == []
+    assert 'waiting' not in capfd.readouterr().err
+    replayer.close()
 
 
 def test_odd_topics(peer, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth-pcd view: a page in headless Chromium that shows the cloud and turns and zooms it."""
 
+import argparse
 import base64
 import json
 import shutil
@@ -23,6 +24,7 @@ from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.messages.encode import cloud_message
 from depth_pcd_ros.recordings.store import TYPES as T
+from depth_pcd_ros.show import view
 from depth_pcd_ros.show.view import clouds_of_files
 
 from ..support.recordings import cameras, header, record
@@ -150,6 +152,21 @@ def address(tmp_path, request) -> Iterator[str]:
     yield next(line for line in lines if line.startswith('http://'))
     server.send_signal(signal.SIGINT)
     assert server.wait(20) == 130
+
+
+@pytest.mark.parametrize(('stride', 'times'), [(1, 1.0), (2, 2.0), (3, 3.0), (60, 4.0)])
+def test_points_touch(stride, times):
+    """Those of fewer pixels are as much larger, within bounds; none at all are no fault."""
+    shown = []
+    scene = argparse.Namespace(
+        add_point_cloud=lambda *_, point_size, **more: shown.append(point_size)
+    )
+    server = argparse.Namespace(scene=scene)
+    points = np.ones((480, 640, 3), np.float32)
+    for step in (1, stride):
+        view._put(server, (points[::step, ::step].reshape(-1, 3), None), 2.0)
+    assert shown[1] / shown[0] == pytest.approx(times)
+    view._put(server, (np.empty((0, 3), np.float32), None), 2.0)
 
 
 def listeners(port: int) -> set[str]:
