@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except DepthPcdError as err:
-        if _is_interrupt(err):
-            return 130
+        if number := _interruption(err):
+            return 128 + number
         print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
         return int(args.refused)
     finally:
@@ -52,11 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _is_interrupt(err: BaseException | None) -> bool:
-    """Return whether it comes of Ctrl-C: compiled libraries then say that their import fails."""
-    while err is not None and not isinstance(err, KeyboardInterrupt):
+def _interruption(err: BaseException | None) -> int:
+    """Return the signal that it comes of, 0 for none.
+
+    Compiled libraries that are interrupted while they are imported say that their import fails.
+    """
+    while err is not None:
+        if isinstance(err, KeyboardInterrupt):
+            return signal.SIGINT
+        if isinstance(err, SystemExit):
+            return signal.SIGTERM
         err = err.__cause__ or err.__context__
-    return err is not None
+    return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:

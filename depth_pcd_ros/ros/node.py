@@ -344,9 +344,10 @@ def main(args: Sequence[str] | None = None) -> int:
     # NumPy tells of absurd numbers of a calibration or a sensor; what comes of them is invalid.
     warnings.filterwarnings('ignore', '.* encountered in ', RuntimeWarning)
     _parse(args)
-    node = None
+    node, begun = None, False
     try:
         rclpy.init(args=args)
+        begun = True
         node = DepthPcdNode()
         log_messages.forward(node.get_logger())
         if node.settings.autostart:
@@ -358,9 +359,9 @@ def main(args: Sequence[str] | None = None) -> int:
         rclpy.logging.get_logger('depth_pcd').fatal(str(err))
         return 1
     except Exception:
-        if node is None or rclpy.ok():
+        if not begun or rclpy.ok():
             raise
-        # else SIGTERM has taken the middleware away in the midst of a callback
+        # else SIGTERM has taken the middleware away, in the midst of a callback or of the start
     finally:
         _ignore_signals()  # ros2 launch and the terminal both send one: once is enough
         if node is not None:

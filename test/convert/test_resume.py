@@ -97,18 +97,19 @@ def test_interrupted_while_starting(tmp_path, monkeypatch, name):
     assert not contents(tmp_path / 'out')
 
 
-def test_interrupted_while_loading(tmp_path, monkeypatch, capsys):
-    """Ctrl-C in the import of a compiled library, which then says that it is not there."""
+@pytest.mark.parametrize(('raised', 'code'), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_interrupted_while_loading(tmp_path, monkeypatch, capsys, raised, code):
+    """Ctrl-C or SIGTERM in the import of a compiled library, which then says it is not there."""
 
     def create(*_):
         try:
-            raise ImportError('initialization failed') from KeyboardInterrupt()
+            raise ImportError('initialization failed') from raised
         except ImportError as err:
             raise EngineError('device openvino needs the Python package openvino') from err
 
     monkeypatch.setattr(command, 'create', create)
     args = ['convert', photos(tmp_path / 'in', 1), *CAMERA, *DEMO, '-o', str(tmp_path / 'out')]
-    assert main(args) == 130
+    assert main(args) == code
     assert 'needs' not in capsys.readouterr().err
 
 

@@ -3,13 +3,15 @@
 
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import PointCloud2
 
-from .conftest import REAL_ENGINE, NodeProcess, make_image, make_info, wait_until
+from .conftest import REAL_ENGINE, ROOT, NodeProcess, make_image, make_info, wait_until
 
 WIDTH, HEIGHT = 64, 48
 END = 2.0  # [s] from the order to the exit
@@ -143,6 +145,26 @@ def test_ends_while_loading(run_node, peer, order):
     start = time.monotonic()
     node.process.send_signal(getattr(signal, order))
     assert_clean_end(node, start)
+
+
+def test_sigterm_while_the_node_is_made():
+    """It takes the middleware away, at which rclpy fails: an end like any other."""
+    code = """
+import rclpy
+from depth_pcd_ros.ros import node
+
+class Late:
+    def __init__(self):
+        rclpy.shutdown()
+        raise RuntimeError('context is invalid')
+
+node.DepthPcdNode = Late
+raise SystemExit(node.main([]))
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 def test_second_ctrl_c_does_no_harm(run_node):
