@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.cloud import filters
-from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points, pack_valid_points
+from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points
 from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.geometry.calibration import Calibration
@@ -256,11 +256,9 @@ class Pipeline:
         depth, rays = frame.depth, frame.camera.ray_maps
         if settings.voxel is not None:
             return self._voxels.means(depth, rays, rgb, settings.voxel, memory)
-        if settings.organized:
-            out = memory.array((*depth.shape, floats_per_point(rgb)), np.float32)
-            return pack_points(depth, rays, rgb, out)
-        out = memory.array((frame.valid_count, floats_per_point(rgb)), np.float32)
-        return pack_valid_points(depth, rays, rgb, frame.valid_count, out)
+        count = None if settings.organized else frame.valid_count
+        shape = (*(depth.shape if count is None else (count,)), floats_per_point(rgb))
+        return pack_points(depth, rays, rgb, memory.array(shape, np.float32), count=count)
 
 
 def estimate_batch(

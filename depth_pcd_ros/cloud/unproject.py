@@ -49,7 +49,12 @@ def unpack_rgb(packed: Floats) -> Rgb:
 
 
 def pack_points(
-    depth: Floats, rays: Planes, rgb: Rgb | None = None, out: Floats | None = None
+    depth: Floats,
+    rays: Planes,
+    rgb: Rgb | None = None,
+    out: Floats | None = None,
+    *,
+    count: int | None = None,
 ) -> Floats:
     """Unproject and interleave in one pass over the picture.
 
@@ -59,46 +64,31 @@ def pack_points(
         rays: x / z and y / z of each pixel, as `Camera.ray_maps`.
         rgb: colours, (H, W, 3) uint8, or None for a cloud without.
         out: where to put the points; new memory of a cloud's size costs more than the points.
+        count: how many pixels have a depth, to have these alone in their order; None: all.
 
     Returns:
-        x, y, z [m] and, with `rgb`, the packed colour: (H, W, 4) or (H, W, 3) float32. x, y and z
-        are NaN where the depth is.
-
-    Raises:
-        ValueError: the shapes do not fit each other.
-    """
-    check_shapes(depth, rays, rgb)
-    shape = (*depth.shape, floats_per_point(rgb))
-    points = _checked(out, shape)
-    _pack(depth, rays, rgb, False, points)
-    return points
-
-
-def pack_valid_points(
-    depth: Floats, rays: Planes, rgb: Rgb | None, count: int, out: Floats | None = None
-) -> Floats:
-    """Unproject and interleave the pixels that have a depth, in their order.
-
-    Args:
-        depth: as for `pack_points`.
-        rays: the same.
-        rgb: the same.
-        count: how many pixels have a depth.
-        out: where to put the points.
-
-    Returns:
-        As `pack_points`, (N, 4) or (N, 3).
+        x, y, z [m] and, with `rgb`, the packed colour: (H, W, 4) or (H, W, 3) float32, or, with
+        `count`, (N, 4) or (N, 3). x, y and z are NaN where the depth is.
 
     Raises:
         ValueError: the shapes do not fit each other, or `count` the depth.
     """
     check_shapes(depth, rays, rgb)
-    valid = np.count_nonzero(depth == depth)
-    if count != valid:
+    if count is not None and count != (valid := np.count_nonzero(depth == depth)):
         raise ValueError(f'count is {count}, expected the number of pixels with a depth, {valid}')
-    points = _checked(out, (count, floats_per_point(rgb)))
-    _pack(depth, rays, rgb, True, points)
-    return points
+    shape = (*(depth.shape if count is None else (count,)), floats_per_point(rgb))
+    if out is None:
+        out = np.empty(shape, np.float32)
+    if out.shape != shape or not out.flags.c_contiguous:
+        raise ValueError(f'out is {out.shape}, expected {shape}, contiguous')
+    if not out.size:
+        return out
+    only_valid = count is not None
+    if rgb is None:
+        _pack_xyz(depth, *rays, None, only_valid, out.view(XYZ).reshape(-1))
+    else:
+        _pack_xyzrgb(depth, *rays, colours_of(rgb), only_valid, out.view(XYZRGB).reshape(-1))
+    return out
 
 
 def check_shapes(depth: Floats, rays: Planes, rgb: Rgb | None) -> None:
@@ -118,23 +108,6 @@ def floats_per_point(rgb: Rgb | None) -> int:
 def colours_of(rgb: Rgb) -> npt.NDArray[np.void]:
     """View an image (H, W, 3) as the kernels take it: (H, W) records of r, g and b."""
     return np.ascontiguousarray(rgb).view(RGB)[..., 0]
-
-
-def _checked(out: Floats | None, shape: tuple[int, ...]) -> Floats:
-    if out is None:
-        return np.empty(shape, np.float32)
-    if out.shape != shape or not out.flags.c_contiguous:
-        raise ValueError(f'out is {out.shape}, expected {shape}, contiguous')
-    return out
-
-
-def _pack(depth: Floats, rays: Planes, rgb: Rgb | None, only_valid: bool, out: Floats) -> None:
-    if not out.size:
-        return
-    if rgb is None:
-        _pack_xyz(depth, *rays, None, only_valid, out.view(XYZ).reshape(-1))
-    else:
-        _pack_xyzrgb(depth, *rays, colours_of(rgb), only_valid, out.view(XYZRGB).reshape(-1))
 
 
 def _pack_pixels(depth: Any, x: Any, y: Any, rgb: Any, only_valid: bool, points: Any) -> None:

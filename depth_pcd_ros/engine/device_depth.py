@@ -118,7 +118,7 @@ class FilteredDepth:
     def points(
         self, camera: Camera, rgb: npt.NDArray[np.uint8] | None, organized: bool, memory: Buffer
     ) -> Floats:
-        """Unproject and pack, as `pack_points` or, if not `organized`, `pack_valid_points`.
+        """Unproject and pack, as `pack_points`; if not `organized`, the valid ones alone.
 
         Args:
             camera: the model of the pixels.

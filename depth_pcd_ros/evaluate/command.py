@@ -39,7 +39,7 @@ OPTIONS = (
     'truth_scale', 'truth_tolerance', 'every', 'start', 'end', *CAMERA,
 )  # fmt: skip
 
-PACKAGES = {'matplotlib': 'matplotlib', 'scipy': 'scipy'}
+PACKAGES = ('matplotlib', 'scipy')
 PICTURES = 'frames'  # folder for a picture of each frame
 
 
@@ -74,7 +74,7 @@ class EvaluateError(DepthPcdError):
 
 
 def _check_packages() -> None:
-    missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
+    missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise EvaluateError(
             f'the Python packages {" and ".join(missing)} are needed: pip install '

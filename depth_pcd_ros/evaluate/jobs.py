@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.evaluate.frame_measures import measure, published
 from depth_pcd_ros.evaluate.options import Setting
-from depth_pcd_ros.evaluate.pairs import Pair, PairsError, find_pairs, read_depth
+from depth_pcd_ros.evaluate.pairs import Pair, find_pairs, read_depth
 from depth_pcd_ros.evaluate.panels import panels
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.results import Results
@@ -321,8 +321,4 @@ def job_of(path: Path, is_recording: bool, request: Request) -> RecordingJob | P
     Raises:
         PairsError: a folder has no pairs.
     """
-    if is_recording:
-        return RecordingJob(path, request)
-    if not path.is_dir():
-        raise PairsError(f'{path} is no recording and no folder')
-    return PairsJob(path, request)
+    return (RecordingJob if is_recording else PairsJob)(path, request)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -299,10 +299,8 @@ def _with_poses(folder: Path, pairs: list[Pair]) -> list[Pair]:
         raise PairsError(f'{path}: {err}; expected 12 numbers a row') from err
     if len(matrices) != len(pairs):
         raise PairsError(f'{path} has {len(matrices)} rows for {len(pairs)} pairs')
-    return list(_posed(pairs, matrices))
-
-
-def _posed(pairs: list[Pair], matrices: Any) -> Iterator[Pair]:
-    for pair, matrix in zip(pairs, matrices, strict=True):
-        turn = transform.of_rotation(matrix[:, :3])
-        yield dataclasses.replace(pair, world_from_camera=(*matrix[:, 3].tolist(), *turn[3:]))
+    turns = [transform.of_rotation(matrix[:, :3])[3:] for matrix in matrices]
+    return [
+        dataclasses.replace(pair, world_from_camera=(*matrix[:, 3].tolist(), *turn))
+        for pair, matrix, turn in zip(pairs, matrices, turns, strict=True)
+    ]

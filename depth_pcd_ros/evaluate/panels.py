@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.show.colorize import colorize
+from depth_pcd_ros.show.colorize import colorize, usual_range
 
 WIDTH = 320  # [px] of each of the five
 MOST_ERROR = 0.4  # ln(z / t) at which the error's colours end: a third too near, half too far
@@ -46,18 +46,10 @@ def panels(
         truth = np.where(spread > 0.0, spread, np.nan).astype(np.float32)
     photo = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
     z, t = (cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in (depth, truth))
-    near, far = _range(t)
+    near, far = usual_range(t)
+    near, far = 0.8 * near, 1.3 * far  # also what the estimate has beyond
     drawn = [photo, colorize(z, near, far), colorize(t, near, far), _error(z, t)]
     return np.hstack([*drawn, _error(z * np.float32(scale), t)])
-
-
-def _range(truth: npt.NDArray[Any]) -> tuple[float, float]:
-    """Depths that most of the truth lies between [m]."""
-    known = truth[np.isfinite(truth)]
-    if not known.size:
-        return 1.0, 2.0
-    near, far = np.percentile(known, [1.0, 99.0]).tolist()
-    return max(0.8 * near, 1e-3), max(1.3 * far, 1.01 * near, 2e-3)
 
 
 def _error(depth: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Collection, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from rosbags.rosbag2.metadata import parse_qos
 
@@ -23,7 +24,7 @@ class Connection:
     qos: tuple[Any, ...] = ()  # the quality of service that was offered, as rosbags has it
 
 
-class Storage(Protocol):
+class Storage(abc.ABC):
     """A file of a recording.
 
     Attributes:
@@ -32,20 +33,27 @@ class Storage(Protocol):
     """
 
     connections: dict[int, Connection]
-    damage: list[str]
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.damage: list[str] = []
+
+    def note(self, problem: str) -> None:
+        """Note what is damaged, once."""
+        told = f'{self.name} {problem}'
+        if told not in self.damage:
+            self.damage.append(told)
+
+    @abc.abstractmethod
     def messages(self, ids: Collection[int], start: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield id, time [ns] and content of the messages of these topics, in order of time.
 
-        They begin at the time `start` [ns].
-
-        What cannot be read is left out and noted in `damage`.
+        They begin at the time `start` [ns]. What cannot be read is left out and noted in `damage`.
         """
-        ...
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close the file."""
-        ...
 
 
 def qos_of(text: str) -> tuple[Any, ...]:

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from depth_pcd_ros.recordings.connection import Connection, qos_of
+from depth_pcd_ros.recordings.connection import Connection, Storage, qos_of
 
 MAGIC = b'SQLite format 3\0'
 
 
-class Db3File:
+class Db3File(Storage):
     """A file.
 
     Raises:
@@ -23,8 +23,7 @@ class Db3File:
     """
 
     def __init__(self, path: Path) -> None:
-        self.damage: list[str] = []
-        self._name = path.name
+        super().__init__(path.name)
         with path.open('rb') as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise ValueError('it is empty' if not path.stat().st_size else 'it is no sqlite3')
@@ -49,7 +48,7 @@ class Db3File:
                 yield row
                 count += 1
         except sqlite3.Error as err:
-            self._note(f'{self._name} is damaged: {err}')
+            self.note(f'is damaged: {err}')
         else:
             return
         if not count:  # the index is damaged, say: messages are in order by themselves, too
@@ -61,10 +60,6 @@ class Db3File:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-
-    def _note(self, problem: str) -> None:
-        if problem not in self.damage:
-            self.damage.append(problem)
 
     def _columns(self, table: str) -> set[str]:
         return {row[1] for row in self._database.execute(f'PRAGMA table_info({table})')}
@@ -104,7 +99,7 @@ class Db3File:
         try:
             return Counter(dict(self._database.execute(grouped)))
         except sqlite3.Error as err:
-            self._note(f'{self._name} is damaged: {err}')
+            self.note(f'is damaged: {err}')
         with contextlib.suppress(sqlite3.Error):  # as many as can be read
             for (key,) in self._database.execute('SELECT topic_id FROM messages'):
                 counts[key] += 1

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 
-from depth_pcd_ros.recordings.connection import Connection, qos_of
+from depth_pcd_ros.recordings.connection import Connection, Storage, qos_of
 
 MAGIC = b'\x89MCAP0\r\n'
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
@@ -62,7 +62,7 @@ class _Fields:
         return bytes(self._data[self._at :])
 
 
-class McapFile:
+class McapFile(Storage):
     """A file with the index that its recorder wrote at its end, or else by all of its records.
 
     Raises:
@@ -71,14 +71,13 @@ class McapFile:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path.name)
         self.connections: dict[int, Connection] = {}
-        self.damage: list[str] = []
         self._schemas: dict[int, tuple[str, str, str]] = {}  # name, encoding, definition
         self._counts: Counter[int] = Counter()
         self._lacks_schema = False  # of a channel: a summary need not have them
         self._chunks: list[_Chunk] = []
         self._loose: list[tuple[int, int]] = []  # time and offset of messages outside of chunks
-        self._name = path.name
         self._file = path.open('rb')
         try:
             if self._file.read(len(MAGIC)) != MAGIC:
@@ -110,7 +109,7 @@ class McapFile:
             try:
                 found = list(self._messages_at(part.offset, ids))
             except Exception as err:  # damage leads to whatever it leads to
-                self._note(f'{self._name} is damaged at byte {part.offset}: {err}')
+                self.note(f'is damaged at byte {part.offset}: {err}')
                 continue
             for channel, time_ns, data in found:
                 if time_ns < start:
@@ -124,10 +123,6 @@ class McapFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _note(self, problem: str) -> None:
-        if problem not in self.damage:
-            self.damage.append(problem)
 
     def _record(self, offset: int) -> tuple[int, bytes]:
         """Operation and content of the record at this place."""
@@ -172,9 +167,9 @@ class McapFile:
                 if operation not in (_CHUNK_INDEX, _STATISTICS):  # of what was read already
                     self._take(operation, content, at)
             except Exception as err:  # damage leads to whatever it leads to
-                self._note(f'{self._name} is damaged at byte {at}: {err}')
+                self.note(f'is damaged at byte {at}: {err}')
             at += 9 + len(content)
-        self._note(f'{self._name} was not closed, or is cut off: it ends at byte {size}')
+        self.note(f'was not closed, or is cut off: it ends at byte {size}')
 
     def _take(self, operation: int, content: bytes, offset: int = 0) -> None:
         fields = _Fields(content)

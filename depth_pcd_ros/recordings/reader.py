@@ -275,11 +275,11 @@ def open_recording(path: Path, say: Say = lambda _: None) -> closing[Recording]:
     return closing(Recording(path, say))
 
 
-class _Bag:
+class _Bag(Storage):
     """A ROS 1 recording."""
 
     def __init__(self, path: Path) -> None:
-        self.damage: list[str] = []
+        super().__init__(path.name)
         try:
             self._reader = BagReader(path)
             self._reader.open()
@@ -309,7 +309,7 @@ class _Bag:
             ):
                 yield one.id, time_ns, bytes(raw)
         except Exception as err:  # damage leads to whatever it leads to
-            self.damage.append(f'{self._reader.path.name} is damaged: {err}')
+            self.note(f'is damaged: {err}')
 
     def close(self) -> None:
         """Close the file."""

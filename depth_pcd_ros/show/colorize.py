@@ -36,6 +36,15 @@ def color_range(min_depth: float, max_range: float) -> tuple[float, float]:
     return near, max(max_range, 2.0 * near)
 
 
+def usual_range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Return the depths between which most of a picture lies [m], however little they differ."""
+    valid = depth[np.isfinite(depth)]
+    if not valid.size:
+        return 1.0, 2.0
+    near, far = np.percentile(valid, [1.0, 99.0]).tolist()
+    return max(near, 1e-3), max(far, 1.01 * near, 2e-3)
+
+
 def colorize(
     depth: npt.NDArray[np.float32],
     near: float,

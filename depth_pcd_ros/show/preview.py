@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from depth_pcd_ros.cloud.unproject import unpack_rgb
 from depth_pcd_ros.kernels import DOUBLE, kernel, readonly, writable
-from depth_pcd_ros.show.colorize import colorize
+from depth_pcd_ros.show.colorize import colorize, usual_range
 
 BACKGROUND = 24  # grey level behind the cloud
 UNCOLOURED = 200  # grey level of points without a colour
@@ -55,7 +55,7 @@ def preview(
     height, width = depth.shape
     photo = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
     cloud = render_cloud(points, width, height, focal)
-    lowest, highest = _range(depth)
+    lowest, highest = usual_range(depth)
     sky = None if sky is None else sky[::n, ::n]
     colours = colorize(depth, near or lowest, far or highest, sky=sky)
     return np.hstack([photo, colours, cloud])
@@ -147,15 +147,6 @@ def _bgr(points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     if points.shape[1] == 3:
         return np.full((len(points), 3), UNCOLOURED, np.uint8)
     return unpack_rgb(points[:, 3])[:, ::-1]
-
-
-def _range(depth: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Return the depths between which most of a picture lies [m], however little they differ."""
-    valid = depth[np.isfinite(depth)]
-    if not valid.size:
-        return 1.0, 2.0
-    near, far = np.percentile(valid, [1.0, 99.0]).tolist()
-    return max(near, 1e-3), max(far, 1.01 * near, 2e-3)
 
 
 def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float64]:

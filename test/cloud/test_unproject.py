@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from depth_pcd_ros.cloud.unproject import pack_points, pack_valid_points, unpack_rgb, unproject
+from depth_pcd_ros.cloud.unproject import pack_points, unpack_rgb, unproject
 from depth_pcd_ros.geometry.camera import Camera
 
 CAMERA = Camera(3, 2, fx=2.0, fy=4.0, cx=1.0, cy=0.5)
@@ -57,9 +57,9 @@ def test_packed_points_are_the_points(height, width, distortion):
 
     valid = np.isfinite(depth)
     count = int(valid.sum())
-    some = pack_valid_points(depth, camera.ray_maps, rgb, count)
+    some = pack_points(depth, camera.ray_maps, rgb, count=count)
     np.testing.assert_array_equal(some.view(np.uint32), packed[valid].view(np.uint32))
-    some = pack_valid_points(depth, camera.ray_maps, None, count)
+    some = pack_points(depth, camera.ray_maps, count=count)
     np.testing.assert_array_equal(some, packed[valid][:, :3])
 
 
@@ -87,4 +87,4 @@ def test_what_does_not_fit_is_refused():
     count = int(np.isfinite(depth).sum())
     for wrong in (count - 1, count + 1, 0):
         with pytest.raises(ValueError, match=f'count is {wrong}'):
-            pack_valid_points(depth, rays, rgb, wrong)
+            pack_points(depth, rays, rgb, count=wrong)

@@ -29,11 +29,7 @@ class DepthAnything3(nn.Module):
         self.head = DptHead(encoder, ('output_conv2', 'sky_output_conv2'), unused=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Estimate depth and sky.
-
-        Args:
-            x: (N, 3, h, w) RGB, normalised with ImageNet's mean and deviation; h and w are
-                multiples of 14.
+        """Estimate depth and sky of pictures (N, 3, h, w), as `VisionTransformer` takes them.
 
         Returns:
             (N, 2, h, w) float32 whatever the precision of the weights: depth, to be multiplied by

@@ -36,11 +36,7 @@ class DepthAnythingV2(nn.Module):
         self.depth_head = DptHead(encoder)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Estimate depth.
-
-        Args:
-            x: (N, 3, h, w) RGB, normalised with ImageNet's mean and deviation; h and w are
-                multiples of 14.
+        """Estimate depth of pictures (N, 3, h, w), as `VisionTransformer.forward` takes them.
 
         Returns:
             (N, h, w) depth along z [m], float32 whatever the precision of the weights.
