@@ -41,7 +41,8 @@ _percent, _number, _metres = _in('{:.1%}'), _in('{:.3f}'), _in('{:.2f} m')
 _centimetres, _ms = _in('{:.1f} cm', 100.0), _in('{:.0f} ms')
 
 # Of each row of the table: what it is, a hint, how to get and show it, and which way is better.
-ROWS: dict[str, tuple[tuple[str, str, Get, Show, Any], ...]] = {
+Line = tuple[str, str, Get, Show, Any]
+ROWS: dict[str, tuple[Line, ...]] = {
     'Depth in metres': (
         ('AbsRel', 'mean of |z - t| / t', _at('metrics', 'abs_rel'), _percent, LOW),
         ('RMSE', '', _at('metrics', 'rmse'), _metres, LOW),
@@ -234,21 +235,15 @@ def _table(summaries: Sequence[Summary], chosen: int) -> str:
     lines = [f'<thead><tr><th></th>{heads}</tr></thead><tbody>']
     for title, rows in ROWS.items():
         lines.append(f'<tr class="group"><th colspan="{1 + len(summaries)}">{title}</th></tr>')
-        lines += [_line(summaries, *row) for row in rows]
+        lines += [_line(summaries, row) for row in rows]
     return (
         '<section class="card"><h2>All figures</h2><div class="scroll"><table>'
         f'{"".join(lines)}</tbody></table></div></section>\n'
     )
 
 
-def _line(
-    summaries: Sequence[Summary],
-    title: str,
-    hint: str,
-    get: Get,
-    show: Show,
-    better: Any,
-) -> str:
+def _line(summaries: Sequence[Summary], row: Line) -> str:
+    title, hint, get, show, better = row
     values = [get(one) for one in summaries]
     known = [value for value in values if value is not None]
     if not known:

@@ -26,17 +26,13 @@ MAX_RETURN = 0.3  # px by which a corner may miss itself when it is followed bac
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """The corners that two pictures share.
+    """The corners that two pictures share."""
 
-    Attributes:
-        ids: (N,) int64, the same in every picture that has a corner; never used again.
-        before, now: where they are in the picture before and in this one, (N, 2) px.
-        fresh_ids, fresh: those that were found in this picture first, (M,) and (M, 2) px.
-    """
-
+    # (N,) int64, the same in every picture that has a corner; never used again
     ids: npt.NDArray[np.int64]
-    before: Pixels
+    before: Pixels  # where they are in the picture before and in this one, (N, 2) px
     now: Pixels
+    # those that were found in this picture first, (M,) and (M, 2) px
     fresh_ids: npt.NDArray[np.int64]
     fresh: Pixels
 

@@ -28,10 +28,7 @@ class LiveCalibrations:
     drivers have it, or, as long as that is silent, from the node's own camera_info.
 
     Args:
-        node: the node that subscribes.
-        settings: `frames`, `rectified`, `hfov`.
         on_begin: called when there is something to work with.
-        prefix: what precedes the names of the camera's topics.
 
     Attributes:
         newest: the last calibration received, None before the first.

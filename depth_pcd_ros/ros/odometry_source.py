@@ -24,7 +24,6 @@ class OdometrySource:
     """Listens to the odometry for as long as the settings have a use for it.
 
     Args:
-        node: the node that subscribes.
         settings: as they are when it begins.
         prefix: what precedes the names of the camera's topics. Its odometry may be remapped; where
             it is not, it is the one of all cameras, for a robot has one.

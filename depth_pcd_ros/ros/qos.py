@@ -72,12 +72,8 @@ def incompatibility(
 ) -> str:
     """Say what does not match and which parameter would help.
 
-    Args:
-        topic: resolved name.
-        role: what this node is, `publisher` or `subscription`.
-        policy_kind: of the event, rmw_qos_policy_kind_t.
-        own: profile of this node.
-        others: the other sides (rclpy's TopicEndpointInfo).
+    The role of this node is `publisher` or `subscription`, the kind of policy that of the event
+    (rmw_qos_policy_kind_t), and the other sides are as rclpy has them (TopicEndpointInfo).
     """
     policy = qos_policy_name_from_kind(policy_kind).lower()
     ours = value(own, policy)

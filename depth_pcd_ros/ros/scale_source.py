@@ -23,11 +23,6 @@ READING_WAIT, READING_SPAN = 0.5, 10.0
 class ScaleSource:
     """Collects the readings of `scale/points` or `scale/range` and finds an image's.
 
-    Args:
-        node: the node that subscribes.
-        settings: `scale_source`, `frames`, `scale_transform`.
-        prefix: what precedes the names of the camera's topics.
-
     Raises:
         SettingsError: a `qos_overrides` parameter has an unknown value.
     """
