@@ -36,25 +36,15 @@ VIEWS = 8
 
 
 class _View(NamedTuple):
-    """What follows from a calibration and the settings, and is worked out once for both.
+    """What follows from a calibration and the settings, and is worked out once for both."""
 
-    Attributes:
-        raw: the camera of the picture as it comes.
-        rectification: what is done to the picture first; None: nothing.
-        whole: the camera of the picture that enters the network.
-        camera: the camera of the depth: of the same size, or of that of the network's output.
-        strided: the camera of the result, which has every `stride`-th pixel of that.
-        calibration: the numbers of a CameraInfo that describes the result.
-        visible: mask of the result, as `Camera.visible`.
-    """
-
-    raw: Camera
-    rectification: Rectification | None
-    whole: Camera
-    camera: Camera
-    strided: Camera
-    calibration: Calibration
-    visible: Mask | None
+    raw: Camera  # the camera of the picture as it comes
+    rectification: Rectification | None  # what is done to the picture first; None: nothing
+    whole: Camera  # the camera of the picture that enters the network
+    camera: Camera  # the camera of the depth: of the same size, or of that of the network's output
+    strided: Camera  # the camera of the result, which has every `stride`-th pixel of that
+    calibration: Calibration  # the numbers of a CameraInfo that describes the result
+    visible: Mask | None  # mask of the result, as `Camera.visible`
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,36 +66,23 @@ class _View(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A picture as the network is to see it.
+    """A picture as the network is to see it."""
 
-    Attributes:
-        picture: as it came in.
-        view: how it is seen.
-        rgb: the picture for the network, (H, W, 3) uint8.
-        colours: those of the pixels of the depth, (h, w, 3) uint8.
-        settings: those that hold for this picture.
-    """
-
-    picture: Picture
-    view: _View
-    rgb: npt.NDArray[np.uint8]
-    colours: npt.NDArray[np.uint8]
-    settings: Settings
+    picture: Picture  # as it came in
+    view: _View  # how it is seen
+    rgb: npt.NDArray[np.uint8]  # the picture for the network, (H, W, 3) uint8
+    colours: npt.NDArray[np.uint8]  # those of the pixels of the depth, (h, w, 3) uint8
+    settings: Settings  # those that hold for this picture
 
 
 class Estimate(NamedTuple):
-    """What the network has seen in a picture, still to be corrected and filtered.
+    """What the network has seen in a picture, still to be corrected and filtered."""
 
-    Attributes:
-        prepared: the picture.
-        depth: what it gave, (h, w) float32 m, or what has it on the network's device;
-            `Pipeline.finish` writes over it.
-        network_time: what the network took [s]; of several at once, for each its share.
-    """
-
-    prepared: Prepared
+    prepared: Prepared  # the picture
+    # what it gave, (h, w) float32 m, or what has it on the network's device; `Pipeline.finish`
+    # writes over it
     depth: npt.NDArray[np.float32] | DeviceDepth
-    network_time: float
+    network_time: float  # what the network took [s]; of several at once, for each its share
 
 
 class Pipeline:
