@@ -44,6 +44,7 @@ class LiveCalibrations:
         self._node = node
         self._settings = settings
         self._on_begin = on_begin
+        self._advised = False
         self._infos = CameraInfos(
             KEPT if settings.frames == 'all' else RECENT,
             any_frame=is_remapped(node, f'{prefix}camera_info'),
@@ -112,8 +113,10 @@ class LiveCalibrations:
             return
         self._rank = rank
         header, self.newest = msg.header, calibration_from_msg(msg)
-        if advice := self.newest.size_advice(rectified=self._settings.rectified):
-            self._node.get_logger().warning(advice, once=True)
+        advice = self.newest.size_advice(rectified=self._settings.rectified)
+        if advice and not self._advised:
+            self._advised = True
+            self._node.get_logger().warning(f'{self.subscriptions[rank].topic_name}: {advice}')
         if self._infos.add(stamp_ns(header), header.frame_id, self.newest):
             self._node.get_logger().info(
                 'the calibration changes: its rays are computed anew each time', once=True

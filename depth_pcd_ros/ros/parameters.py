@@ -79,14 +79,19 @@ class NodeParameters:
         Raises:
             SettingsError: with the reason.
         """
+        for one in changes:
+            if one.type_ == Parameter.Type.NOT_SET and one.name in OPTIONS:
+                raise SettingsError(f'{one.name} cannot be deleted, only be set')
         before, after = self.current(), of_cameras(self._values(changes))
         if not only_live:
             return
         for name, option in OPTIONS.items():
             for camera, settings in before.items():
-                if option.live or camera not in after:  # then cameras itself has changed
+                if option.live:
                     continue
-                if getattr(after[camera], name) != getattr(settings, name):
+                # where cameras itself has changed, another one differs in that
+                other = after.get(camera, next(iter(after.values())))
+                if getattr(other, name) != getattr(settings, name):
                     raise SettingsError(
                         f'{name} can be changed only while the node is unconfigured: deactivate '
                         'and clean up first'

@@ -46,6 +46,18 @@ def test_beside_the_image(run_node, peer, image, beside):
     assert Rig(peer, image).focal(beside, 50.0) == pytest.approx(50.0)
 
 
+def test_a_calibration_of_another_size(run_node, peer):
+    """It is warned of, once, and used."""
+    node = run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    for second in (1, 2):
+        info = make_info(WIDTH, HEIGHT, 55.0, 50.0, 15.5, 12.0)
+        peer.show(make_image(WIDTH, HEIGHT, stamp=(second, 0)), info)
+        assert wait_until(lambda: len(clouds) == second)  # noqa: B023
+    told = '/camera_info: cx = 15.5 and cy = 12 in K are the middle of an image of about 31x24, not'
+    assert node.log.count(told) == 1
+
+
 def test_what_is_beside_goes_before_the_nodes_own(run_node, peer):
     """The node's own camera_info serves as long as nothing comes from beside the image."""
     run_node({'model': 'slow:0'}, '-r', 'image:=/cam/image_raw', fake=True)
