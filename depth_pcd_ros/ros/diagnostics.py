@@ -58,7 +58,8 @@ def judge(
     if not calibrations.known:
         return (
             DiagnosticStatus.ERROR,
-            f'no CameraInfo yet on {calibrations.topic_names}: {calibrations.who_publishes()}',
+            f'no CameraInfo yet on {calibrations.topic_names}: {calibrations.who_publishes()}; '
+            'a camera that has none needs hfov',
         )
     if busy_for > STUCK_AFTER:
         return DiagnosticStatus.WARN, f'a frame has been in the network for {busy_for:.1f} s'

@@ -345,6 +345,8 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings('ignore', '.* encountered in ', RuntimeWarning)
     _parse(args)
     node, begun = None, False
+    # rclpy ends it at SIGINT as at SIGTERM; an exception could come anywhere, also in the end
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         rclpy.init(args=args)
         begun = True

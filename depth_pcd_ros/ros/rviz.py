@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
         distribution = os.environ.get('ROS_DISTRO', '$ROS_DISTRO')
         print(f'There is no rviz2: apt install ros-{distribution}-rviz2', file=sys.stderr)
         return 1
+    signal.signal(signal.SIGINT, lambda *_: None)  # as in the node
     rclpy.init(args=given)
     try:
         node = rclpy.create_node('depth_pcd_rviz')
@@ -70,7 +72,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def first_frame(node: Node, names: Sequence[str] = ()) -> str:
-    """Wait for a CameraInfo, of any of the cameras, and return its frame_id."""
+    """Wait for a CameraInfo, of any of the cameras, and return its frame_id.
+
+    For a camera without one there is the node's, of the depth.
+    """
     first: Future = Future()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -81,7 +86,8 @@ def first_frame(node: Node, names: Sequence[str] = ()) -> str:
 
     subscriptions = [
         AdaptiveSubscription(node, CameraInfo, topic, take, depth=1, latched=True)
-        for topic in ([f'{name}/camera_info' for name in names] or ['camera_info'])
+        for prefix in ([f'{name}/' for name in names] or [''])
+        for topic in (f'{prefix}camera_info', f'{prefix}depth/camera_info')
     ]
     topics = ', '.join(subscription.topic_name for subscription in subscriptions)
     node.get_logger().info(f'RViz starts with the first CameraInfo on {topics}')

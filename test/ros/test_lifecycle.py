@@ -147,6 +147,32 @@ def test_ends_while_loading(run_node, peer, order):
     assert_clean_end(node, start)
 
 
+def test_ctrl_c_in_the_end_itself():
+    """The second one comes just before signals are ignored: no traceback, the exit code is 0."""
+    code = """
+import os, signal
+from rclpy.executors import ExternalShutdownException
+from depth_pcd_ros.ros import node
+
+class Ended:
+    def __init__(self):
+        raise ExternalShutdownException
+
+ignore = node._ignore_signals
+
+def late():
+    os.kill(os.getpid(), signal.SIGINT)
+    ignore()
+
+node.DepthPcdNode, node._ignore_signals = Ended, late
+raise SystemExit(node.main([]))
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_sigterm_while_the_node_is_made():
     """It takes the middleware away, at which rclpy fails: an end like any other."""
     code = """

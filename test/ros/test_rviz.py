@@ -150,6 +150,16 @@ def test_rviz_after_a_latched_camera_info(start, peer):
     assert told.read_text().splitlines()[2:4] == ['-f', 'eye_optical_frame']
 
 
+def test_a_camera_without_camera_info(start, peer):
+    """With hfov, there is only the node's own, of the depth."""
+    _, told = start('--ros-args', '-r', '__ns:=/robot')
+    info = make_info(4, 3, 5.0, 5.0, 2.0, 1.0)
+    info.header.frame_id = 'usb_camera'
+    publisher = peer.publisher('/robot/depth/camera_info', CameraInfo)
+    assert wait_until(lambda: publisher.publish(info) or told.exists(), 10.0)
+    assert told.read_text().splitlines()[2:4] == ['-f', 'usb_camera']
+
+
 def test_the_frame_can_be_named(start):
     """Then no camera is waited for."""
     _, told = start('map', '--ros-args', '-p', 'use_sim_time:=true')
