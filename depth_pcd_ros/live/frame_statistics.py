@@ -40,7 +40,7 @@ class Summary:
     lost: int  # images of which the middleware says that they were lost on the way here
     received: int  # images that have arrived; each ends as one of the following, once
     published: int  # gave their results
-    superseded: int  # replaced by a newer one before they were worked on
+    superseded: int  # replaced by a newer one before they were worked on, here or in the middleware
     unwanted: int  # not worked on because nobody subscribes to a result
     dropped: dict[str, int]  # gave no result, by cause
     seconds_since_image: float | None  # None before the first
@@ -99,6 +99,13 @@ class Statistics:
         """Count an image that a newer one has replaced."""
         with self._lock:
             self._superseded += 1
+
+    def replaced(self, count: int, now: float) -> None:
+        """Count images that have arrived, but were superseded before anybody took them."""
+        with self._lock:
+            self._received += count
+            self._superseded += count
+            self._arrivals.extend([now] * count)
 
     def unwanted(self) -> None:
         """Count an image that was not worked on because nobody subscribes to a result."""

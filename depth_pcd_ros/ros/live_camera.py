@@ -14,10 +14,11 @@ from sensor_msgs.msg import Image
 
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.frame import Picture
+from depth_pcd_ros.frame import Frame, Picture, Points
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.live.frame_statistics import Published, Statistics, Summary
 from depth_pcd_ros.live.worker import Job, Worker
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import rgb_from_msg, stamp_ns
 from depth_pcd_ros.motion.steadiness import Steadiness
 from depth_pcd_ros.pipeline import Estimate, Pipeline, Prepared, estimate_batch
@@ -108,6 +109,7 @@ class LiveCamera:
                 self._take_image,
                 depth=qos.INPUT_DEPTH[settings.frames],
                 on_lost=lambda count: statistics.lost(count, time.monotonic()),
+                on_replaced=self._count_replaced,
             )
             ends.callback(self._image.destroy)
             self._ends = ends.pop_all()
@@ -169,6 +171,11 @@ class LiveCamera:
         else:
             self._statistics.superseded()
 
+    def _count_replaced(self, count: int) -> None:
+        """Count images that newer ones have replaced before the executor came to them."""
+        count_them = self._statistics.lost if self._keep_all else self._statistics.replaced
+        count_them(count, time.monotonic())
+
     def _size_of(self, msg: Any) -> tuple[int, int, str] | None:
         """Sizes of image and depth; as the one before, where only decoding it would tell."""
         size = (msg.width, msg.height) if isinstance(msg, Image) else self._size
@@ -196,10 +203,18 @@ class LiveCamera:
         confident = 'depth/confidence' in wanted
         frame = self._pipeline.finish(estimate, with_confidence=confident)
         self._scale, self._steadiness = frame.scale, frame.steadiness
-        self._publishers.publish(wanted, frame, header, self._pipeline)
+        packed: list[Points] = []
+
+        def points(frame: Frame, memory: Buffer | None = None) -> Points:
+            """Pack the points, once for the camera's own cloud and the merged one."""
+            if not packed:
+                packed.append(self._pipeline.points(frame, memory))
+            return packed[0]
+
+        settings = self._pipeline.settings
+        self._publishers.publish(wanted, frame, header, settings, points)
         if self._merged is not None and self._is_merged():
-            points = self._pipeline.points(frame)
-            self._merged.add(self._name, header, points, self._pipeline.settings)
+            self._merged.add(self._name, header, points(frame), settings)
         now = time.monotonic()
         stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
         self._statistics.published(

@@ -51,10 +51,10 @@ class MergedPoints:
         """Take the points of a camera, as `Pipeline.points` returns them; publish if it is due."""
         place = self._place(header.frame_id, settings)
         if place is None:
-            self._problems[camera] = (
-                f'not merged: {camera}.frame_transform is not set, and tf2 does not connect '
-                f'{header.frame_id!r} with merged_frame {self._frame!r}'
-            )
+            why = f'tf2 does not connect {header.frame_id!r} with merged_frame {self._frame!r}'
+            if not transforms.AVAILABLE:
+                why = 'tf2_ros is not installed'
+            self._problems[camera] = f'not merged: {camera}.frame_transform is not set, and {why}'
             return
         self._problems.pop(camera, None)
         merged = self._merging.add(

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from depth_pcd_ros.frame import Frame
+from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.memory import Buffer
-from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.results import Result, outputs
 from depth_pcd_ros.ros import qos
 from depth_pcd_ros.ros.message_types import TYPES
@@ -44,9 +43,16 @@ class Publishers:
             if publisher.get_subscription_count()
         ]
 
-    def publish(self, topics: Iterable[str], frame: Frame, header: Any, pipeline: Pipeline) -> None:
-        """Publish a frame of a pipeline on some of the topics."""
-        result = Result(frame, header, pipeline.settings, pipeline.points, TYPES)
+    def publish(
+        self,
+        topics: Iterable[str],
+        frame: Frame,
+        header: Any,
+        settings: Settings,
+        points: Callable[[Frame, Buffer | None], Points],
+    ) -> None:
+        """Publish a frame on some of the topics; arguments as those of `Result`."""
+        result = Result(frame, header, settings, points, TYPES)
         for topic in topics:
             message = self._outputs[topic].message(result, self._buffers[topic])
             self._publishers[topic].publish(message)

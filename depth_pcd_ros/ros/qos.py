@@ -21,8 +21,8 @@ except ImportError:  # Humble
 T = TypeVar('T')
 Events = dict[str, Callable[[Any], None]]  # callbacks by their names in rclpy
 
-# How many messages the middleware keeps, by `frames`: what a busy executor is late by. Of those
-# that come, a few more than one: what is replaced there is counted by nobody.
+# How many messages the middleware keeps, by `frames`: what a busy executor is late by. Of images,
+# a few more than one: on Humble nobody counts what is replaced there.
 INPUT_DEPTH = {'latest': 5, 'all': 100}
 READINGS_DEPTH = {'latest': 10, 'all': 100}
 OUTPUT_DEPTH = {'latest': 1, 'all': 100}

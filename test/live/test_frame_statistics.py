@@ -40,6 +40,16 @@ def test_each_end_of_a_frame_is_counted_once():
     assert ends == summary.received == 10
 
 
+def test_images_that_nobody_took():
+    """They have come all the same, and were superseded."""
+    statistics = Statistics()
+    statistics.received(9.0)
+    statistics.replaced(3, 9.5)
+    summary = statistics.summary(10.0)
+    assert (summary.received, summary.superseded, summary.lost) == (4, 3, 0)
+    assert summary.input_rate == pytest.approx(3.0)
+
+
 def test_rate_falls_when_the_frames_cease():
     """10 Hz for 4 s is 10 Hz, 4 s later 5 Hz, and nothing after the window."""
     statistics = Statistics()

@@ -29,7 +29,8 @@ class FakeEngine(support.FakeEngine):
     after it leave the network only when the frame before is being finished, and the other way
     round; a frame that waits too long for that fails.
     cold: its first run fails. stays: the depth stays on a device, which stands in for a GPU; what
-    comes back from there is printed. sky: it knows the sky, and sees nothing else.
+    comes back from there is printed. sky: it knows the sky, and sees nothing else. packed: what
+    packs the points of a frame prints a line.
     raises, lost, full, dies, hangs: every frame from this one on, up to the tenth, ends in an error
     of the driver, in one that stays, without memory, with the thread, or never.
     """
@@ -108,8 +109,8 @@ class FakeEngine(support.FakeEngine):
             raise RuntimeError('CUDA error: unspecified launch failure')
 
 
-class MeetingPipeline(Pipeline):
-    """See `meeting` above."""
+class FakePipeline(Pipeline):
+    """See `meeting` and `packed` above."""
 
     def finish(self, *args, **kwargs):
         """Finish a frame while the next one is in the network."""
@@ -117,10 +118,16 @@ class MeetingPipeline(Pipeline):
             MEETING.wait()
         return super().finish(*args, **kwargs)
 
+    def points(self, *args, **kwargs):
+        """Print a line where that is asked for."""
+        if self.engine.word == 'packed':
+            print('packed', flush=True)
+        return super().points(*args, **kwargs)
+
 
 def main():
     """Run the node with the fake."""
-    node.Pipeline = MeetingPipeline
+    node.Pipeline = FakePipeline
     engine.create = lambda settings: FakeEngine(settings.model)
     live_camera.MAX_WAITING_BYTES = 2**22
     return node.main()

@@ -2,14 +2,20 @@
 """The merged cloud of several cameras, over the middleware."""
 
 import numpy as np
+import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TransformStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
 
-from .conftest import wait_until
-from .test_several_cameras import show, statuses
+from depth_pcd_ros.ros import transforms
 
+from .conftest import wait_until
+from .test_several_cameras import CAMERAS, show, statuses
+
+SIZES = {name: width * height for name, ((width, height), _) in CAMERAS.items()}
 PARAMS = {
-    'model': 'two',  # sees 2 m everywhere
+    'model': 'packed',  # sees 2 m everywhere
     'frames': 'all',  # whose stamps need not be those of now
     'cameras': '[front, left, rear]',
     'edge_filter': 0.0,
@@ -24,7 +30,7 @@ PARAMS = {
 
 def test_one_cloud_of_all_cameras(run_node, peer):
     """Their valid points in the common frame, with the newest stamp; who is missing is told."""
-    run_node(PARAMS, fake=True)
+    node = run_node(PARAMS, fake=True)
     clouds = peer.subscribe('/points', PointCloud2)
     assert peer.node.count_publishers('/points') == 1
     assert peer.node.count_publishers('/front/points') == 1  # without a subscriber
@@ -55,13 +61,84 @@ def test_one_cloud_of_all_cameras(run_node, peer):
 
     status = statuses(peer, told)['left']
     assert status.level == DiagnosticStatus.WARN
-    assert "left.frame_transform is not set, and tf2 does not connect 'left_optical'" in (
-        status.message
-    )
+    why = "tf2 does not connect 'left_optical' with merged_frame 'base'"
+    if not transforms.AVAILABLE:
+        why = 'tf2_ros is not installed'
+    assert f'not merged: left.frame_transform is not set, and {why}' in status.message
     transform = [0.0, 0.1, 0.5, 0.0, 0.0, 0.0, 1.0]
     assert peer.set_parameters(**{'left.frame_transform': transform}) == ''
+    packed = node.log.count('packed')
+    own = {name: peer.subscribe(f'/{name}/points', PointCloud2) for name in ('front', 'left')}
     clouds.clear()
     for second in (500, 501):  # twice, for the cameras take turns in any order
         for name in ('front', 'left', 'rear'):
             show(peer, name, second)
     assert wait_until(lambda: any(c.width == 2 * 64 * 48 + 80 * 40 for c in clouds))
+    assert wait_until(lambda: all(own.values()))
+    assert wait_until(lambda: node.log.count('packed') == packed + 6)  # once for both clouds
+
+
+class Tf:
+    """Says on /tf_static or /tf where frames are."""
+
+    def __init__(self, peer, topic):
+        kept = (
+            DurabilityPolicy.TRANSIENT_LOCAL if topic == '/tf_static' else DurabilityPolicy.VOLATILE
+        )
+        self.peer = peer
+        self.publisher = peer.node.create_publisher(
+            transforms.TFMessage, topic, QoSProfile(depth=100, durability=kept)
+        )
+
+    def tell(self, parent, child, values):
+        """Publish parent_from_child, x y z [m] qx qy qz qw."""
+        one = TransformStamped(child_frame_id=child)
+        one.header.frame_id = parent
+        one.header.stamp = self.peer.node.get_clock().now().to_msg()
+        place = one.transform
+        place.translation.x, place.translation.y, place.translation.z = values[:3]
+        turn = place.rotation
+        turn.x, turn.y, turn.z, turn.w = values[3:]
+        self.publisher.publish(transforms.TFMessage(transforms=[one]))
+
+
+@pytest.mark.skipif(not transforms.AVAILABLE, reason='tf2_ros is not installed')
+def test_where_the_cameras_are_by_tf2(run_node, peer):
+    """One by /tf_static alone, one by way of /tf, too; one has no place until it is told."""
+    ahead, still = (-0.5, 0.5, -0.5, 0.5), (0.0, 0.0, 0.0, 1.0)
+    static, moving = Tf(peer, '/tf_static'), Tf(peer, '/tf')
+    static.tell('base', 'front_mount', (0.1, 0.0, 0.2, *still))
+    static.tell('front_mount', 'front_optical', (0.0, 0.0, 0.3, *ahead))
+    static.tell('head', 'left_optical', (0.0, 0.0, 0.2, *ahead))
+    params = {name: v for name, v in PARAMS.items() if not name.endswith('.frame_transform')}
+    node = run_node(params, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    second = 0
+
+    def shown(names):
+        nonlocal second
+        second += 1
+        moving.tell('base', 'head', (0.0, 0.4, 0.3, *still))
+        for name in ('front', 'left', 'rear'):
+            show(peer, name, second)
+        return any(c.width == sum(SIZES[name] for name in names) for c in clouds)
+
+    assert wait_until(lambda: shown(['front', 'left'])), node.log
+    cloud = next(c for c in clouds if c.width == SIZES['front'] + SIZES['left'])
+    points = np.frombuffer(cloud.data, '<f4').reshape(-1, 4)
+    front, left = points[points[:, 0] > 2.05], points[points[:, 0] < 2.05]
+    assert (len(front), len(left)) == (SIZES['front'], SIZES['left'])
+    np.testing.assert_allclose(front[:, 0], 2.1, atol=1e-5)
+    np.testing.assert_allclose(front[0, 1:3], [2 * 30.5 / 55, 0.5 + 2 * 25 / 50], atol=1e-5)
+    np.testing.assert_allclose(left[:, 0], 2.0, atol=1e-5)
+    np.testing.assert_allclose(left[0, 1:3], [0.4 + 2 * 40 / 70, 0.5 + 2 * 18 / 71], atol=1e-5)
+    assert "/tf_static does not connect 'left_optical' with 'base': /tf is read, too" in node.log
+
+    def told(found):
+        shown(())
+        return 'not merged' in found['rear'].message
+
+    why = "tf2 does not connect 'rear_optical' with merged_frame 'base'"
+    assert why in statuses(peer, told)['rear'].message
+    static.tell('base', 'rear_optical', (-0.1, 0.0, 0.5, 0.5, 0.5, -0.5, -0.5))
+    assert wait_until(lambda: shown(['front', 'left', 'rear']))

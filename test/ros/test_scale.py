@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """True scale over the real middleware; the engine is a fake whose depth is a ramp."""
 
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from std_msgs.msg import Float64MultiArray, Header
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command
 from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.ros import transforms
 from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.scale.messages import xyz_of_cloud
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
@@ -173,7 +174,7 @@ def test_a_range_without_a_transform_is_told(run_node, peer):
 def test_another_frame_without_a_transform(run_node, peer):
     """The parameter is asked for; it can be set while the node runs."""
     node, _, sensor = start(run_node, peer)
-    if 'tf2_ros' not in sys.modules:
+    if not transforms.AVAILABLE:
         node.wait_for('tf2_ros is not installed: a sensor in another frame')
     sensor.publish(cloud(1.2, 100, 'lidar'))
     peer.show(*picture(100))
@@ -186,7 +187,8 @@ def test_another_frame_without_a_transform(run_node, peer):
 
 def test_transform_by_tf2(run_node, peer, monkeypatch):
     """A fake stands for tf2_ros, which has no wheel: it knows one transform."""
-    monkeypatch.setenv('PYTHONPATH', str(ROOT / 'test' / 'ros' / 'fake_tf2'))
+    fake = str(ROOT / 'test' / 'ros' / 'fake_tf2')
+    monkeypatch.setenv('PYTHONPATH', fake, prepend=os.pathsep)
     _, scales, sensor = start(run_node, peer)
     sensor.publish(cloud(1.2, 100, 'lidar'))
     peer.show(*picture(100))

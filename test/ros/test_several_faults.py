@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from .conftest import NodeProcess, make_image, make_info, wait_until
-from .test_several_cameras import statuses, values
+from .test_several_cameras import CAMERAS, NAMES, check_cloud, show, statuses, values
 
 SIZES = ((64, 48), (80, 60), (96, 72), (48, 64))
 
@@ -70,6 +70,19 @@ def test_no_camera_starves(run_node, peer):
     assert sum(found.values()) >= 40, found  # of 120 that the network could do
 
 
+def test_a_fast_camera_takes_nothing_from_others(run_node, peer):
+    """Where the network has time for more than the slow ones send, they get all that they want."""
+    names = ['one', 'other', 'fast']
+    run_node({'model': 'slow:0.02', 'cameras': f'[{", ".join(names)}]'}, fake=True)
+    clouds = count_clouds(peer, names)
+    showers = [Shower(peer, name) for name in names]
+    run(showers, {'one': 10, 'other': 10, 'fast': 100}, 6.0)
+    sent = {shower.name: shower.sent for shower in showers}
+    for name in ('one', 'other'):
+        assert wait_until(lambda n=name: clouds()[n] >= 0.9 * sent[n], 2.0), (clouds(), sent)
+    assert clouds()['fast'] > clouds()['one'], clouds()  # of the 30 a second that are left
+
+
 def test_faults_of_one_camera_are_its_own(run_node, peer):
     """Killed, torn, without CameraInfo, of another size each time: the good one gets its clouds."""
     names = ['good', 'killed', 'torn', 'uninformed', 'changing']
@@ -78,11 +91,14 @@ def test_faults_of_one_camera_are_its_own(run_node, peer):
     rules = [f'{topic}:=/killed/{topic}' for topic in ('image', 'camera_info')]
     remapped = [part for rule in rules for part in ('-r', rule)]
     camera = NodeProcess(['camera', 'RELIABLE', '--ros-args', *remapped], 'test.ros.stream')
+    good = Shower(peer, 'good')
     try:
         assert wait_until(lambda: clouds()['killed'] > 5, 20.0), camera.log
+        run([good], {'good': 10}, 3.0)
     finally:
         camera.stop(signal.SIGKILL)
-    good = Shower(peer, 'good')
+    run([good], {'good': 10}, 3.0)
+    assert wait_until(lambda: clouds()['good'] >= 0.9 * good.sent, 2.0), clouds()
     torn = Shower(peer, 'torn')
     torn.pictures[0].data = torn.pictures[0].data[:-1]
     others = [
@@ -90,10 +106,11 @@ def test_faults_of_one_camera_are_its_own(run_node, peer):
         Shower(peer, 'uninformed', has_info=False),
         Shower(peer, 'changing', sizes=SIZES),
     ]
-    before = clouds()['good']
+    before, sent = clouds()['good'], good.sent
     hz = {'good': 10, 'torn': 30, 'uninformed': 30, 'changing': 30}
     run([good, *others], hz, 6.0)
-    assert wait_until(lambda: clouds()['good'] - before >= 0.9 * good.sent, 2.0), clouds()
+    enough = lambda: clouds()['good'] - before >= 0.9 * (good.sent - sent)  # noqa: E731
+    assert wait_until(enough, 2.0), clouds()
     assert len({(c.width, c.height) for c in peer.received['/changing/points']}) == len(SIZES)
     assert not peer.received['/torn/points']
     assert not peer.received['/uninformed/points']
@@ -134,3 +151,19 @@ def test_a_camera_without_subscribers_is_not_computed(run_node, peer):
     assert int(values(found['unseen'])['frames processed']) == 0
     assert int(values(found['unseen'])['frames nobody subscribed to']) > 0
     assert len(peer.received['/seen/points']) >= 0.9 * showers[0].sent
+
+
+def test_at_10_hz_each_cloud_is_that_of_its_image(run_node, peer):
+    """Of the demo model and cameras that all send at once: as many of each, and none mixed up."""
+    run_node({'model': 'demo', 'cameras': NAMES, 'edge_filter': 0.0})
+    clouds = {name: peer.subscribe(f'/{name}/points', PointCloud2) for name in CAMERAS}
+    images = {name: {} for name in CAMERAS}
+    start = time.monotonic()
+    for second in range(1, 61):  # of the stamps; ten of them pass in one
+        for name in CAMERAS:
+            images[name][100 * [*CAMERAS].index(name) + second] = show(peer, name, second)
+        time.sleep(max(start + second / 10 - time.monotonic(), 0.0))
+    assert wait_until(lambda: all(len(some) >= 0.8 * 60 for some in clouds.values()))
+    for name, some in clouds.items():
+        for cloud in some:
+            check_cloud(cloud, name, images[name][cloud.header.stamp.sec])
