@@ -56,7 +56,7 @@ class Recording:
 
     def __init__(self, path: Path, say: Say = lambda _: None) -> None:
         self.path = path
-        self.is2 = path.suffix != '.bag'
+        self.is2 = path.suffix.lower() != '.bag'
         self._stack = ExitStack()
         self._stores: dict[str, Any] = {}
         self._files: list[Storage] = []
@@ -212,7 +212,7 @@ class Recording:
             say(f'{METADATA} has {names[0]}, the files have {names[1]}: the files are right')
 
     def _opened(self, path: Path) -> Storage:
-        if path.suffix == PACKED:
+        if path.suffix.lower() == PACKED:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory())
             unpacked = Path(folder, path.stem)
             with compression.open_zstd(path) as packed, unpacked.open('wb') as file:
@@ -225,11 +225,11 @@ class Recording:
             path = unpacked
         if not self.is2:
             return _Bag(path)
-        if path.name.endswith('.bag.active'):
+        if path.name.lower().endswith('.bag.active'):
             raise ValueError('it was not closed: rosbag reindex, and a name that ends with .bag')
-        if path.suffix not in STORAGES:
+        if path.suffix.lower() not in STORAGES:
             raise ValueError(f'expected {", ".join((*STORAGES, ".bag"))}')
-        return STORAGES[path.suffix](path)
+        return STORAGES[path.suffix.lower()](path)
 
     def _storage_files(self, say: Say) -> list[Path]:
         """The files with messages; metadata.yaml, where it is there, says which."""

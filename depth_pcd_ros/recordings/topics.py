@@ -22,6 +22,8 @@ POINTS = 'sensor_msgs/msg/PointCloud2'
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
 PNG = b'\x89PNG\r\n\x1a\n'
 GREY_OF_16_BITS = b'\x10\x00'  # bit depth and colour type in a PNG's header
+# Such as ffmpeg_image_transport_msgs/msg/FFMPEGPacket and foxglove_msgs/msg/CompressedVideo.
+_PICTURES_OF_OTHERS = re.compile('/[^/]*(Image|Video|Packet)[^/]*$')
 PLACE = '{camera}'  # for the name of a camera in a topic
 OWN_RESULTS = ('points', 'depth/camera_info', 'depth/color')
 
@@ -130,10 +132,16 @@ def _pictures(reader: Recording, *, silent: bool = False) -> list[str]:
 
 def _no_pictures(reader: Recording) -> dict[str, str]:
     """The topics of images that are not a camera's pictures, and what they are."""
-    return {
+    images = {
         topic: 'a result of the node' if _is_own_result(reader, topic) else 'depth'
         for topic in sorted(_kinds(reader, RAW, COMPRESSED))
     }
+    others = {
+        c.topic: f'{c.msgtype}, which is not read'
+        for c in reader.connections
+        if c.topic not in images and _PICTURES_OF_OTHERS.search(c.msgtype)
+    }
+    return {**images, **others}
 
 
 def _kinds(reader: Recording, *kinds: str) -> dict[str, str]:

@@ -186,9 +186,14 @@ OPTIMIZER = {
 BEST = {'d1': torch.tensor(0.9), 'rmse': torch.tensor(0.3)}
 
 
-@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize(
+    'prefix', ['', 'module.', '_orig_mod.', 'module._orig_mod.', '_orig_mod.module.']
+)
 def test_a_training_checkpoint(tmp_path, state, prefix):
-    """The official training script wraps the state dict of a DistributedDataParallel."""
+    """The official training script wraps the state dict of a DistributedDataParallel.
+
+    torch.compile adds a prefix of its own.
+    """
     trained = {f'{prefix}{key}': value for key, value in state.items()}
     content = {'model': trained, 'optimizer': OPTIMIZER, 'epoch': 3, 'previous_best': BEST}
     torch.save(content, tmp_path / NAME)

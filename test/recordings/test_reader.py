@@ -145,12 +145,44 @@ def test_definitions_of_the_camera_that_are_none(tmp_path, text):
     assert converted(tmp_path / 'out' / 'in') == [0, 1, 2]
 
 
+def test_a_camera_in_packets_of_video(tmp_path, capsys):
+    """What image_transport's other transports and Foxglove record is named."""
+    kinds = [
+        ('/cam/image_raw/ffmpeg', 'ffmpeg_image_transport_msgs/msg/FFMPEGPacket'),
+        ('/cam/video', 'foxglove_msgs/msg/CompressedVideo'),
+        ('/lidar/packets', 'velodyne_msgs/msg/VelodyneScan'),
+    ]
+    others = [(topic, kind, 'cdr', 'ros2msg', b'int32 number', NUMBER) for topic, kind in kinds]
+    write_mcap(tmp_path / 'in.mcap', [], others)
+    assert convert(tmp_path, source='in.mcap') == 1
+    told = capsys.readouterr().err
+    assert (
+        'it lacks an Image or CompressedImage topic (/cam/image_raw/ffmpeg is '
+        'ffmpeg_image_transport_msgs/msg/FFMPEGPacket, which is not read; /cam/video is '
+        'foxglove_msgs/msg/CompressedVideo, which is not read)'
+    ) in told
+
+
 def test_ros1_in_mcap(tmp_path, capsys):
     """It is named as what it is."""
     odd = ('/cam/image', 'sensor_msgs/Image', 'ros1', 'ros1msg', b'Header header', b'\x01')
     write_mcap(tmp_path / 'in.mcap', [], [odd], profile='ros1')
     assert convert(tmp_path, source='in.mcap') == 1
     assert '/cam/image is sensor_msgs/Image of ROS 1, expected cdr' in capsys.readouterr().err
+
+
+def test_names_in_capitals(tmp_path):
+    """As some file systems have them."""
+    whole = write_mcap(tmp_path / 'in.mcap', cameras(2))
+    loud = whole.rename(tmp_path / 'IN.MCAP')
+    with open_recording(loud) as reader:
+        assert len(everything(reader)) == 4
+    record(tmp_path / 'db3', cameras(2), StoragePlugin.SQLITE3)
+    with open_recording((tmp_path / 'db3' / 'db3.db3').rename(tmp_path / 'IN.DB3')) as reader:
+        assert len(everything(reader)) == 4
+    (tmp_path / 'IN.BAG').write_bytes(b'hello')
+    with pytest.raises(RecordingError, match='File magic is invalid'):
+        Recording(tmp_path / 'IN.BAG')
 
 
 def test_damaged_chunk(tmp_path, capsys):

@@ -95,9 +95,12 @@ def _weights(content: Any, path: Path) -> dict[str, Tensor]:
                 'tensors; save the state dict of the model alone'
             )
         content = content[parts[0]]
-    # DistributedDataParallel, with which models are trained, puts this before each key.
-    prefix = 'module.' if all(key.startswith('module.') for key in content) else ''
-    return {key.removeprefix(prefix): value for key, value in content.items()}
+    # DistributedDataParallel and torch.compile, with which models are trained, put these before
+    # each key, in whatever order.
+    for prefix in ('module.', '_orig_mod.', 'module.'):
+        if all(key.startswith(prefix) for key in content):
+            content = {key.removeprefix(prefix): value for key, value in content.items()}
+    return content
 
 
 def _is_state_dict(content: object) -> bool:
