@@ -147,7 +147,6 @@ def _naming(recording: Path) -> Iterator[None]:
 
 
 def _view(args: argparse.Namespace) -> int:
-    from depth_pcd_ros.inputs.sources import is_recording
     from depth_pcd_ros.recordings.clouds import recorded_clouds
     from depth_pcd_ros.recordings.reader import open_recording
     from depth_pcd_ros.show.view import clouds_of_files, view
@@ -156,8 +155,9 @@ def _view(args: argparse.Namespace) -> int:
         print(f'depth-pcd view: {args.file}: {sentence}', file=sys.stderr)
 
     with _naming(args.file), ExitStack() as stack:
-        if is_recording(args.file):
-            recording = stack.enter_context(open_recording(args.file, say))
+        path = _recording_to_view(args.file)
+        if path is not None:
+            recording = stack.enter_context(open_recording(path, say))
             clouds = recorded_clouds(recording, args.topic)
             for problem in recording.damage:
                 say(problem)
@@ -165,6 +165,19 @@ def _view(args: argparse.Namespace) -> int:
             clouds = clouds_of_files(args.file)
         view(clouds, args.file.name, args.port, lambda address: print(address, flush=True))
     return 0
+
+
+def _recording_to_view(path: Path) -> Path | None:
+    """Return the path of a recording, or of the only one in a folder without files of clouds."""
+    from depth_pcd_ros.files.clouds import READERS
+    from depth_pcd_ros.inputs.sources import is_recording
+
+    if is_recording(path):
+        return path
+    if not path.is_dir() or any(file.suffix in READERS for file in path.rglob('*')):
+        return None
+    found = [one for one in sorted(path.iterdir()) if is_recording(one)]
+    return found[0] if len(found) == 1 else None
 
 
 def _replay(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import sys
@@ -91,7 +92,8 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 def _samples(
     args: argparse.Namespace, settings: Settings, sources: list[Source]
 ) -> Iterator[Picture]:
-    given = intrinsics_given(args, _say)
+    say = functools.cache(_say)  # a sentence on each picture of a video is said once
+    given = intrinsics_given(args, say)
     if sources:
         if given.given and any(source.kind == 'recording' for source in sources):
             raise IntrinsicsError('a recording has its CameraInfo: leave out the intrinsics')
@@ -101,7 +103,7 @@ def _samples(
             topics=topics(args),
             settings=settings,
             count=args.frames,
-            say=_say,
+            say=say,
         )
     try:
         from depth_pcd_ros.ros.live_samples import live

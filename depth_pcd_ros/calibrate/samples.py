@@ -39,7 +39,7 @@ def of_inputs(
         FrameError: none of the pictures can be read.
     """
     each = -(-count // len(sources))
-    problem, good = None, 0
+    good = 0
     for source in sources[:: max(1, len(sources) // count)]:
         if source.kind == 'recording':
             yield from _of_recording(source, topics, settings, each, say)
@@ -53,10 +53,11 @@ def of_inputs(
                 yield Picture(rgb, intrinsics.fitted(header, say), at)
                 good += 1
         except (FrameError, IntrinsicsError) as err:
-            problem = err
+            if len(sources) == 1:
+                raise
             say(f'{source.path}: {err}')
-    if problem is not None and not good:
-        raise problem
+    if not good:
+        raise FrameError('no_picture', 'none of the inputs has a picture that can be used')
 
 
 def _of_file(source: Source, count: int) -> Iterator[tuple[Rgb, PhotoHeader, float]]:

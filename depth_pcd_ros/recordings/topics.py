@@ -238,7 +238,8 @@ def find_camera(path: Path, names: Sequence[str] = ()) -> dict[str, str]:
         if names:
             images = list(find_cameras(reader, names, option='image:=').values())
         else:
-            images = [find_image_topic(reader, option='image:=')]  # as ros2 launch takes it
+            option = 'image:=, or their names with cameras:='  # as ros2 launch takes it
+            images = [find_image_topic(reader, option=option)]
         infos = [find_camera_info_topic(reader, i, option='camera_info:=') for i in images]
         kinds = {c.msgtype for c in reader.connections if c.topic in images}
     if len(kinds) > 1:

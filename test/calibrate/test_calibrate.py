@@ -140,10 +140,14 @@ def test_files(tmp_path, capsys, kind):
     assert yaml.safe_load(out)['depth_scale'] == pytest.approx(1.15, rel=0.01)
     assert f'median of { {"photo": 1, "folder": 2, "video": 4}[kind] } pictures' in out
     assert ('so the camera has moved: it must stand still' in err) == (kind == 'video')
+    assert calibrate(path, *options, '--hfov', 60) == 0
+    assert capsys.readouterr().err.count('--hfov 60 across') == 1
     assert calibrate(path, '--scale-source', 'points', *CAMERA) == 2
     assert 'scale_source points is for recordings' in capsys.readouterr().err
     assert calibrate(path, *options) == 1
-    assert 'no intrinsics' in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.count('no intrinsics') == (2 if kind == 'folder' else 1)
+    assert ('none of the inputs has a picture' in err) == (kind == 'folder')
 
 
 def test_a_scale_to_be_doubted(tmp_path, capsys):

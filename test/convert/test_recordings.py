@@ -401,7 +401,8 @@ def test_several_cameras_for_the_launch_file(tmp_path, capsys):
     record(tmp_path / 'in', topics)
     assert main(['replay', str(tmp_path / 'in'), '--find-camera']) == 1
     told = capsys.readouterr().err
-    assert 'choose an Image or CompressedImage topic with image:=: /l/image, /r/image' in told
+    ways = 'with image:=, or their names with cameras:='
+    assert f'choose an Image or CompressedImage topic {ways}: /l/image, /r/image' in told
     assert '--image-topic' not in told
 
 

@@ -254,6 +254,19 @@ def test_nothing_to_show(tmp_path, capsys, name, told):
     assert told in capsys.readouterr().err
 
 
+def test_the_recording_in_a_folder(tmp_path, monkeypatch):
+    """What `convert my_recording -o clouds` makes is found by `view clouds`; files go before it."""
+    pytest.importorskip('viser')
+    cloud = cloud_message(T, wall(), header(0))
+    record(tmp_path / 'clouds' / 'my_recording', [('/points', cloud)])
+    names = []
+    monkeypatch.setattr(view, 'view', lambda clouds, *_: names.append(clouds[0].name))
+    assert main(['view', str(tmp_path / 'clouds')]) == 0
+    red_wall(tmp_path / 'clouds' / 'wall.ply')
+    assert main(['view', str(tmp_path / 'clouds')]) == 0
+    assert names == ['/points, 0.000 s', 'wall.ply']
+
+
 @pytest.mark.parametrize('content', [None, b'', b'ply\n'])
 def test_unusable_file(tmp_path, content, capsys):
     """What is no cloud is refused in a line."""
