@@ -61,18 +61,8 @@ class RecordedOdometry:
             if following is None:
                 break
             self._odometry.add(following)
-        reading = self._odometry.find(stamp)
-        if reading is None:
-            return None, f'{self.topic} has nothing around the picture'
-        place = self._settings.optical_from_base
-        if place is None:
-            place = self._transforms.find(camera, reading.child_frame_id)
-        if place is None:
-            return None, (
-                f'the odometry is that of frame {reading.child_frame_id!r}, the picture in '
-                f'{camera!r}: odometry_transform is not set, and /tf_static does not connect them'
-            )
-        return odom_from_camera(reading, place), ''
+        reading, given = self._odometry.find(stamp), self._settings.optical_from_base
+        return odom_from_camera(reading, camera, given, self._transforms.find)
 
     def _readings(self, topic: str) -> Iterator[OdometryReading]:
         for _, msg in self._reader.decoded(topic):

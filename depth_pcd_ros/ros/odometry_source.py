@@ -65,22 +65,13 @@ class OdometrySource:
         subscription, found = self._subscription, self._transforms
         if subscription is None:  # or the executor has just ended it
             return evidence
-        reading = self._odometry.find(header.stamp_ns)
-        if reading is None:
-            why = f'{subscription.topic_name} has sent nothing around the picture'
-            return dataclasses.replace(evidence, no_odometry=why)
-        place = self._settings.optical_from_base
-        if place is None and reading.child_frame_id == header.frame_id.removeprefix('/'):
-            return dataclasses.replace(evidence, odom_from_camera=reading.odom_from_base)
-        if place is None and found is not None:
-            place = found.find(header.frame_id, reading.child_frame_id)
-        if place is None:
-            why = (
-                f'the odometry is that of frame {reading.child_frame_id!r}, the picture in '
-                f'{header.frame_id!r}: odometry_transform is not set, and tf2 does not know'
-            )
-            return dataclasses.replace(evidence, no_odometry=why)
-        return dataclasses.replace(evidence, odom_from_camera=odom_from_camera(reading, place))
+        place, why = odom_from_camera(
+            self._odometry.find(header.stamp_ns),
+            header.frame_id,
+            self._settings.optical_from_base,
+            (lambda *_: None) if found is None else found.find,
+        )
+        return dataclasses.replace(evidence, odom_from_camera=place, no_odometry=why)
 
     def who_publishes(self) -> str:
         """Say who publishes what this listens to; '' where it does not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bisect
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,14 +103,34 @@ def interpolate(a: Sequence[float], b: Sequence[float], share: float) -> tuple[f
 
 
 def odom_from_camera(
-    reading: OdometryReading, optical_from_base: Sequence[float]
-) -> tuple[float, ...]:
-    """Return where the camera was; `optical_from_base` is the place of the child frame in it.
+    reading: OdometryReading | None,
+    camera: str,
+    optical_from_base: Sequence[float] | None,
+    find: Callable[[str, str], Sequence[float] | None],
+) -> tuple[tuple[float, ...] | None, str]:
+    """Return where a picture was taken from, or why that is not known.
+
+    Args:
+        reading: at its time; None: there is none.
+        camera: its optical frame.
+        optical_from_base: place of the odometry's child frame in it; None: to be looked up.
+        find: looks up the place of the second of two frames in the first.
 
     Raises:
         ValueError: a quaternion is not of length 1.
     """
-    return transform.compose(reading.odom_from_base, transform.invert(optical_from_base))
+    if reading is None:
+        return None, 'the odometry has nothing around the picture'
+    camera, base = camera.removeprefix('/'), reading.child_frame_id
+    if optical_from_base is None and base == camera:
+        return reading.odom_from_base, ''
+    place = find(camera, base) if optical_from_base is None else optical_from_base
+    if place is None:
+        return None, (
+            f'the odometry is that of frame {base!r}, the picture in {camera!r}: '
+            'odometry_transform is not set, and no transform connects them'
+        )
+    return transform.compose(reading.odom_from_base, transform.invert(place)), ''
 
 
 def _stamp(reading: OdometryReading) -> int:

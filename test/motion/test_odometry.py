@@ -70,6 +70,7 @@ def test_the_camera_on_a_robot():
     """A camera 0.2 m ahead of the base, looking ahead: REP 103's rotation, by hand."""
     base_from_optical = (0.2, 0.0, 0.5, -0.5, 0.5, -0.5, 0.5)
     turned = reading(10.0, 1.0, math.pi / 2)  # at (1, 0), heading along y
-    found = odom_from_camera(turned, transform.invert(base_from_optical))
+    found, why = odom_from_camera(turned, '', transform.invert(base_from_optical), None)
+    assert not why
     ahead = transform.apply(found, np.array([[0.0, 0.0, 2.0]]))  # 2 m before the lens
     np.testing.assert_allclose(ahead, [[1.0, 2.2, 0.5]], atol=1e-9)
