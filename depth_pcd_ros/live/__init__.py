@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of a running node without rclpy: frame queue, statistics, environment variables."""
+"""Parts of a running node without rclpy: frame queue, working threads, statistics, environment."""

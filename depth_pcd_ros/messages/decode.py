@@ -53,7 +53,7 @@ def rgb_from_compressed(msg: Any) -> Rgb:
     """RGB of a sensor_msgs/CompressedImage, (H, W, 3) uint8.
 
     Raises:
-        ImageError: as `pictures.rgb_from_picture`.
+        ImageError: as `compressed.rgb_from_picture`.
     """
     return rgb_from_picture(msg.data, msg.format)
 

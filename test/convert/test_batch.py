@@ -5,36 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depth_pcd_ros import frame
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine.torch_engine import TorchEngine
 from depth_pcd_ros.errors import DeviceLostError, FrameError
-from depth_pcd_ros.work.job import Picture, Write
-from depth_pcd_ros.work.run import MOST_STEPS, batches
 
 from ..support.converting import CAMERA, DEMO, contents, smooth
-
-
-def picture(name, width):
-    """A black picture to be read."""
-    return Picture(name, frame.Picture(np.zeros((4, width, 3), np.uint8), None), None)
-
-
-def labels(steps, size):
-    """The labels of the steps in each batch."""
-    return [''.join(step.label for step in batch) for batch in batches(steps, size)]
-
-
-def test_batches():
-    """As many pictures as asked for, of one size, in order; what is no picture lies between."""
-    wide, small = (lambda name: picture(name, 8)), (lambda name: picture(name, 6))
-    other = Write('-', print)
-    steps = [wide('a'), other, wide('b'), wide('c'), small('d'), other, wide('e'), other]
-    assert labels(steps, 2) == ['a-b', 'c', 'd-', 'e-']
-    assert labels(steps, 1) == ['a', '-b', 'c', 'd', '-e', '-']
-    assert labels([], 2) == []
-    many = [other] * (2 * MOST_STEPS + 1)  # they do not pile up
-    assert labels(many, 2) == ['-' * 2 * MOST_STEPS, '-']
 
 
 @pytest.fixture

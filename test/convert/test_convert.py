@@ -7,7 +7,6 @@ import resource
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,6 @@ from depth_pcd_ros.convert.options import FORMATS, SETTINGS
 from depth_pcd_ros.convert.outputs import WRITERS
 from depth_pcd_ros.files.ply import read_ply
 from depth_pcd_ros.settings import OPTIONS, Settings
-from depth_pcd_ros.work.overlap import overlap
 
 from ..support import golden
 from ..support.converting import (
@@ -490,39 +488,3 @@ def test_no_ros_needed(tmp_path):
     )
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
     assert (tmp_path / 'out' / 'a.ply').exists()
-
-
-def test_overlap_in_order():
-    """Items come out in order, each transformed."""
-    found = []
-    overlap(range(50), lambda n: n * n, found.append)
-    assert found == [n * n for n in range(50)]
-
-
-@pytest.mark.parametrize('stage', range(3))
-def test_overlap_ends_with_an_error(stage):
-    """An error of any thread is raised here, and ends the others."""
-
-    def fail_at(mine):
-        def check(item):
-            if mine == stage and item == 5:
-                raise OSError('disk full')
-            return item
-
-        return check
-
-    with pytest.raises(OSError, match='disk full'):
-        overlap(map(fail_at(0), range(10**9)), fail_at(1), fail_at(2))
-
-
-def test_overlap_is_bounded():
-    """Reading does not run ahead of writing."""
-    read, written = [], []
-
-    def consume(item):
-        time.sleep(0.002)
-        assert len(read) - len(written) <= 9
-        written.append(item)
-
-    overlap((read.append(n) or n for n in range(40)), lambda n: n, consume)
-    assert written == list(range(40))

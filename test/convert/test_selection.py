@@ -11,7 +11,6 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import size
-from depth_pcd_ros.work.selection import Selection
 
 from ..support.converting import CAMERA, DEMO, contents, convert, listed, photos, smooth, video
 from ..support.recordings import START, STORE, cameras, cdr, image, info, read, record
@@ -159,13 +158,6 @@ def test_latched_messages_before_the_part(tmp_path):
     assert convert(tmp_path, '--copy', '--start', '0.3') == 0
     found = read(tmp_path / 'out' / 'in')
     assert [len(found[topic]) for topic in ('/points', '/cam/camera_info')] == [3, 1]
-
-
-def test_count():
-    """How many pictures there will be, for the progress bar."""
-    assert Selection().count(10) == Selection().count(10, 5.0) == 10
-    assert Selection(every=4).count(10) == Selection(every=4).count(10, 5.0) == 3
-    assert Selection(start=0.5, end=1.3).count(10, 5.0) == 4  # 3 to 6
 
 
 def test_other_parts_are_other_recordings(tmp_path, capsys):
