@@ -21,9 +21,6 @@ ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
 class Video:
     """A video that is open.
 
-    Args:
-        path: the file.
-
     Attributes:
         rate: pictures a second, on average.
         announced: how many pictures there are, as its header says, which may be wrong.

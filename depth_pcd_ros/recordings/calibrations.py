@@ -19,7 +19,6 @@ class RecordedCalibrations:
     else the newest that fits. Pictures before the first CameraInfo take that.
 
     Args:
-        recording: the recording.
         topic: that of the CameraInfo.
         named: a person has named the topic, so that its frame_id does not matter.
     """

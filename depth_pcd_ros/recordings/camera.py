@@ -23,7 +23,6 @@ class RecordedCamera:
     """Reads the pictures of one camera in their order.
 
     Args:
-        reader: the recording.
         image_topic: that of the pictures; `topics` are those of what belongs to them.
         intrinsics: they go before the recording's, where they are given.
         name: of the camera, '' where it is the only one.

@@ -21,7 +21,6 @@ class RecordedOdometry:
     """Interpolates the odometry to the stamps of the pictures.
 
     Args:
-        reader: the recording.
         settings: `odometry_transform`.
         asked: topic of the odometry; empty to be found by its type. Where there is none, /tf tells,
             if it has the frame that the camera is fixed to.

@@ -22,7 +22,6 @@ class RecordedScale:
     """Finds the reading of each picture by the stamps.
 
     Args:
-        reader: the recording.
         settings: `scale_source` and what has a use for odometry.
         topics: of the readings and the odometry; empty to be found by their types.
         camera: the name of one of several.

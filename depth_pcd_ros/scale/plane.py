@@ -33,14 +33,7 @@ PRIOR = (0.02**2 / 30) / math.radians(2.0) ** 2
 def measure(
     depth: npt.NDArray[np.float32], camera: Camera, height: float, pitch: float, roll: float
 ) -> Measurement:
-    """Find the floor and compare its distance with the camera's height above it.
-
-    Args:
-        depth: as `find_floor`.
-        camera: the same.
-        height: of the camera above the floor [m].
-        pitch: as `find_floor`.
-        roll: the same.
+    """Find the floor, as `find_floor`, and compare its distance with the camera's height [m].
 
     Raises:
         ScaleError: `no_floor`.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of depth_pcd_ros/cloud/."""
+"""Tests of depth_pcd_ros/work/."""
