@@ -37,17 +37,11 @@ class ClusterError(DepthPcdError):
 
 
 class Part(NamedTuple):
-    """What is handed out at once.
+    """What is handed out at once."""
 
-    Attributes:
-        sources: inputs; a single one where it is divided.
-        stretches: those of a recording that is divided.
-        stretch: the one that is converted; None: they are joined.
-    """
-
-    sources: tuple[Source, ...]
-    stretches: tuple[Stretch, ...] = ()
-    stretch: Stretch | None = None
+    sources: tuple[Source, ...]  # inputs; a single one where it is divided
+    stretches: tuple[Stretch, ...] = ()  # those of a recording that is divided
+    stretch: Stretch | None = None  # the one that is converted; None: they are joined
 
 
 class _Notes(Report):
@@ -146,13 +140,7 @@ def run_on_ray(
 ) -> None:
     """Convert all sources on a cluster; what fails is reported, and the rest goes on.
 
-    Args:
-        args: the command line; `ray` is the address of the cluster, '' for one of this machine.
-        settings: the node's parameters.
-        intrinsics: what the command line says about the camera.
-        sources: the inputs.
-        jobs: those of the sources.
-        report: told of all that happens.
+    `args.ray` is the address of the cluster, '' for one of this machine.
 
     Raises:
         ClusterError: Ray is not installed, or the cluster cannot be reached.

@@ -61,35 +61,30 @@ class Replayer:
         self._node = node
         say = node.get_logger().warning
         try:
-            self._recording = Recording(recording, lambda sentence: say(f'{recording}: {sentence}'))
+            self.recording = Recording(recording, lambda sentence: say(f'{recording}: {sentence}'))
         except RecordingError as err:
             raise ReplayError(f'{recording}: {err}') from err
-        if not self._recording.is2:
+        if not self.recording.is2:
             raise ReplayError(
                 f'{recording} is a ROS 1 recording; convert it with rosbags-convert first'
             )
-        known = {connection.topic for connection in self._recording.connections}
+        known = {connection.topic for connection in self.recording.connections}
         missing = sorted(set(topics) - known)
         if missing:
             raise ReplayError(
                 f'no topic {", ".join(missing)} in {recording}, '
                 f'which has {", ".join(sorted(known))}'
             )
-        self._publishers: dict[str, Publisher] = {}
+        self.publishers: dict[str, Publisher] = {}
         self._played: list[Connection] = []
-        self._left_out: dict[str, str] = dict(self._recording.unreadable)
-        for connection in self._recording.connections:
+        self._left_out: dict[str, str] = dict(self.recording.unreadable)
+        for connection in self.recording.connections:
             if not topics or connection.topic in topics:
                 self._offer(connection)
-        if not self._publishers:
+        if not self.publishers:
             reasons = '; '.join(f'{topic}: {why}' for topic, why in self._left_out.items())
             raise ReplayError(f'{recording}: nothing to publish: {reasons or "it has no topic"}')
         self._clock: Publisher | None = None
-
-    @property
-    def publishers(self) -> dict[str, Publisher]:
-        """The publisher of each topic."""
-        return self._publishers
 
     def wait_for_subscribers(self, timeout: float, needed: Collection[str] = ()) -> list[str]:
         """Wait until topics have subscribers and no more join.
@@ -104,22 +99,20 @@ class Replayer:
         Raises:
             ReplayError: a needed topic is not published.
         """
-        unknown = sorted(set(needed) - self._publishers.keys())
+        unknown = sorted(set(needed) - self.publishers.keys())
         if unknown:
             raise ReplayError(
                 f'no subscriber can be waited for on {", ".join(unknown)}; '
-                f'published are {", ".join(sorted(self._publishers))}'
+                f'published are {", ".join(sorted(self.publishers))}'
             )
         start = changed = said = time.monotonic()
-        before = sorted(self._publishers)
+        before = sorted(self.publishers)
         while True:
-            lonely = sorted(
-                t for t, p in self._publishers.items() if not p.get_subscription_count()
-            )
+            lonely = sorted(t for t, p in self.publishers.items() if not p.get_subscription_count())
             now = time.monotonic()
             if lonely != before:
                 before, changed = lonely, now
-            some = len(lonely) < len(self._publishers) and not set(needed) & set(lonely)
+            some = len(lonely) < len(self.publishers) and not set(needed) & set(lonely)
             settled = some and now - changed >= SETTLED
             if settled or now - start >= timeout or not self._node.context.ok():
                 return lonely
@@ -154,7 +147,7 @@ class Replayer:
         count = 0
         start, first_ns = time.monotonic(), None
         with tqdm(total=total, unit='msg', desc='replay', mininterval=1.0) as progress:
-            for connection, stamp_ns, data in self._recording.messages(self._played):
+            for connection, stamp_ns, data in self.recording.messages(self._played):
                 first_ns = stamp_ns if first_ns is None else first_ns
                 due = start + (stamp_ns - first_ns) * 1e-9 / rate
                 while True:
@@ -170,29 +163,24 @@ class Replayer:
                 data = bytes(data)
                 if on_publish is not None:
                     on_publish(connection.topic, data)
-                self._publishers[connection.topic].publish(data)
+                self.publishers[connection.topic].publish(data)
                 count += 1
                 progress.update()
-        for publisher in self._publishers.values():
+        for publisher in self.publishers.values():
             if self._node.context.ok():
                 publisher.wait_for_all_acked(Duration(seconds=ACK_TIMEOUT))
         return count
 
     def close(self) -> None:
         """Close the recording."""
-        self._recording.close()
-
-    @property
-    def damage(self) -> list[str]:
-        """The damage found so far, which is left out."""
-        return self._recording.damage
+        self.recording.close()
 
     def _offer(self, connection: Connection) -> None:
         topic = connection.topic
         try:
             validate_full_topic_name(topic)
             msg_type = message_class(connection.msgtype)
-            self._publishers[topic] = self._node.create_publisher(msg_type, topic, _qos(connection))
+            self.publishers[topic] = self._node.create_publisher(msg_type, topic, _qos(connection))
             self._played.append(connection)
         except Exception as err:  # whatever one topic does, the others are published
             # rclpy's second line repeats the name and points to what it does not like
@@ -239,9 +227,9 @@ def main(args: argparse.Namespace) -> int:
             if not args.loop:
                 break
         replayer.close()
-        for problem in replayer.damage:
+        for problem in replayer.recording.damage:
             print(f'depth-pcd replay: {args.recording}: {problem}', file=sys.stderr)
-        return 1 if replayer.damage else 0
+        return 1 if replayer.recording.damage else 0
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
