@@ -44,6 +44,7 @@ help:
 	@echo 'make rviz-picture  RViz shows the demo; its window as out/rviz/rviz.png'
 	@echo 'make eval          accuracy of the demo model, the edge filter and the scale on unseen rooms'
 	@echo 'make bench         what every stage costs, beside its limit and other ways'
+	@echo 'make gpu           proves a GPU in ten minutes, out/gpu/report.txt (DEVICE=cpu: a small part, without one)'
 	@echo 'make soak          20 minutes of everything that happens to a node on a robot'
 	@echo 'make train         train the demo model (hours; resumes where it was)'
 	@echo 'make clean         remove what make has made, but not the environments'

@@ -37,8 +37,14 @@ from test.support import golden
 HEIGHT, WIDTH = 480, 640
 CAMERA = Camera(WIDTH, HEIGHT, 500.0, 500.0, 319.5, 239.5)
 SIZES = (252, 518)  # short side at the network [px]
-CPU = (('openvino', 'bf16'), ('openvino', 'fp32'), ('cpu', 'bf16'), ('cpu', 'fp32'))
-CUDA = (('cuda', 'fp16'), ('cuda', 'bf16'), ('cuda', 'fp32'))
+CPU = (
+    *(('openvino', 'bf16'), ('openvino', 'fp32'), ('onnx:cpu', 'fp32')),
+    *(('cpu', 'bf16'), ('cpu', 'fp32')),
+)
+CUDA = (
+    *(('cuda', 'fp16'), ('cuda', 'bf16'), ('cuda', 'fp32')),
+    *(('onnx:cuda', 'fp16'), ('onnx:tensorrt', 'fp16')),
+)
 # How many times faster than eager torch in fp32, with the official pre- and post-processing.
 REQUIRED = {('openvino', 'bf16', 518): (2.1, 2.5), ('cuda', 'fp16', 518): (8.0, 20.0)}
 # From a picture to its cloud, both in host memory [ms].
@@ -85,6 +91,10 @@ def _times(
         except EngineError as err:
             print(f'network: {device} in {precision} is left out: {err}', file=sys.stderr)
             continue
+        if (made.device.split(':')[0], made.precision) != (device.split(':')[0], precision):
+            print(f'network: {device} in {precision} is left out: refused', file=sys.stderr)
+            made.close()
+            continue
         difference = np.mean(np.abs(made.infer(rgb, CAMERA) - expected) / expected)
         if difference > AGREEMENT[precision]:  # before anything is timed
             raise RuntimeError(f'{device} in {precision} is off by {difference:.2%} on average')
@@ -93,7 +103,7 @@ def _times(
     runs: dict[str, Timed] = {'official': Timed(lambda: official(rgb))}
     products: dict[tuple[str, str], Product] = {}
     for (device, precision), made in engines.items():
-        kind = 'cuda' if device == 'cuda' else 'cpu'
+        kind = 'cuda' if (device, precision) in CUDA else 'cpu'
         products[kind, precision] = Product(kind, precision)
         runs[f'{device} {precision}'] = Timed(lambda made=made: made.infer(rgb, CAMERA))
         if (device, precision, side) in CLOUDS:
@@ -105,7 +115,7 @@ def _times(
     operations = official.operations(size)
     rows = []
     for (device, precision), made in engines.items():
-        kind = 'cuda' if device == 'cuda' else 'cpu'
+        kind = 'cuda' if (device, precision) in CUDA else 'cpu'
         product = times[f'product {kind} {precision}']
         limit = product * operations / products[kind, precision].operations
         value = times[f'{device} {precision}']

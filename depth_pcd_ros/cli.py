@@ -87,7 +87,7 @@ def _build(args: argparse.Namespace) -> int:
     names = ('model', 'max_depth', 'input_size', 'device', 'precision')
     made = engine.create(EngineSettings(**{name: getattr(args, name) for name in names}))
     made.infer(np.zeros((height, width, 3), np.uint8), camera)
-    off = f', off fp32 by {made.proof}' if made.proof else ''
+    off = f', difference from fp32: {made.proof}' if made.proof else ''
     print(f'{made.model} for {width}x{height} on {made.device} in {made.precision}{off}')
     made.close()
     return 0

@@ -57,6 +57,7 @@ ARGUMENTS = {
     'rectified': ('', 'parameter rectified, over that of params_file', ['', *BOOLEAN]),
     'image_transport': ('', 'parameter image_transport, over that of params_file', None),
     'frames': ('', 'parameter frames, over that of params_file', None),
+    'resolution': ('', 'parameter resolution, over that of params_file', ['', 'image', 'network']),
     'scale_source': ('', 'parameter scale_source, over that of params_file', None),
     'scale_topic': ('', 'topic of its points or ranges; empty: scale/points, scale/range', None),
     'odometry': ('odometry', 'topic of the Odometry, for what needs it (docs/motion.md)', None),
@@ -73,7 +74,10 @@ ARGUMENTS = {
     ),
 }
 CAMERA = '{camera}'  # for a name, in topics
-PARAMETERS = ('model', 'device', 'hfov', 'rectified', 'image_transport', 'frames', 'scale_source')
+PARAMETERS = (
+    *('model', 'device', 'hfov', 'rectified', 'image_transport', 'frames'),
+    *('resolution', 'scale_source'),
+)
 
 
 def start(context: LaunchContext) -> list[Node]:

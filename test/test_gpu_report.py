@@ -28,12 +28,15 @@ def test_every_check_passes_on_a_cpu(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr[-2000:]
     report = json.loads((tmp_path / 'report.json').read_text())
     names = [check['name'] for check in report['checks']]
-    for name in ('golden output, cpu fp32', 'five sizes in turn', 'closed while it runs', 'soak'):
+    assert 'golden output vits 0, vits, cpu fp32' in names
+    for name in ('five sizes in turn', 'closed while it runs', 'soak'):
         assert name in names
     assert all(check['passed'] for check in report['checks'])
     assert [row['stage'] for row in report['rows']] == [
         'small, cpu fp32, batch of 1',
+        'small, cpu fp32, batch of 1, the network alone',
         'small, cpu fp32, batch of 2',
+        'small, cpu fp32, batch of 2, the network alone',
         'depth to cloud, cpu',
     ]
     assert all(row['value'] > 0 for row in report['rows'])

@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import logging
 
-from depth_pcd_ros.engine.base import Engine, EngineError, UnusableDeviceError
+from depth_pcd_ros.engine.base import Engine, EngineError, ProofError, Size, UnusableDeviceError
 from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.settings import EngineSettings
 
@@ -29,12 +29,17 @@ ENGINES = {
 log = logging.getLogger(__name__)
 
 
-def create(settings: EngineSettings) -> Engine:
+def create(settings: EngineSettings, size: Size | None = None) -> Engine:
     """Load the model of the settings on its device, downloading its checkpoint if need be.
 
-    Where that engine gives another depth than the network in fp32, the next best one is made: in
-    fp32, else on another device. The device `auto` goes on to the next one where a GPU is full or
-    torch has no kernels for it, too. Both are logged.
+    Where that engine gives another depth than the network in fp32, the next best one is made: with
+    attention in fp32, all of it in fp32, else on another device. The device `auto` goes on to the
+    next one where a GPU is full or torch has no kernels for it, too. Both are logged.
+
+    Args:
+        settings: which model, and on what.
+        size: height and width at the network [px] of the pictures that it is compared for; None: as
+            of VGA.
 
     Raises:
         EngineError: a device or a precision that there is not.
@@ -42,14 +47,13 @@ def create(settings: EngineSettings) -> Engine:
         SettingsError: an input size or a correction that the model does not take.
     """
     from depth_pcd_ros.engine.devices import default_device
-    from depth_pcd_ros.engine.proof import ProofError
 
     auto, tried = settings.device == 'auto', list[str]()
     if auto:
         settings = dataclasses.replace(settings, device=default_device())
     while True:
         try:
-            return _proven(settings)
+            return _proven(settings, size)
         except UnusableDeviceError as err:
             if not auto:
                 raise
@@ -66,8 +70,8 @@ def create(settings: EngineSettings) -> Engine:
         settings = dataclasses.replace(settings, device=device, precision='auto')
 
 
-def _proven(settings: EngineSettings) -> Engine:
-    """Make an engine and let it prove itself.
+def _proven(settings: EngineSettings, size: Size | None, fp32_attention: bool = False) -> Engine:
+    """Make an engine and let it prove itself; if it is off, once more with attention in fp32.
 
     Raises:
         ProofError: it is off.
@@ -78,13 +82,17 @@ def _proven(settings: EngineSettings) -> Engine:
         raise EngineError(f'device is {settings.device!r}, expected {DEVICES}')
     module, name = ENGINES[kind]
     engine_class: type[Engine] = getattr(importlib.import_module(module), name)
-    made = engine_class(settings)  # type: ignore[arg-type, call-arg]
+    made = engine_class(settings, fp32_attention)  # type: ignore[arg-type, call-arg]
     try:
-        made.prove()
+        made.prove(size)
+        return made
     except BaseException as err:
         with contextlib.suppress(RuntimeError):  # of a device that is gone
             made.close()
         if isinstance(err, (DeviceLostError, FrameError)):
             raise UnusableDeviceError(f'{made.device} cannot run the network: {err}') from err
-        raise
-    return made
+        again = made.keeps_attention and made.network.has_attention and made.precision != 'fp32'
+        if fp32_attention or not (again and isinstance(err, ProofError)):
+            raise
+        log.error('%s; the same with attention in fp32 is next', err)
+    return _proven(settings, size, fp32_attention=True)

@@ -36,6 +36,10 @@ class EngineError(DepthPcdError):
     """An engine cannot be made as asked; the message says what is possible."""
 
 
+class ProofError(EngineError):
+    """An engine gives another depth than the network in fp32; the message has the figures."""
+
+
 class UnusableDeviceError(EngineError):
     """A device is there, but cannot run the network: it is full, or there are no kernels for it."""
 
@@ -48,23 +52,34 @@ class Engine(abc.ABC):
         network: what is known of it.
         device: where it runs: `cpu`, `cuda:0`, `openvino:CPU`, ...
         precision: `fp32`, `fp16` or `bf16`.
+        fp32_attention: attention, and the normalisation before it, is in fp32 all the same.
         max_depth: depth at which the output ends [m]; inf: nowhere. See `farthest`.
         input_size: side of the picture at the network [px], as its family reads it.
+        keeps_attention: it can have attention alone in fp32.
         batch: how many pictures at once the device gains from.
         sizes: for how many sizes of pictures, and numbers of them at once, the network is kept
             ready; each takes memory, and one that is not ready takes seconds.
         proof: how far its depth is off that in fp32, in words; '' where that is not compared.
     """
 
+    keeps_attention: ClassVar[bool] = True
     batch: ClassVar[int] = 1
     sizes = 3  # a camera has one size, or a few
     proof = ''
 
-    def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        network: Family,
+        device: str,
+        precision: str,
+        fp32_attention: bool = False,
+    ) -> None:
         self.model = model
         self.network = network
         self.device = device
         self.precision = precision
+        self.fp32_attention = fp32_attention
         self.max_depth = network.max_depth
         self.input_size = network.input_size
         self._proven: set[tuple[int, int]] = set()  # sizes at the network
@@ -127,17 +142,21 @@ class Engine(abc.ABC):
         """Estimate as `infer_batch`, but leave the depth on a device that can make points of it."""
         return self.infer_batch(pictures, cameras, size)
 
-    def prove(self) -> None:
+    def prove(self, size: Size | None = None) -> None:
         """Compare the depth with that of the network in fp32; once, the verdict is kept.
 
         Only what runs in fp32 on the CPU itself is not compared.
+
+        Args:
+            size: height and width at the network [px]; None: as of VGA.
 
         Raises:
             ProofError: it is off by more than may be.
             FrameError, RuntimeError: as `infer`.
         """
         with self._lock:
-            self._prove(self.network.network_size(*PROOF_SHAPE))
+            self._prove(size or self.network.network_size(*PROOF_SHAPE))
+            self._discard()
 
     def farthest(self, camera: Camera) -> float:
         """Return the depth at which the output ends for pictures of this camera [m], or inf."""
@@ -173,12 +192,15 @@ class Engine(abc.ABC):
                 place=place,
                 device=self.device,
                 precision=self.precision,
+                fp32_attention=self.fp32_attention,
                 runtime=runtime,
             )
         except BaseException:
             self._proven.discard(size)
             raise
         self.proof = 'not compared: there is no torch' if verdict is None else str(verdict)
+        if self.fp32_attention:
+            self.proof += ', attention in fp32'
 
     def _maps_of(
         self,
@@ -218,6 +240,9 @@ class Engine(abc.ABC):
         half = self._most
         parts = [pictures[at : at + half] for at in range(0, len(pictures), half)]
         return [one for part in parts for one in self._run_in_parts(run, part, size, result)]
+
+    def _discard(self) -> None:  # noqa: B027, most engines have nothing
+        """Let go of what was made for a size of picture, since others may come."""
 
     def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
         """Return where what is known of the network is kept, and what hardware and versions run it.

@@ -28,7 +28,7 @@ import numpy as np
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import export
-from depth_pcd_ros.engine.base import EngineError, Floats
+from depth_pcd_ros.engine.base import EngineError, Floats, ProofError
 from depth_pcd_ros.networks.checkpoints import sha256
 from depth_pcd_ros.networks.family import CheckpointError, Family
 
@@ -73,11 +73,12 @@ def converted(network: Family, weights: str, onnx: tuple[int, int] | None = None
 
     Args:
         network: which one.
-        weights: `fp32` or `fp16`, how they are stored.
+        weights: `fp32` or `fp16`, how they are stored; for ONNX, see `onnx.write.write`.
         onnx: for ONNX, height and width at the network [px]; None: OpenVINO, for any size.
 
     Raises:
         CheckpointError: the checkpoint is not what it should be.
+        ProofError: what was written as ONNX gives another depth.
         EngineError: there is no torch to convert it, or no room anywhere.
     """
     entry = folder() / key_of(network, weights, onnx)
@@ -266,6 +267,8 @@ def _run_export(
         raise CheckpointError(said)
     if process.returncode == export.REFUSED:
         raise EngineError(said)
+    if process.returncode == export.WRONG:
+        raise ProofError(said)
     if process.returncode == export.NO_ROOM:
         raise OSError(0, said.splitlines()[-1])
     if process.returncode == export.NO_TORCH:

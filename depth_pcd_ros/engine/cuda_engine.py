@@ -3,7 +3,8 @@
 
 A size is run as it is when it comes for the first time, and recorded when it comes again: photos of
 many sizes are not worth it. All recordings of an engine share one stream and one pool of memory,
-and go together: freeing one of several would take from the others what cuBLAS works in.
+and go together: freeing one of several would take from the others what cuBLAS works in. So does one
+that fails, after which pictures of its size run as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import gc
 import logging
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,10 +42,13 @@ from depth_pcd_ros.engine.torch_engine import DTYPES
 from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks import checkpoints
+from depth_pcd_ros.networks.modules.dinov2 import in_precision
 from depth_pcd_ros.settings import EngineSettings
 
 REMEMBERED = 16  # sizes that came last
 WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their kernels in them
+# Held while something is recorded or freed: torch can do either once at a time in a process.
+RECORDING = threading.Lock()
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +63,18 @@ class CudaEngine(Engine):
     batch = 4
     sizes = 8  # one more costs little: they work in the same memory
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, fp32_attention: bool = False) -> None:
         device = _checked(settings.device)
         precision = 'fp16' if settings.precision == 'auto' else settings.precision
         network = checkpoints.of_settings(settings)
-        super().__init__(settings.model, network, device, precision)
+        super().__init__(settings.model, network, device, precision, fp32_attention)
         self._graphs: dict[Shape, Graph] = {}  # by shape of the pictures
         self._lost = False  # the device fails for good
         self._seen: deque[Shape] = deque(maxlen=REMEMBERED)  # what came last without a graph
+        self._failed: deque[Shape] = deque(maxlen=REMEMBERED)  # what could not be recorded
         try:
-            self._path = DevicePath(network, network.load().to(device, DTYPES[precision]))
+            loaded = in_precision(network.load(), DTYPES[precision], fp32_attention)
+            self._path = DevicePath(network, loaded.to(device))
             self._capturing = Capturing(device)
             self._lane = Lane(device)
             # Whether it has kernels and room: for pictures as most cameras have them.
@@ -101,6 +108,11 @@ class CudaEngine(Engine):
         name = torch.cuda.get_device_name(self.device)
         return cache.place(self.network), f'torch {torch.__version__}, {name}, {hardware()}'
 
+    def _discard(self) -> None:
+        self._seen.clear()
+        if self._graphs:
+            self._drop()
+
     def _free(self) -> None:
         del self._path
         self._lane.clear()
@@ -130,12 +142,11 @@ class CudaEngine(Engine):
             with torch.inference_mode():
                 return then(self._run_reduced(reduced, size, result))
         except RuntimeError as err:
-            # In the midst of a capture, another error follows from the one that matters.
-            cause = err if is_no_room(err) else err.__context__
-            if not is_no_room(cause):
-                if lasting := self._lasting_error():
-                    self._lost = True
-                    raise DeviceLostError(f'{self.device}: {lasting}') from err
+            if lasting := self._lasting_error():
+                self._lost = True
+                raise DeviceLostError(f'{self.device}: {lasting}') from err
+            cause = _no_room(err)
+            if cause is None:
                 raise
             full = f'{self.device}, {len(pictures)} images of {width}x{height}: {cause}'
             del cause
@@ -152,23 +163,47 @@ class CudaEngine(Engine):
             result: height and width of what is returned [px].
         """
         key = (len(reduced), *reduced[0].shape, *result)
-        if key not in self._graphs:
-            if key not in self._seen:
-                self._seen.append(key)
-                return self._run_once(reduced, size, result)
+        if key in self._seen and key not in self._failed:
             self._seen.remove(key)
-            if len(self._graphs) >= self.sizes:  # before, so that the memory is free again
-                self._drop()
-            start = time.perf_counter()
-            self._graphs[key] = Graph(self._path, key[:4], size, result, self._capturing)
+            self._record(key, size, result)
+        if key in self._graphs:
+            return self._graphs[key](reduced)
+        if key not in self._seen:
+            self._seen.append(key)
+        return self._run_once(reduced, size, result)
+
+    def _record(self, key: Shape, size: Size, result: Size) -> None:
+        """Make a graph for pictures of a shape; where that fails, have them run without one."""
+        if len(self._graphs) >= self.sizes:  # before, so that the memory is free again
+            self._drop()
+        if not self._graphs:
+            self._capturing.renew()
+        start = time.perf_counter()
+        try:
+            with RECORDING:
+                self._graphs[key] = Graph(self._path, key[:4], size, result, self._capturing)
+        except RuntimeError as err:
+            if self._lasting_error():
+                raise
+            # In the midst of a capture, another error follows from the one that matters.
+            reason = str(err.__context__ or err)
+        else:
             log.info(
                 'captured the network for pictures of %dx%d on %s in %.1f s',
                 *(result[1], result[0], self.device, time.perf_counter() - start),
             )
-        return self._graphs[key](reduced)
+            return
+        # only now: the exception would have kept the tensors alive
+        self._drop()
+        self._failed.append(key)
+        log.warning(
+            'the network cannot be captured for pictures of %dx%d on %s, and runs slower: %s',
+            *(result[1], result[0], self.device, reason),
+        )
 
     def _run_once(self, reduced: Pictures, size: Size, result: Size) -> Tensor:
-        with exactly():
+        # Without trying which kernels are fastest: that takes longer than a photo.
+        with exactly(benchmark=False):
             taps = self._path.taps((reduced[0].shape[0], reduced[0].shape[1]), size)
             rgb = torch.from_numpy(np.stack(reduced)).to(self.device)
             maps: Tensor = self._path(rgb, taps, result)
@@ -179,7 +214,7 @@ class CudaEngine(Engine):
         try:
             torch.cuda.synchronize(self.device)
         except RuntimeError as err:
-            return str(err)
+            return '' if is_no_room(err) else str(err)
         return ''
 
     def _give_up(self) -> None:
@@ -190,12 +225,19 @@ class CudaEngine(Engine):
 
     def _drop(self) -> None:
         """Free all graphs, and give their memory back to the device."""
-        while self._graphs:
-            self._graphs.popitem()[1].reset()
-            if not self._graphs:
-                self._capturing.renew()
-        gc.collect()  # a failed capture may be part of a cycle
-        torch.cuda.empty_cache()
+        with RECORDING:
+            while self._graphs:
+                self._graphs.popitem()[1].reset()
+            gc.collect()  # a failed capture may be part of a cycle
+            with contextlib.suppress(RuntimeError):  # after a failed capture torch may refuse to
+                torch.cuda.empty_cache()
+
+
+def _no_room(err: BaseException | None) -> BaseException | None:
+    """Return the error that says that the device is full, of one and of those it followed from."""
+    while err is not None and not is_no_room(err):
+        err = err.__context__
+    return err
 
 
 def _checked(device: str) -> str:
@@ -216,9 +258,9 @@ def _checked(device: str) -> str:
     return f'cuda:{index}'
 
 
-def exactly() -> contextlib.AbstractContextManager[None]:
+def exactly(benchmark: bool = True) -> contextlib.AbstractContextManager[None]:
     """Compute in fp32, all of it: cuDNN would round the factors of convolutions to 10 bits."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)  # type: ignore[no-any-return]
+    return torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=False)  # type: ignore[no-any-return]
 
 
 class Capturing:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import math
+import re
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,10 @@ from depth_pcd_ros.geometry.camera import Camera, Mask
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.networks.family import Family
 
+# As the driver says it, and the libraries that get no memory from it.
+NO_ROOM = re.compile(
+    '(CUDA|HIP) error: out of memory|STATUS_ALLOC_FAILED|BLAS_STATUS_NOT_INITIALIZED'
+)
 CAMERAS = 8  # whose maps are kept, in 32 bytes a pixel: as many as a pipeline keeps
 
 log = logging.getLogger(__name__)
@@ -261,14 +266,10 @@ def wait(device: torch.device) -> None:
             done.synchronize()
 
 
-def is_no_room(err: BaseException | None) -> bool:
-    """Whether an error says that the device is full: torch's, the driver's, or that of cuBLAS."""
-    if isinstance(err, torch.OutOfMemoryError):
-        return True
-    said = str(err)
-    return isinstance(err, RuntimeError) and (
-        'CUDA error: out of memory' in said or 'CUBLAS_STATUS_ALLOC_FAILED' in said
-    )
+def is_no_room(err: BaseException) -> bool:
+    """Return whether an error says that the device is full, in whosever words."""
+    said = isinstance(err, RuntimeError) and NO_ROOM.search(str(err)) is not None
+    return said or isinstance(err, torch.OutOfMemoryError)
 
 
 def _rays(device: torch.device, camera: Camera) -> list[Tensor]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_pcd_ros.engine.base import EngineError, Floats
+from depth_pcd_ros.engine.base import EngineError, Floats, ProofError
 from depth_pcd_ros.networks.families import FAMILIES
 from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.settings import EngineSettings
@@ -28,7 +28,7 @@ from depth_pcd_ros.settings import EngineSettings
 ONNX_FILENAME = 'network.onnx'
 FILENAME = 'network.xml'  # with network.bin beside it
 # Exit codes: what was wrong. The message is on standard output.
-BAD_CHECKPOINT, NO_TORCH, NO_ROOM, REFUSED = 3, 4, 5, 6
+BAD_CHECKPOINT, NO_TORCH, NO_ROOM, REFUSED, WRONG = 3, 4, 5, 6, 7
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def main() -> int:
         return BAD_CHECKPOINT
     except EngineError as err:
         print(err)
-        return REFUSED
+        return WRONG if isinstance(err, ProofError) else REFUSED
     except OSError as err:
         print(err)
         return NO_ROOM
@@ -100,7 +100,7 @@ def _reference(known: Family, size: tuple[int, int]) -> Floats:
     from depth_pcd_ros.engine.proof import HEIGHT, WIDTH, pictures
     from depth_pcd_ros.engine.torch_engine import TorchEngine
 
-    made = TorchEngine(EngineSettings(device='cpu', precision='fp32'), known)
+    made = TorchEngine(EngineSettings(device='cpu', precision='fp32'), network=known)
     return np.concatenate([made._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
 
 

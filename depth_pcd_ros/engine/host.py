@@ -51,9 +51,19 @@ class SizedEngine(HostEngine):
 
     makes: ClassVar[str]
 
-    def __init__(self, model: str, network: Family, device: str, precision: str) -> None:
-        super().__init__(model, network, device, precision)
+    def __init__(
+        self,
+        model: str,
+        network: Family,
+        device: str,
+        precision: str,
+        fp32_attention: bool,
+    ) -> None:
+        super().__init__(model, network, device, precision, fp32_attention)
         self._made: OrderedDict[Size, Any] = OrderedDict()
+
+    def _discard(self) -> None:
+        self._made.clear()
 
     def _free(self) -> None:
         self._made.clear()

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.engine import cache
-from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, Size
+from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, ProofError, Size
 from depth_pcd_ros.engine.export import reference_name
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.checkpoints import bundled
@@ -35,10 +35,6 @@ HEIGHT, WIDTH = 240, 320  # [px] of the pictures
 CAMERA = Camera(WIDTH, HEIGHT, 250.0, 250.0, 159.5, 119.5)
 
 log = logging.getLogger(__name__)
-
-
-class ProofError(EngineError):
-    """An engine gives another depth than the network in fp32; the message has the figures."""
 
 
 class Limit(NamedTuple):
@@ -89,6 +85,7 @@ def prove(
     place: Path,
     device: str,
     precision: str,
+    fp32_attention: bool,
     runtime: str,
 ) -> Verdict | None:
     """Compare an engine with the network in fp32, unless that was done.
@@ -100,6 +97,7 @@ def prove(
         place: the folder in which the verdict is kept.
         device: of the engine.
         precision: of the engine.
+        fp32_attention: of the engine.
         runtime: the versions and the hardware that the engine is made of.
 
     Returns:
@@ -108,7 +106,8 @@ def prove(
     Raises:
         ProofError: it is off by more than `LIMITS`.
     """
-    name = f'{device}-{precision}-{size[0]}x{size[1]}'.replace(':', '-')
+    kind = f'{precision}-fp32-attention' if fp32_attention else precision
+    name = f'{device}-{kind}-{size[0]}x{size[1]}'.replace(':', '-')
     kept = place / f'proof-{name}-{zlib.crc32(runtime.encode()):08x}.json'
     verdict = _read(kept)
     if verdict is None:
@@ -121,10 +120,11 @@ def prove(
         _write(kept, json.dumps({**dataclasses.asdict(verdict), 'runtime': runtime}).encode())
     limit = LIMITS[precision]
     if not verdict.within(limit):
+        attention = ' with attention in fp32' if fp32_attention else ''
         raise ProofError(
-            f'{device} in {precision} is not used: for pictures of {size[1]}x{size[0]} at the '
-            f'network its depth is off that in fp32 by {verdict}; expected at most '
-            f'{Verdict(*limit)}'
+            f'{device} in {precision}{attention} is not used: for pictures of '
+            f'{size[1]}x{size[0]} at the network its depth is off that in fp32 by {verdict}; '
+            f'expected at most {Verdict(*limit)}'
         )
     return verdict
 

@@ -13,6 +13,7 @@ from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.networks.family import Family
+from depth_pcd_ros.networks.modules.dinov2 import in_precision
 from depth_pcd_ros.settings import EngineSettings
 
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
@@ -21,13 +22,18 @@ DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 class TorchEngine(HostEngine):
     """Runs a network in torch on the CPU; see `depth_pcd_ros.engine.create`."""
 
-    def __init__(self, settings: EngineSettings, network: Family | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        fp32_attention: bool = False,
+        network: Family | None = None,
+    ) -> None:
         if settings.device != 'cpu':
             raise EngineError(f'device is {settings.device!r}, expected {DEVICES}')
         precision = 'fp32' if settings.precision == 'auto' else settings.precision
         network = network or checkpoints.of_settings(settings)
-        super().__init__(settings.model, network, settings.device, precision)
-        self._network = network.load().to(DTYPES[precision])
+        super().__init__(settings.model, network, settings.device, precision, fp32_attention)
+        self._network = in_precision(network.load(), DTYPES[precision], fp32_attention)
 
     def _origin(self, size: tuple[int, int]) -> tuple[Path, str]:
         return cache.place(self.network), f'torch {torch.__version__}, {hardware()}'

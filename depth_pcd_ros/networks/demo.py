@@ -16,6 +16,7 @@ class Demo(Family):
 
     name = 'demo'
     own_input_size = 168
+    has_attention = False
 
     @classmethod
     def max_depth_of(cls, path: Path, max_depth: float) -> float:

@@ -44,6 +44,7 @@ class Family(abc.ABC):
         patch: side of what the network sees as one [px]; both sides are multiples of it.
         input_size_step: what `input_size` is a multiple of [px].
         mean, std: of the channels of its training data, 0 to 1.
+        has_attention: it is a transformer, with blocks whose attention may have to stay in fp32.
         knows_sky: it says which pixels are sky; those have no depth.
         uncorrected: why it takes no `focal_correction`; '' where it does.
         max_depth: depth at which the output ends, for a factor of 1 [m]; inf: nowhere.
@@ -61,6 +62,7 @@ class Family(abc.ABC):
     # ImageNet's, which DINOv2 was trained with.
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
+    has_attention: ClassVar[bool] = True
     knows_sky: ClassVar[bool] = False
     uncorrected: ClassVar[str] = ''
 

@@ -2,6 +2,8 @@
 """The way of a picture through a GPU: what of it is plain torch, on the CPU; the rest on a GPU."""
 
 import logging
+import threading
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +28,7 @@ from test.support.fake_engine import FakeFamily, all_seen, check_own_output, see
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+LASTING_ERROR = CudaEngine._lasting_error
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 
 
@@ -42,9 +45,11 @@ class EagerGraph:
     """Stands for a recorded run, which needs CUDA: the same path, run anew each time."""
 
     full = False  # whether the device is
-    made: ClassVar[list['EagerGraph']] = []  # in their order
+    tried: ClassVar[list[tuple[int, ...]]] = []  # shapes, in their order
+    made: ClassVar[list['EagerGraph']] = []
 
     def __init__(self, path, shape, size, result, _capturing):
+        EagerGraph.tried.append(shape)
         if EagerGraph.full:
             try:
                 raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
@@ -71,7 +76,7 @@ class NoCapturing:
     """Stands for the stream and the memory that recorded runs share; counts the pools."""
 
     def __init__(self, _device):
-        self.pools = 1
+        self.pools = 0
 
     def renew(self):
         """One more."""
@@ -83,6 +88,7 @@ def eager(monkeypatch):
     """Make CUDA engines that run on the CPU."""
     monkeypatch.setattr(cuda_engine, 'Graph', EagerGraph)
     monkeypatch.setattr(EagerGraph, 'made', [])
+    monkeypatch.setattr(EagerGraph, 'tried', [])
     monkeypatch.setattr(cuda_engine, 'Capturing', NoCapturing)
     monkeypatch.setattr(cuda_engine, '_checked', lambda _: 'cpu')
     monkeypatch.setattr(CudaEngine, '_lasting_error', lambda _: '')
@@ -221,12 +227,109 @@ def test_without_memory_the_frame_is_dropped_and_the_next_one_tried(eager, monke
         expected = made.infer(*seen(RGB))
     (other,) = EagerGraph.made
     monkeypatch.setattr(EagerGraph, 'full', True)
-    with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
-        made.infer(*seen(RGB[:20]))
+    with monkeypatch.context() as patch:
+        patch.setattr(CudaEngine, '_run_once', no_room)
+        with pytest.raises(FrameError, match=r'1 images of 40x20: Tried to allocate 2') as caught:
+            made.infer(*seen(RGB[:20]))
     assert caught.value.cause == 'out_of_memory'
     assert other.was_reset
     monkeypatch.setattr(EagerGraph, 'full', False)
     np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
+
+
+def no_room(*_):
+    """As a full device says it."""
+    raise torch.OutOfMemoryError('Tried to allocate 2.00 GiB')
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(eager, monkeypatch, caplog):
+    """No frame is lost; the other graphs go, whose workspace the failed one has taken along."""
+    made = eager(input_size=28)
+    expected = made.infer(*seen(RGB[:20]))
+    for _ in range(2):
+        made.infer(*seen(RGB))
+    (other,) = EagerGraph.made
+    pools = made._capturing.pools
+    monkeypatch.setattr(EagerGraph, 'full', True)
+    for _ in range(4):
+        np.testing.assert_array_equal(made.infer(*seen(RGB[:20])), expected)
+    assert [shape[1] for shape in EagerGraph.tried] == [30, 20]  # not again and again
+    assert other.was_reset
+    assert (
+        'the network cannot be captured for pictures of 40x20 on cpu, and runs slower: '
+        'Tried to allocate 2.00 GiB'
+    ) in caplog.text
+    monkeypatch.setattr(EagerGraph, 'full', False)
+    for _ in range(2):
+        made.infer(*seen(RGB))
+    assert made._capturing.pools == pools + 1  # none begins where a failed one has ended
+    assert len(made._graphs) == 1
+
+
+def test_a_device_lost_while_recording_is_lost(eager, monkeypatch):
+    """It is not a matter of this size."""
+    made = eager(input_size=28)
+    made.infer(*seen(RGB))
+    monkeypatch.setattr(EagerGraph, 'full', True)
+    monkeypatch.setattr(CudaEngine, '_lasting_error', lambda _: 'CUDA error: illegal')
+    with pytest.raises(DeviceLostError, match='cpu: CUDA error: illegal'):
+        made.infer(*seen(RGB))
+
+
+def test_only_one_engine_records_at_a_time(eager, monkeypatch):
+    """Two in one process, a thread each: torch cannot do it, nor free memory meanwhile."""
+    *made, other = [eager(input_size=28) for _ in range(3)]
+    for one in made:
+        one.infer(*seen(RGB))
+    inside, most = [], []
+    make, empty = EagerGraph.__init__, torch.cuda.empty_cache
+
+    def slow(self, *args):
+        inside.append(self)
+        most.append(len(inside))
+        time.sleep(0.05)
+        make(self, *args)
+        inside.remove(self)
+
+    def watched():
+        most.append(len(inside) + 1)
+        empty()
+
+    monkeypatch.setattr(EagerGraph, '__init__', slow)
+    monkeypatch.setattr(torch.cuda, 'empty_cache', watched)
+    threads = [threading.Thread(target=one.infer, args=seen(RGB)) for one in made]
+    threads += [threading.Thread(target=other.close)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most.count(1) == len(most) == 3
+
+
+def test_pictures_that_come_once_cost_no_trials(eager, monkeypatch):
+    """No search for the fastest kernels; all of fp32."""
+    made = eager(input_size=28)
+    flags = []
+    forward = made._path.forward
+
+    def watched(*args):
+        cudnn = torch.backends.cudnn
+        flags.append((cudnn.benchmark, cudnn.allow_tf32))
+        return forward(*args)
+
+    monkeypatch.setattr(made._path, 'forward', watched)
+    made.infer(*seen(RGB))
+    assert flags == [(False, False)]
+
+
+def test_the_proof_leaves_nothing_behind(eager):
+    """Its pictures have a size that no camera need have."""
+    made = eager(input_size=28, precision='fp16')
+    assert made.proof
+    assert [graph.was_reset for graph in EagerGraph.made] == [True]
+    assert not made._graphs
+    made.infer(*seen(np.zeros((240, 320, 3), np.uint8)))
+    assert len(EagerGraph.made) == 1
 
 
 def small(monkeypatch, room):
@@ -308,7 +411,10 @@ def test_an_error_that_stays_is_not_the_frames(eager, monkeypatch):
     'said',
     [
         'CUDA error: out of memory',
+        'HIP error: out of memory',
         'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
+        'CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`',
+        'cuDNN error: CUDNN_STATUS_ALLOC_FAILED',
     ],
 )
 def test_a_full_device_says_so_in_several_ways(eager, monkeypatch, said):
@@ -325,11 +431,35 @@ def test_a_full_device_says_so_in_several_ways(eager, monkeypatch, said):
     assert not made._graphs
 
 
-def test_an_overflow_is_no_depth(indoor, eager):
+def test_a_device_that_is_lost_may_speak_of_memory(eager, monkeypatch):
+    """What everything ends with goes before; what a full device says is not that."""
+    made = eager(input_size=28)
+
+    def said(*_):
+        raise RuntimeError('CUDA error: CUBLAS_STATUS_NOT_INITIALIZED')
+
+    monkeypatch.setattr(CudaEngine, '_run_once', said)
+    monkeypatch.setattr(CudaEngine, '_lasting_error', LASTING_ERROR)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, 'synchronize', no_room)
+        with pytest.raises(FrameError, match='1 images of 40x30'):
+            made.infer(*seen(RGB))
+
+    def illegal(*_):
+        raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    monkeypatch.setattr(torch.cuda, 'synchronize', illegal)
+    with pytest.raises(DeviceLostError, match='illegal memory access'):
+        made.infer(*seen(RGB[:20]))
+
+
+@pytest.mark.parametrize('model', ['official', 'demo'])
+def test_an_overflow_is_no_depth(indoor, eager, model):
     """In fp16 it would be infinite logits, and exactly the greatest depth."""
-    made = eager(indoor, 28)
-    bias = made._path.network.depth_head.scratch['output_conv2'][2].bias
-    bias.fill_(torch.inf)
+    made = eager(indoor if model == 'official' else 'demo', 28)
+    network = made._path.network
+    head = network.head if model == 'demo' else network.depth_head.scratch['output_conv2'][2]
+    head.bias.fill_(torch.inf)
     for run in (made.infer_batch, made.estimate):
         with pytest.raises(FrameError, match='NaN at fp32') as caught:
             run(*all_seen([RGB]))

@@ -3,15 +3,18 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import EngineError, cache
+from depth_pcd_ros.engine.base import UnusableDeviceError
 from depth_pcd_ros.engine.onnx import runtime
-from depth_pcd_ros.networks.depth_anything_v2 import DepthAnythingV2
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
 from test.support.fake_engine import check_own_output, seen
@@ -21,43 +24,70 @@ onnxruntime = pytest.importorskip('onnxruntime', reason='ONNX Runtime is not ins
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
 
+# Of the golden set: ViT-S indoors, ViT-S outdoors, and the last one is ViT-B.
+CASES = [('vits', 0), ('vits', 1), ('vits', 2), ('more', 0), ('more', 1), ('more', 2), ('more', 3)]
+FILES = {
+    ('vits', 0): golden.INDOOR,
+    ('vits', 5): golden.OUTDOOR,
+    ('vitb', 2): 'depth_anything_v2_metric_hypersim_vitb.pth',
+}
+
+
 @pytest.fixture(scope='module')
-def indoor(tmp_path_factory):
-    """Path of an indoor checkpoint (seed 0)."""
-    path = golden.official_file(tmp_path_factory.mktemp('checkpoints'), golden.INDOOR, 0)
-    yield path
-    Path(path).unlink()
+def official(tmp_path_factory):
+    """Paths of checkpoints by encoder and seed, written as they are asked for."""
+    folder, written = tmp_path_factory.mktemp('checkpoints'), {}
+
+    def of(encoder, seed):
+        if (encoder, seed) not in written:
+            name = FILES[encoder, seed]
+            written[encoder, seed] = golden.official_file(folder, name, seed, f'dav2_{encoder}')
+        return written[encoder, seed]
+
+    yield of
+    for path in written.values():
+        Path(path).unlink()
 
 
-def test_the_engine_gives_official_depth(indoor):
+def case_of(official, name, index):
+    """What was recorded, the path of its checkpoint, and its input size."""
+    recorded = {'encoder': 'vits', 'seed': 0, **golden.case(name, index)}
+    path = official(str(recorded['encoder']), int(recorded['seed']))
+    return recorded, path, int(recorded['input_size'])
+
+
+@pytest.mark.parametrize(('name', 'index'), CASES)
+def test_the_engine_gives_official_depth(official, name, index):
     """Within 1e-3 m in fp32, written by another process."""
-    recorded = golden.load('vits')
-    side = int(recorded['input_size_0'])
-    made = engine.create(EngineSettings(indoor, input_size=side, device='onnx:cpu'))
+    recorded, path, side = case_of(official, name, index)
+    made = engine.create(EngineSettings(path, input_size=side, device='onnx:cpu'))
     assert (made.device, made.precision) == ('onnx:cpu', 'fp32')
-    depth = made.infer(*seen(recorded['rgb_0']))
-    np.testing.assert_allclose(depth, recorded['depth_0'], rtol=0, atol=1e-3)
+    depth = made.infer(*seen(recorded['rgb']))
+    np.testing.assert_allclose(depth, recorded['depth'], rtol=0, atol=1e-3)
 
 
-def test_an_exported_file_stands_alone(indoor, tmp_path, capsys):
+@pytest.mark.parametrize(('name', 'index'), CASES)
+def test_an_exported_file_stands_alone(official, name, index, tmp_path, capsys):
     """ONNX Runtime reads it without this package; its size is that of the picture asked for."""
-    out = tmp_path / 'indoor.onnx'
-    recorded = golden.load('vits')
-    rgb, side = recorded['rgb_0'], str(recorded['input_size_0'])
-    height, width = rgb.shape[:2]
-    args = ['export', indoor, '-o', str(out), '--input-size', side, '--image', f'{width}x{height}']
-    assert main(args) == 0
+    out = tmp_path / 'exported.onnx'
+    recorded, path, side = case_of(official, name, index)
+    height, width = recorded['rgb'].shape[:2]
+    size = tuple(recorded['net_hw'])
+    args = ['export', path, '-o', str(out), '--input-size', str(side)]
+    assert main([*args, '--image', f'{width}x{height}']) == 0
     assert str(out) in capsys.readouterr().out
     session = onnxruntime.InferenceSession(str(out), providers=['CPUExecutionProvider'])
     (entering,), (leaving,) = session.get_inputs(), session.get_outputs()
-    size = tuple(recorded['net_hw_0'])
     assert (entering.name, tuple(entering.shape)) == ('picture', (1, 3, *size))
     assert leaving.name == 'maps'
-    x = np.empty((1, 3, *size), np.float32)
-    DepthAnythingV2(Path(indoor), input_size=int(side)).enter(rgb, x[0])
-    depth = session.run(None, {'picture': x})[0]
-    made = engine.create(EngineSettings(indoor, input_size=int(side), device='cpu'))
-    np.testing.assert_allclose(depth, made._infer(x), rtol=1e-4)
+    # what enters is what the command says on stderr, and depth is enlarged as officially
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    resized = cv2.resize(recorded['rgb'] / 255.0, size[::-1], interpolation=cv2.INTER_CUBIC)
+    x = ((resized - mean) / std).transpose(2, 0, 1)[None].astype(np.float32)
+    maps = torch.from_numpy(session.run(None, {'picture': x})[0])
+    depth = functional.interpolate(maps, (height, width), mode='bilinear', align_corners=True)
+    np.testing.assert_allclose(depth[0, 0].numpy(), recorded['depth'], rtol=0, atol=1e-3)
+    out.unlink()
 
 
 def test_depth_anything_3_knows_the_sky_here_too(tmp_path):
@@ -107,6 +137,16 @@ def test_a_provider_that_is_not_there_is_refused(device):
         pytest.skip('this build has it')
     with pytest.raises(EngineError, match=f"device is '{device}', but this build .*cpu"):
         engine.create(EngineSettings('demo', device=device))
+
+
+def test_a_provider_that_cannot_be_loaded_is_not_the_cpu(monkeypatch):
+    """ONNX Runtime itself would go on with the CPU; here it has no CUDA, though it is said to."""
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this build has it')
+    monkeypatch.setattr('depth_pcd_ros.engine.onnx.engine.provider_of', lambda _: 'cuda')
+    told = 'onnx:cuda cannot run the network: ONNX Runtime could not load its CUDAExecution'
+    with pytest.raises(UnusableDeviceError, match=told):
+        engine.create(EngineSettings('demo', device='onnx:cuda', input_size=28))
 
 
 def test_tensorrt_is_never_chosen_unasked(monkeypatch):

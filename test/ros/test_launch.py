@@ -127,7 +127,7 @@ def test_every_argument_is_explained(env):
     assert camera.keys() >= {
         *('image', 'camera_info', 'namespace', 'name', 'params_file', 'model', 'device'),
         *('rectified', 'image_transport', 'rviz', 'use_sim_time', 'log_level', 'respawn'),
-        *('cameras', 'merged_frame', 'odometry'),
+        *('cameras', 'merged_frame', 'odometry', 'resolution'),
     }
     assert replay.keys() == camera.keys() | {'bag', 'rate', 'loop'}
     assert all('no description' not in text.lower() for text in replay.values())
@@ -138,6 +138,7 @@ def test_one_line_for_a_camera(launch, peer, params_file):
     running = launch(
         *('depth_pcd_ros', CAMERA, 'image:=/cam/image_raw', 'namespace:=robot', 'name:=eye'),
         *(f'params_file:={params_file}', 'rectified:=true', 'use_sim_time:=true'),
+        'resolution:=network',  # of a picture that is smaller: the picture's
         f'fastdds_profile:={ROOT / "config" / "fastdds.xml"}',
     )
     running.wait_for('listening to /cam/image_raw and /cam/camera_info')
@@ -151,8 +152,8 @@ def test_one_line_for_a_camera(launch, peer, params_file):
     send = peer.publisher('/cam/image_raw', type(picture)).publish
     assert wait_until(lambda: send_info(calibration) or send(picture) or clouds, 10.0)
     assert (clouds[0].width, clouds[0].height) == (WIDTH // 2, HEIGHT // 2)
-    names = ('use_sim_time', 'rectified', 'stride', 'frames')
-    assert parameters(peer, '/robot/eye', *names) == [True, True, 2, 'latest']
+    names = ('use_sim_time', 'rectified', 'stride', 'frames', 'resolution')
+    assert parameters(peer, '/robot/eye', *names) == [True, True, 2, 'latest', 'network']
     assert running.stop() == 0
     assert 'process has finished cleanly' in running.log
     assert "sending signal 'SIGTERM'" not in running.log

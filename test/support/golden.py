@@ -13,10 +13,10 @@ INDOOR = 'depth_anything_v2_metric_hypersim_vits.pth'
 OUTDOOR = 'depth_anything_v2_metric_vkitti_vits.pth'
 
 
-def official_file(folder: Path, name: str, seed: int) -> str:
-    """Write a ViT-S checkpoint of the golden recipe as the official ones are written."""
+def official_file(folder: Path, name: str, seed: int, network: str = 'dav2_vits') -> str:
+    """Write a checkpoint of the golden recipe as the official ones are written."""
     path = folder / name
-    torch.save(weights('dav2_vits', seed), path)
+    torch.save(weights(network, seed), path)
     return str(path)
 
 

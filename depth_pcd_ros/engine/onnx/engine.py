@@ -3,20 +3,31 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depth_pcd_ros.engine import cache
-from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, Size
+from depth_pcd_ros.engine import cache, create
+from depth_pcd_ros.engine.base import (
+    Engine,
+    EngineError,
+    Floats,
+    Pictures,
+    ProofError,
+    Size,
+    UnusableDeviceError,
+)
 from depth_pcd_ros.engine.hardware import hardware
 from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 
 class OnnxEngine(SizedEngine):
@@ -28,7 +39,7 @@ class OnnxEngine(SizedEngine):
 
     makes = 'loaded'
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, fp32_attention: bool = False) -> None:
         self._provider = provider_of(settings.device)
         precision = settings.precision
         if precision == 'auto':
@@ -36,19 +47,48 @@ class OnnxEngine(SizedEngine):
         if precision == 'bf16':
             raise EngineError("precision is 'bf16', but onnx has fp32, fp16")
         network = checkpoints.of_settings(settings)
-        super().__init__(settings.model, network, f'onnx:{self._provider}', precision)
-        self._places: dict[Size, Path] = {}  # of the files, by size
+        super().__init__(
+            settings.model, network, f'onnx:{self._provider}', precision, fp32_attention
+        )
+        self._weights = f'{precision}-fp32-attention' if fp32_attention else precision
+        self._settings = settings
+        self._refused: set[Size] = set()  # sizes at the network for which another engine runs
+        self._other: Engine | None = None
 
     def _run(self, pictures: Pictures, size: Size, result: Size) -> Floats:
         try:
-            self._prove(size)  # what is built for another size may be wrong by itself
+            self._prove_each(size)
         except EngineError as err:
             raise FrameError('network_failed', str(err)) from err
+        if size in self._refused and self._other is not None:
+            return self._other._run(pictures, size, result)
         return super()._run(pictures, size, result)
 
+    def _prove_each(self, size: Size) -> None:
+        """Compare what is built for a size, which may be wrong by itself; make another if it is."""
+        if size in self._refused:
+            return
+        try:
+            self._prove(size)
+        except ProofError as err:
+            log.error('%s; the next best one is made for these', err)
+            self._other = self._other or create(self._settings, size)
+            self._refused.add(size)
+            self.proof = (
+                f'refused for {size[1]}x{size[0]} at the network, where {self._other.device} runs '
+                f'in {self._other.precision}'
+            )
+
+    def _free(self) -> None:
+        super()._free()
+        if self._other is not None:
+            self._other.close()
+
     def _origin(self, size: Size) -> tuple[Path, str]:
-        self._of_size(size)
-        return self._places[size], self._made_of()
+        place = cache.folder() / cache.key_of(self.network, self._weights, size)
+        if not place.exists():
+            self._of_size(size)  # which may find no place to keep it, either
+        return place, self._made_of()
 
     def _made_of(self) -> str:
         trt = f'TensorRT {tensorrt_version()}, ' if self._provider == 'tensorrt' else ''
@@ -78,10 +118,20 @@ class OnnxEngine(SizedEngine):
         return found
 
     def _make(self, size: Size) -> Any:
-        with cache.converted(self.network, self.precision, size) as path:
-            self._places[size] = path.parent
-            return onnxruntime().InferenceSession(
+        options = onnxruntime().SessionOptions()
+        # Its threads would keep the cores busy while they wait for the next picture.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        with cache.converted(self.network, self._weights, size) as path:
+            session = onnxruntime().InferenceSession(
                 str(path),
+                options,
                 providers=list(dict.fromkeys((PROVIDERS[self._provider], PROVIDERS['cpu']))),
                 **self._options(path.parent),
             )
+        # It goes on with the CPU where a library of the provider cannot be loaded.
+        if PROVIDERS[self._provider] not in session.get_providers():
+            raise UnusableDeviceError(
+                f'{self.device} cannot run the network: ONNX Runtime could not load its '
+                f'{PROVIDERS[self._provider]}, as it says above'
+            )
+        return session

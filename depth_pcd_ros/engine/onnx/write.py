@@ -12,23 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth_pcd_ros.engine.base import EngineError
+from depth_pcd_ros.engine.base import EngineError, ProofError
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime
 from depth_pcd_ros.networks.family import Family
-from depth_pcd_ros.networks.modules.dinov2 import fold_layer_scale
+from depth_pcd_ros.networks.modules.dinov2 import fold_layer_scale, in_precision
 
 OPSET = 17
 INPUT, OUTPUT = 'picture', 'maps'
+# In fp16, attention may stay in fp32: there are conversions in the file then.
+FP16 = ('fp16', 'fp16-fp32-attention')
 # Mean of the difference from torch in fp32, as a share of the depth, that a file may have.
-TOLERANCE = {'fp32': 1e-4, 'fp16': 5e-3}
+TOLERANCE = {'fp32': 1e-4, **dict.fromkeys(FP16, 5e-3)}
 
 
 class _InPrecision(nn.Module):
-    """A network that takes and gives float32 whatever its own precision, (N, C, h, w)."""
+    """A network in `dtype` that takes and gives float32, (N, C, h, w)."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network = network.to(dtype)
+        self.network = network
         self.dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,14 +47,15 @@ def write(network: Family, size: tuple[int, int], path: Path, precision: str) ->
         network: which one.
         size: height and width at the network [px].
         path: the file, with another beside it where the weights are too large for one.
-        precision: `fp32` or `fp16`, of the weights and of the arithmetic.
+        precision: of the weights and of the arithmetic, one of `TOLERANCE`.
 
     Returns:
         The mean difference of the depth from torch in fp32, as a share of it.
 
     Raises:
         CheckpointError: see `Family.load`.
-        EngineError: the package onnx or onnxruntime is missing, or the file differs from torch.
+        ProofError: the file differs from torch.
+        EngineError: the package onnx or onnxruntime is missing.
     """
     runtime = onnxruntime()
     rng = np.random.default_rng(0)
@@ -65,7 +68,8 @@ def write(network: Family, size: tuple[int, int], path: Path, precision: str) ->
     for module in torch_network.modules():
         if hasattr(module, 'fixed_size'):
             setattr(module, 'fixed_size', size)  # noqa: B010, a module's __setattr__ has other types
-    dtype = {'fp32': torch.float32, 'fp16': torch.float16}[precision]
+    dtype = torch.float16 if precision in FP16 else torch.float32
+    in_precision(torch_network, dtype, fp32_attention=precision == FP16[1])
     quiet = contextlib.redirect_stdout(sys.stderr)
     with torch.no_grad(), warnings.catch_warnings(), quiet:
         warnings.simplefilter('ignore')  # of the tracer, about sizes
@@ -88,8 +92,8 @@ def write(network: Family, size: tuple[int, int], path: Path, precision: str) ->
     difference = float(np.mean(np.abs(found[:, 0] - expected[:, 0]) / expected[:, 0]))
     if not difference <= TOLERANCE[precision]:
         path.unlink()
-        raise EngineError(
-            f'{path} differs from the network in torch by {difference:.2%} of the depth on '
-            f'average, expected at most {TOLERANCE[precision]:.2%}: do not use it'
+        raise ProofError(
+            f'{path} in {precision} differs from the network in torch by {difference:.2%} of the '
+            f'depth on average, expected at most {TOLERANCE[precision]:.2%}: do not use it'
         )
     return difference

@@ -26,13 +26,16 @@ class OpenVinoEngine(SizedEngine):
     """Runs a network in OpenVINO; see `depth_pcd_ros.engine.create`."""
 
     makes = 'compiled'
+    keeps_attention = False  # it takes one precision; marks on single operations get lost
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, fp32_attention: bool = False) -> None:
         self._core = openvino().Core()
         self._target = _target(settings.device, self._core.available_devices)
         precision = _precision(self._core, self._target, settings.precision)
         network = checkpoints.of_settings(settings)
-        super().__init__(settings.model, network, f'openvino:{self._target}', precision)
+        super().__init__(
+            settings.model, network, f'openvino:{self._target}', precision, fp32_attention
+        )
         with cache.converted(network, 'fp32' if precision == 'fp32' else 'fp16') as path:
             self._network = self._core.read_model(path)
             self._place = path.parent

@@ -115,7 +115,8 @@ class DemoNetwork(nn.Module):
             y = merge(y, maps.pop())
         y = _resize(self.head(y), x.shape[-2], x.shape[-1])[:, 0].float()
         low, high = math.log(MIN_DEPTH), math.log(MAX_DEPTH)
-        return low + (high - low) * torch.sigmoid(y)
+        # An overflow in half precision would be the greatest depth: 0 x infinity makes it NaN.
+        return low + (high - low) * torch.sigmoid(y + 0.0 * y)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, h, w) ImageNet-normalised RGB -> (N, h, w) depth [m]."""

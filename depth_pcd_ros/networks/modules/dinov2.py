@@ -165,6 +165,26 @@ def fold_layer_scale(network: nn.Module) -> None:
                 scale.gamma.fill_(1.0)  # a product with one, which whoever runs it leaves out
 
 
+def in_precision(network: nn.Module, dtype: torch.dtype, fp32_attention: bool = False) -> nn.Module:
+    """Convert the weights of a network in float32, in place, and with them its arithmetic.
+
+    Args:
+        network: any; it takes pictures of this type from now on.
+        dtype: the type.
+        fp32_attention: attention, and the normalisation before it, stays in float32.
+    """
+    blocks = [block for block in network.modules() if fp32_attention and isinstance(block, _Block)]
+    stay = [p for block in blocks for m in (block.norm1, block.attn) for p in m.parameters()]
+    weights = [parameter.data for parameter in stay]
+    network.to(dtype)
+    for parameter, data in zip(stay, weights, strict=True):
+        parameter.data = data
+    for block in blocks:
+        block.norm1.register_forward_pre_hook(lambda _, given: (given[0].float(),))
+        block.attn.register_forward_hook(lambda _, __, attended: attended.to(dtype))
+    return network
+
+
 def _cubic_weights(side: int, scale: Tensor) -> Tensor:
     """(side, GRID): how much of each place of the learned grid enters each of `side` places.
 
