@@ -23,11 +23,13 @@ PICTURES = 15  # that a corner is triangulated from, at most
 SPACING = 0.03  # m that the camera moves from one of them to the next
 MIN_PICTURES = 3
 MIN_FOUND = 5  # corners in one picture
-MAX_UNCERTAINTY = 0.08  # of the depth, one standard deviation
+MAX_UNCERTAINTY = 0.05  # of the depth, one standard deviation
 MAX_GAP = 1.5  # px, root mean square, by which the rays to a corner may miss it
 PIXEL_NOISE = 0.5  # px, of a corner that is followed through many pictures
 # What odometry is trusted with from one picture to another; what is farther off turns the rays.
 TURN_NOISE = math.radians(0.15)
+# What is left of that: all of them, and the share of a turn by which a focal length is off.
+TURN_LEFT, TURN_SHARE = math.radians(0.05), 0.01
 STEPS = 3  # of Gauss and Newton, for the corners
 TURNS = 2  # how often turns and points are refined in turn
 
@@ -119,10 +121,23 @@ def _triangulate(views: list[_View], focal: float) -> MovingPoints:
         _meet(rays, observed, turn, step, STEPS, MAX_GAP / focal, state, gap, slack)
     r = state[:, 2]
     with np.errstate(all='ignore'):
-        uncertainty = np.sqrt(slack) * (PIXEL_NOISE / focal) / r
+        uncertainty = np.hypot(
+            np.sqrt(slack) * (PIXEL_NOISE / focal), _turn_error(observed, turn, step)
+        )
+        uncertainty /= r
         good = (r > 0.0) & (gap * focal < MAX_GAP) & (uncertainty < MAX_UNCERTAINTY)
         xyz = np.column_stack([state[:, :2], np.ones(len(state))]) / r[:, None]
     return MovingPoints(ids[good], xyz[good], uncertainty[good])
+
+
+def _turn_error(observed: Array, turn: Array, step: Array) -> Array:
+    """Return how far turns that are wrong put the inverse depths off, (N,) 1/m.
+
+    It is the error of the turn by the step, for the view of each corner that it harms least.
+    """
+    angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))  # V
+    error = (TURN_LEFT + TURN_SHARE * angle) / np.linalg.norm(step, axis=1)
+    return np.asarray(np.where(np.isfinite(observed[..., 0]), error[:, None], np.inf).min(axis=0))
 
 
 def _turned(observed: Array, turn: Array, step: Array, state: Array, focal: float) -> Array:
