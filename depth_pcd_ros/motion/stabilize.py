@@ -49,7 +49,9 @@ MIN_SEEN = 0.1  # share of the pixels that must have been in the picture before
 # noise, the square of the mean is a small share of the mean square, and never near ONE_SIDED.
 LATEST, ONE_SIDED = 0.12, 0.5
 NOISE = 0.01  # log ratio that is always noise
-USUAL, LEAST_LEAN = 80.0, 0.003  # per cent of the pixels that stand still; their mean log ratio
+# What stands still leans by less than USUAL times the median, or less than LEAST_LEAN: a median,
+# since what moves may fill a third of the picture.
+USUAL, LEAST_LEAN = 2.3, 0.003
 NEWTON_STEPS = 2  # from a pixel's own place to where its ray is: motions are small
 
 
@@ -113,7 +115,7 @@ class Stabilizer:
         else:
             ratio -= np.float32(common)
             lean, square = _means(ratio, lean, square, max(LATEST, 1.0 / self._pictures))
-            usual = max(float(np.percentile(np.abs(lean[::2, ::2]), USUAL)), LEAST_LEAN)
+            usual = max(USUAL * float(np.median(np.abs(lean[::2, ::2]))), LEAST_LEAN)
             correction = common * min(weight, self._pictures / (self._pictures + 1.0))
             factor = np.empty_like(z)
             _mix(ratio, seen, gate, lean, square, usual, correction, weight, factor, count)

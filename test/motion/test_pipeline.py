@@ -63,7 +63,7 @@ def error(depth, shot, where):
 
 @pytest.mark.parametrize('motion', ['odometry', 'camera'])
 def test_what_stands_is_steadied(motion):
-    """The error of a still room is less than 0.65 of that without; the filter says why not."""
+    """The error of a still room is less than 0.6 of that without; the filter says why not."""
     still = shots(frames=30)
     given = list(depths(still))
     frames = run(still, given, temporal_filter=0.9, motion=motion)
@@ -75,7 +75,7 @@ def test_what_stands_is_steadied(motion):
     filtered = np.mean(
         [error(f.depth, s, everywhere) for f, s in zip(frames, still, strict=True)][4:]
     )
-    assert filtered < 0.65 * without
+    assert filtered < 0.6 * without
 
 
 @pytest.mark.parametrize('motion', ['odometry', 'camera'])
@@ -85,7 +85,7 @@ def test_what_moves_is_not_steadied(room, moving, motion):
     """The error of a box that moves by 1 m/s is at most 1.1 of that without, and no trail is left.
 
     A robot that has just started has seen little else than the box: its first 12 pictures are
-    counted in, and by themselves for what crosses.
+    counted in, and by themselves.
     """
     moved = shots(moving, 30, room)
     given = list(depths(moved))
@@ -98,8 +98,7 @@ def test_what_moves_is_not_steadied(room, moving, motion):
         return np.mean([error(frames[i].depth, shot, shot.moves) for i, shot in pictures]) / without
 
     assert worse(box) < 1.1
-    if moving == 'crossing':
-        assert worse(box[:12]) < 1.1
+    assert worse(box[:12]) < 1.1
     assert trail(moved, frames, given) < 1.1
 
 
@@ -117,7 +116,7 @@ def trail(moved, frames, given):
             without.append(error(given[i], shot, left))
             common = np.median((frames[i].depth / given[i])[~shot.moves])
             behind = error(frames[i].depth / common, shot, left)
-            assert behind < 1.1 * without[-1] + 0.03
+            assert behind < 1.1 * without[-1] + 0.02
     assert len(filtered) > 10
     return np.mean(filtered) / np.mean(without)
 
