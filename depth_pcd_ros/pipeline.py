@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from depth_pcd_ros.cloud.unproject import floats_per_point, pack_points
 from depth_pcd_ros.cloud.voxels import VoxelGrid
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.geometry.camera import Camera, Mask
+from depth_pcd_ros.geometry.camera import Camera, Mask, lens_advice
 from depth_pcd_ros.geometry.rectification import Rectification
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.motion.stage import MotionStage
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # Calibrations whose rays a pipeline keeps: a recording may alternate between several. No more, for
 # a zoom lens has a new one each frame, with rays of 18 MB at 1080p.
 VIEWS = 8
+
+log = logging.getLogger(__name__)
 
 
 class _View(NamedTuple):
@@ -280,6 +283,8 @@ def _view(
         rectification = Rectification.from_calibration(calibration)
         whole, calibration = rectification.camera, calibration.rectified()
     visible = (rectification or whole).visible
+    if rectification is None and (advice := lens_advice(raw)):
+        log.warning('%s', advice)
     camera = whole
     if resolution == 'network':
         height, width = network.depth_size(whole.height, whole.width)

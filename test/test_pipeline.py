@@ -151,6 +151,19 @@ def test_distortion_modes():
     assert middle['rectify'] == middle['ignore'] == np.float32(2.0 * (6 - CX) / 10.0)
 
 
+def test_a_lens_without_rays_is_warned_of(caplog):
+    """Once for each calibration."""
+    alien = dataclasses.replace(BENT, d=(-20.0, 0.0, 0.0, 0.0))
+    pipe = pipeline()
+    for _ in range(2):
+        assert np.isnan(pipe.process(Picture(RGB, alien)).depth).mean() > 0.5
+    (record,) = caplog.records
+    assert record.message.startswith('98% of the pixels have no ray with D = [-20.0, ')
+    pipe.process(Picture(RGB, BENT))
+    pipeline(distortion='ignore').process(Picture(RGB, alien))
+    assert len(caplog.records) == 1
+
+
 def test_a_picture_of_another_size_is_refused():
     """It is never stretched to fit."""
     with pytest.raises(CameraError, match='image 12x8 but CameraInfo 24x8'):

@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError, check_stride, resizing
-from depth_pcd_ros.geometry.distortion import Lens, lens
+from depth_pcd_ros.geometry.distortion import Lens, canonical, lens
 
 Planes = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.uint8]
 Number = TypeVar('Number', np.float32, np.uint8)
 
+MIN_VISIBLE = 0.5  # share of the pixels that have a ray; of a lens that fits its D nearly all have
 # Pixels at a time: what is computed on the way stays in the processor's cache.
 BLOCK_PIXELS = 16384
 
@@ -224,6 +225,22 @@ class Camera:
     @cached_property
     def _lens(self) -> Lens | None:
         return lens(self.distortion_model, self.d)
+
+
+def lens_advice(camera: Camera) -> str:
+    """Say what is probably wrong where most pixels of a camera have no ray; '' where they have.
+
+    Nothing is said of a fisheye lens, which may leave the corners dark and see behind itself.
+    """
+    if camera.visible is None or canonical(camera.distortion_model) == 'equidistant':
+        return ''
+    share = np.count_nonzero(camera.visible) / camera.visible.size
+    if share >= MIN_VISIBLE:
+        return ''
+    return (
+        f'{1.0 - share:.0%} of the pixels have no ray with D = {list(camera.d)}: it is probably '
+        'not that of this lens at this size'
+    )
 
 
 def mask(visible: npt.NDArray[np.bool_]) -> Mask | None:

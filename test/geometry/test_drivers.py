@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.errors import FrameError
-from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera, lens_advice
 from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.sync.camera_infos import CameraInfos
 
@@ -344,6 +344,24 @@ def test_a_calibration_of_another_size(size, centre, binning, told):
     assert not told or 'in P' in calibration_from_msg(msg).size_advice(rectified=True)
     window = info('plumb_bob', BROWN, roi=(400, 300, 64, 48))
     assert not calibration_from_msg(window).of_image().size_advice()
+
+
+@pytest.mark.parametrize(
+    ('msg', 'told'),
+    [
+        (info('plumb_bob', [1230.0, -560.2, 340.0, 0.2, 120.0]), r'73% of the pixels .* \[1230\.0'),
+        (info('plumb_bob', [-0.3, 0.0, 0.0, 0.0], focal=(200.0, 200.0)), '80% of the pixels'),
+        (info('plumb_bob', BROWN), ''),
+        (info('rational_polynomial', RATIONAL), ''),
+        (info('plumb_bob', [0.0] * 5), ''),
+        (info('equidistant', KANNALA, focal=(80.0, 80.0)), ''),  # it sees behind itself
+    ],
+)
+def test_a_lens_that_is_another(msg, told):
+    """Coefficients that leave most pixels without a ray: Orbbec's Gemini 2 once sent such."""
+    advice = lens_advice(Camera.from_calibration(calibration_from_msg(msg)))
+    assert re.match(told, advice)
+    assert bool(advice) == bool(told), advice
 
 
 def test_rectification_without_p():
