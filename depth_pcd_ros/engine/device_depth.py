@@ -250,7 +250,7 @@ class _Place:
 def to_host(values: Tensor) -> npt.NDArray[Any]:
     """Copy a tensor to the host, in pinned memory that torch uses again, and wait for it."""
     if values.device.type == 'cpu':
-        return np.array(values)
+        return values.numpy().copy()
     result = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     result.copy_(values, non_blocking=True)
     wait(values.device)
