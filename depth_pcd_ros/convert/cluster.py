@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import glob
+import math
+import os
 import shutil
 import signal
 from collections import Counter, deque
@@ -12,12 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
+
 from depth_pcd_ros.convert.jobs import Request
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.recording_job import JoinJob, RecordingJob
 from depth_pcd_ros.convert.request import job_of, manifest_of, of_camera, request_of
 from depth_pcd_ros.convert.stretches import Stretch, folder_of_parts, stretches_of
 from depth_pcd_ros.engine import create
+from depth_pcd_ros.engine.hardware import threads
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
@@ -29,7 +34,8 @@ from depth_pcd_ros.work.run import Pipelines, run
 
 PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
 PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
-MOST_DEATHS = 3  # of workers that were at one input, after which it has failed
+MOST_DEATHS = 3  # of workers that were at one input, after which it has failed, or at the model
+PATIENCE = 20.0  # [s] after which a person is told what is waited for
 
 
 class ClusterError(DepthPcdError):
@@ -90,6 +96,8 @@ class _Worker:
 
     def load(self) -> str:
         """Load the model; return what runs it."""
+        os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in cli.py, on any machine
+        cv2.setNumThreads(threads())
         self._engine = create(self._settings.engine)
         self._pipelines = Pipelines(
             self._engine, self._settings, of_camera(self._args, self._settings)
@@ -163,6 +171,8 @@ def run_on_ray(
     driver = _Driver(ray, plain, settings, intrinsics, report)
     try:
         driver.run(sources, sum(job.pictures() for job in jobs))
+    except SystemExit as err:  # of SIGTERM; inside Ray its code becomes 1
+        raise SystemExit(128 + signal.SIGTERM) from err
     finally:
         ray.shutdown()
         for source in driver.interrupted:
@@ -178,18 +188,23 @@ class _Driver:
         intrinsics: Intrinsics,
         report: Report,
     ) -> None:
-        self._ray, self._report, self._resume = ray, report, args.resume
+        self._ray, self._report = ray, report
+        self._resume, self._force = args.resume, args.force
         self._arguments = args, settings, intrinsics
-        there = ray.cluster_resources()
-        gpus, cpus = there.get('GPU', 0.0), there.get('CPU', 1.0)
-        self.count = args.workers or int(gpus) or max(1, int(cpus) // 4)
-        share = {'num_cpus': 1 if gpus else max(1, int(cpus) // self.count)}
-        if gpus:
-            share['num_gpus'] = min(1.0, gpus / self.count)
+        nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
+        cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ('CPU', 'GPU'))
+        self.count = args.workers or sum(gpus) or max(1, sum(cpus) // 4)
+        share = {'num_cpus': share_of(cpus, self.count)}
+        if any(gpus):
+            share['num_cpus'] = min(1.0, share['num_cpus'])
+            share['num_gpus'] = min(1.0, share_of(gpus, self.count))
+        self._share = share
         self._actor = ray.remote(_Worker).options(**share)
         self._by_folder = settings.temporal_filter > 0.0
         self._started = 0
-        self._busy: dict[Any, tuple[Any, Part, int]] = {}
+        self._busy: dict[Any, tuple[Any, Part, int]] = {}  # by task: worker, part, deaths
+        self._loading: dict[Any, Any] = {}  # workers by task
+        self._deaths = 0  # of workers while they loaded the model
         self._to_join: Counter[Source] = Counter()  # how many stretches are not converted yet
 
     @property
@@ -204,31 +219,33 @@ class _Driver:
         )  # and how often it has failed
         divided = any(source.kind == 'recording' for source in sources)
         count = self.count if divided else min(self.count, len(waiting))
-        workers = [self._worker() for _ in range(count)]
-        said = [self._loaded(worker) for worker in workers]
-        self._report.say(f'{said[0]}, {len(workers)} workers')
+        self._workers = f'{count} worker{"s" if count > 1 else ""}'
+        for _ in range(count):
+            self._begin_worker()
+        free = self._first_ones()
         self._report.start(pictures)
-        busy = self._busy
         try:
-            while waiting or busy:
-                while waiting and workers:
+            while waiting or self._busy:
+                while waiting and free:
                     part, deaths = waiting.popleft()
-                    worker = workers.pop()
-                    task = worker.convert.remote(
-                        part, resume=self._resume or deaths > 0, is_retry=deaths > 0
-                    )
-                    busy[task] = worker, part, deaths
-                for done in self._ray.wait(list(busy), timeout=1.0)[0]:
-                    worker, part, deaths = busy.pop(done)
+                    worker = free.pop()
+                    # what a dead worker has made is left out; not where older files are there
+                    resume = self._resume or (deaths > 0 and not self._force)
+                    task = worker.convert.remote(part, resume=resume, is_retry=deaths > 0)
+                    self._busy[task] = worker, part, deaths
+                for task in self._ray.wait([*self._busy, *self._loading], timeout=1.0)[0]:
+                    if task in self._loading:
+                        free += self._loaded(task)
+                        continue
+                    worker, part, deaths = self._busy.pop(task)
                     try:
-                        notes, stretches = self._ray.get(done)
+                        notes, stretches = self._ray.get(task)
                         self._tell(notes, is_retry=deaths > 0)
                         waiting.extendleft((one, 0) for one in self._next(part, stretches))
+                        free.append(worker)
                     except self._ray.exceptions.RayActorError as err:
                         waiting.extend(self._after_death(part, deaths + 1, err))
-                        worker = self._worker()
-                        self._loaded(worker)
-                    workers.append(worker)
+                        self._begin_worker()
         finally:
             self._report.finish()
 
@@ -251,19 +268,47 @@ class _Driver:
                 return [part._replace(stretch=None)]
         return []
 
-    def _worker(self) -> Any:
+    def _begin_worker(self) -> None:
         self._started += 1
         most = PICTURES_AT_ONCE if self.count > 1 else 0
-        return self._actor.remote(*self._arguments, self._started, most)
+        worker = self._actor.remote(*self._arguments, self._started, most)
+        self._loading[worker.load.remote()] = worker
 
-    def _loaded(self, worker: Any) -> str:
+    def _first_ones(self) -> list[Any]:
+        """Wait for a worker that has loaded the model."""
+        free: list[Any] = []
+        while not free:
+            tasks = self._ray.wait(list(self._loading), timeout=PATIENCE)[0]
+            if not tasks:
+                share = ', '.join(f'{name}={n:g}' for name, n in self._share.items())
+                self._report.say(
+                    f'no worker has loaded the model yet; each waits for a machine with {share}'
+                )
+            for task in tasks:
+                free += self._loaded(task)
+        return free
+
+    def _loaded(self, task: Any) -> list[Any]:
+        """Return the worker that a task has made ready; none where it has died over it.
+
+        Raises:
+            ClusterError: that has happened too often.
+            DepthPcdError: the model cannot be loaded.
+        """
+        worker = self._loading.pop(task)
         try:
-            loaded: str = self._ray.get(worker.load.remote())
+            self._report.say(f'{self._ray.get(task)}, {self._workers}')
         except self._ray.exceptions.RayTaskError as err:
             if isinstance(err.cause, DepthPcdError):
                 raise err.cause from err
             raise
-        return loaded
+        except self._ray.exceptions.RayActorError as err:
+            self._deaths += 1
+            if self._deaths == MOST_DEATHS:
+                raise ClusterError(f'workers have died while they loaded the model: {err}') from err
+            self._begin_worker()
+            return []
+        return [worker]
 
     def _after_death(self, part: Part, deaths: int, err: Exception) -> list[tuple[Part, int]]:
         """What is to be tried again of what a dead worker had: each input for itself."""
@@ -280,6 +325,25 @@ class _Driver:
                 Failure(str(source.path), ClusterError(f'workers died on it: {err}'))
             )
         return []
+
+
+def share_of(units: Sequence[int], count: int) -> float:
+    """Return how much each of some workers can have, none of it on two machines.
+
+    Args:
+        units: how many processors, or GPUs, each machine has.
+        count: how many workers there are to be.
+
+    Returns:
+        A whole number, or where there are more workers than units 1 / n: n of them share each.
+    """
+    total = sum(units)
+    if not total:
+        return 1.0
+    if count > total:
+        return 1.0 / math.ceil(count / total)
+    shares = range(total // count, 0, -1)
+    return float(next(n for n in shares if sum(unit // n for unit in units) >= count))
 
 
 def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[Part]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_pcd_ros.convert.jobs import Request
-from depth_pcd_ros.convert.stretches import Stretch, finish, part_of
+from depth_pcd_ros.convert.stretches import Stretch, finish, folder_of_parts, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.inputs.sources import Source
@@ -238,7 +238,9 @@ class JoinJob(RecordingJob):
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the parts."""
-        if resume and self._request.manifest.is_done(self._target):
+        # without a folder of parts, a worker that has died meanwhile has joined them
+        is_joined = resume or not folder_of_parts(self._target).exists()
+        if is_joined and self._request.manifest.is_done(self._target):
             yield Skipped(self.label, 0)
             return
         missing = [path for path in self._parts if not path.exists()]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Name the hardware and drivers that an engine is made of, without torch."""
+"""Name the hardware and drivers that an engine is made of, and its threads, without torch."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
 import re
 from pathlib import Path
@@ -23,6 +24,15 @@ def hardware() -> str:
     gpus = sorted(NVIDIA_GPUS.glob('*/information'))
     found += [_first(r'Model:\s*(.+)', path) or 'unknown GPU' for path in gpus]
     return ', '.join(found)
+
+
+def threads() -> int:
+    """Return how many threads `OMP_NUM_THREADS` allows, -1 for as many as there are cores.
+
+    torch obeys it by itself, and Ray sets it for a worker to the processors that it gives it.
+    """
+    first = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
+    return int(first) if first.isdecimal() and int(first) else -1
 
 
 def _first(pattern: str, path: Path) -> str:

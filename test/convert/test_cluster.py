@@ -48,12 +48,13 @@ def many(tmp_path_factory, ray):
 
 
 @contextmanager
-def in_the_middle(args, out):
-    """Two workers that have made some of the clouds; they are gone afterwards, whatever happens."""
-    driver = start(*args, '-o', str(out), '--ray', '--workers', '2')
+def in_the_middle(args, out, made=None, workers=2):
+    """Workers that have made some of the clouds; they are gone afterwards, whatever happens."""
+    made = made or (lambda: list(out.glob('*.ply')))
+    driver = start(*args, '-o', str(out), '--ray', '--workers', str(workers))
     try:
         end = time.monotonic() + 100
-        while len(list(out.glob('*.ply'))) < 5 and time.monotonic() < end:
+        while len(made()) < 5 and time.monotonic() < end:
             assert driver.poll() is None, driver.stderr.read()
             time.sleep(0.01)
         yield driver
@@ -96,6 +97,39 @@ def test_a_worker_is_killed(tmp_path, many):
     assert 'a worker has died' in told
     assert told.splitlines()[-1] == 'depth-pcd convert: 120 converted'
     assert files(tmp_path) == expected
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_is_killed_that_writes_over_files(tmp_path, many):
+    """With --force: none stays as it was, though it has the same options. Three share two cores."""
+    args, expected = many
+    assert main(['convert', *args, '-o', str(tmp_path)]) == 0
+    for path in tmp_path.rglob('*.ply'):
+        path.write_bytes(b'old')
+    fresh = lambda: [path for path in tmp_path.rglob('*.ply') if path.stat().st_size > 3]  # noqa: E731
+    with in_the_middle([*args, '--force'], tmp_path, fresh, workers=3) as driver:
+        os.kill(workers_of(driver.pid)[0], signal.SIGKILL)
+        told = driver.communicate(timeout=200)[1]
+    assert driver.returncode == 0, told
+    assert 'a worker has died' in told
+    assert told.splitlines()[-1] == 'depth-pcd convert: 120 converted'
+    assert files(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ('units', 'count', 'share'),
+    [
+        ([8], 2, 4.0),
+        ([8, 8], 3, 4.0),  # with 5 each, one would fit on each machine
+        ([6, 6], 3, 3.0),  # with 4 each, too
+        ([4, 0], 4, 1.0),
+        ([2], 3, 0.5),  # two at one of the two
+        ([], 1, 1.0),
+    ],
+)
+def test_what_each_worker_gets(units, count, share):
+    """As many as were asked for fit, none of them on two machines."""
+    assert cluster.share_of(units, count) == share
 
 
 @pytest.mark.timeout(240)

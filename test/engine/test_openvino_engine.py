@@ -66,6 +66,14 @@ def test_the_learned_grid_itself_is_not_interpolated(outdoor):
     np.testing.assert_allclose(depth, expected, rtol=0, atol=1e-3)
 
 
+def test_it_has_as_many_threads_as_others_are_told(monkeypatch):
+    """By OMP_NUM_THREADS, which Ray sets for its workers."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    made = engine.create(EngineSettings('demo', device='openvino:CPU'))
+    compiled = made._of_size(made.network.depth_size(30, 40)).get_compiled_model()
+    assert compiled.get_property('INFERENCE_NUM_THREADS') == 1
+
+
 def test_auto_precision_agrees_on_the_mean(outdoor):
     """Within 1 % of the official depth on average; bf16 where the processor has it."""
     recorded = golden.load('more')

@@ -20,7 +20,7 @@ from depth_pcd_ros.engine.base import (
     Size,
     UnusableDeviceError,
 )
-from depth_pcd_ros.engine.hardware import hardware
+from depth_pcd_ros.engine.hardware import hardware, threads
 from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
 from depth_pcd_ros.errors import FrameError
@@ -121,6 +121,7 @@ class OnnxEngine(SizedEngine):
         options = onnxruntime().SessionOptions()
         # Its threads would keep the cores busy while they wait for the next picture.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options.intra_op_num_threads = max(threads(), 0)  # 0: as many as there are cores
         with cache.converted(self.network, self._weights, size) as path:
             session = onnxruntime().InferenceSession(
                 str(path),

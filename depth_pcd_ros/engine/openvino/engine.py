@@ -11,6 +11,7 @@ import numpy as np
 
 from depth_pcd_ros.engine import cache
 from depth_pcd_ros.engine.base import EngineError, Floats, Size
+from depth_pcd_ros.engine.hardware import threads
 from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.openvino.runtime import openvino, reason
 from depth_pcd_ros.errors import FrameError
@@ -66,6 +67,8 @@ class OpenVinoEngine(SizedEngine):
         network = self._network.clone()
         network.reshape([1, 3, *size])
         hints = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': HINTS[self.precision]}
+        if self._target == 'CPU' and threads() > 0:
+            hints['INFERENCE_NUM_THREADS'] = str(threads())
         try:
             return self._core.compile_model(network, self._target, hints).create_infer_request()
         except RuntimeError as err:
