@@ -12,6 +12,7 @@ pytest.importorskip('torch', reason='torch is not installed')
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.timeout(600)  # it converts four networks in processes of their own
 def test_every_check_passes_on_a_cpu(tmp_path):
     """Recorded outputs, provocations, times and a short soak; the report as text and JSON."""
     run = subprocess.run(
