@@ -346,10 +346,13 @@ def main(args: Sequence[str] | None = None) -> int:
     _parse(args)
     node, begun = None, False
     # rclpy ends it at SIGINT as at SIGTERM; an exception could come anywhere, also in the end
-    signal.signal(signal.SIGINT, lambda *_: None)
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
         rclpy.init(args=args)
         begun = True
+        if interrupted.is_set():  # before rclpy had handlers of its own
+            return 0
         node = DepthPcdNode()
         log_messages.forward(node.get_logger())
         if node.settings.autostart:

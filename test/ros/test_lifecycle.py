@@ -193,6 +193,33 @@ raise SystemExit(node.main([]))
     assert (done.returncode, done.stderr) == (0, '')
 
 
+def test_ctrl_c_before_rclpy_listens():
+    """It comes while the middleware is made, and is not forgotten."""
+    code = """
+import os, signal
+import rclpy
+from depth_pcd_ros.ros import node
+
+init = rclpy.init
+
+def slow(args=None):
+    os.kill(os.getpid(), signal.SIGINT)
+    init(args=args)
+
+rclpy.init = slow
+raise SystemExit(node.main([]))
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_second_ctrl_c_does_no_harm(run_node):
     """Ctrl-C reaches a launched node twice, from the terminal and from launch (fake engine)."""
     node = run_node({'model': 'slow:0'}, fake=True)
