@@ -15,7 +15,9 @@ from depth_pcd_ros.scale.points import compare
 
 MEMORY = 5.0  # [s] for which a point counts, by the stamps: one picture's say too little
 MIN_POINTS = 15
-LEAST_UNCERTAINTY = 0.02  # of a depth, for its weight: the network's own error goes on top
+# Of a depth, that the points of one picture have in common: the network's error, the pose's. So
+# many points of one picture say little more than a few.
+SHARED_UNCERTAINTY = 0.02
 
 
 class MovingPoints(NamedTuple):
@@ -48,7 +50,7 @@ class MovingScale:
             ScaleError: as `points.measure`, or `too_few_points`.
         """
         index, true, found = compare(depth, camera, points.xyz, max_depth)
-        weights = 1.0 / (points.uncertainty[index] ** 2 + LEAST_UNCERTAINTY**2)
+        weights = 1.0 / (points.uncertainty[index] ** 2 + len(index) * SHARED_UNCERTAINTY**2)
         known = zip(points.ids[index].tolist(), true, found, weights, strict=True)
         self._pairs.update({i: (stamp_ns, *pair) for i, *pair in known})
         self._pairs = {

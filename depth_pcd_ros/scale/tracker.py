@@ -14,10 +14,11 @@ from depth_pcd_ros.settings import Settings
 
 # What rests on one distance is disbelieved when it differs by more than this ratio from what is
 # held: the beam has met what the picture does not show, the plane is a table, or a wheel slips.
-# Only if it says the same for so long is it the scale that has changed.
+# Only if it says the same for as long as what is held has been measured is it believed: a second
+# at least, and no longer than ten.
 MAX_SURPRISE = 1.25
 SAME = 1.1  # ratio within which surprises say the same
-INSISTENCE = 10.0  # [s]
+INSISTENCE = 1.0, 10.0  # [s]
 ONE_DISTANCE = ('range', 'plane', 'motion')
 # The values on depth/scale. No standard message is a stamped list of numbers, so the image's stamp
 # is among them.
@@ -59,6 +60,7 @@ class Tracker:
     def __init__(self) -> None:
         self._first = True
         self._good_ns: int | None = None  # stamp of the last good measurement's frame
+        self._since_ns = 0  # stamp of the first one that agrees with it
         self._good = Measurement(1.0, 0.0, 0)  # smoothed
         self._count = 0  # measurements in it
         self._applied = (1.0, 0.0)
@@ -101,7 +103,9 @@ class Tracker:
         since, what = self._surprise
         if not since or stamp_ns < since or _ratio(measured.scale, what) > SAME:
             self._surprise = since, what = stamp_ns, measured.scale
-        if stamp_ns - since < INSISTENCE * 1e9:
+        least, most = INSISTENCE
+        known = ((self._good_ns or 0) - self._since_ns) * 1e-9
+        if stamp_ns - since < min(max(known, least), most) * 1e9:
             raise ScaleError(
                 'disagrees',
                 f'the scale would be {measured.scale:.3g} all at once, it was '
@@ -122,6 +126,8 @@ class Tracker:
             good.shift + weight * (new.shift - good.shift),
             new.inliers,
         )
+        if not self._count:
+            self._since_ns = stamp_ns
         self._good_ns = stamp_ns
         self._count += 1
 

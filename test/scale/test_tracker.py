@@ -66,19 +66,22 @@ def test_out_of_bounds_is_not_believed(scale):
     assert 'scale_bounds are 0.5 to 2' in state.reason
 
 
-@pytest.mark.parametrize('source', ['range', 'plane'])
-def test_a_surprise_must_insist(source):
-    """What rests on one distance is believed after 10 s of saying the same."""
+@pytest.mark.parametrize('source', ['range', 'plane', 'motion'])
+@pytest.mark.parametrize(('known', 'needed'), [(0, 10), (30, 30), (100, 100), (200, 100)])
+def test_a_surprise_must_insist(source, known, needed):
+    """It is believed after as long as what is held was measured: 1 s at least, 10 s at most."""
     settings = SETTINGS.replace(
         {'scale_source': source, 'camera_height': 1.0, 'scale_smoothing': 0.0}
     )
     tracker = Tracker()
-    tracker.update(0, good(1.0), settings)
-    for i in range(1, 101):
-        state = tracker.update(i * FRAME, good(1.5), settings)
+    for i in range(known + 1):
+        tracker.update(i * FRAME, good(1.0), settings)
+    start = (known + 50) * FRAME  # it was silent for a while, which proves nothing
+    for i in range(needed):
+        state = tracker.update(start + i * FRAME, good(1.5), settings)
         assert (state.scale, state.cause) == (1.0, 'disagrees')
-    for i in range(101, 125):
-        state = tracker.update(i * FRAME, good(1.5), settings)
+    for i in range(needed, needed + 24):
+        state = tracker.update(start + i * FRAME, good(1.5), settings)
         assert not state.cause
     assert state.scale == pytest.approx(1.5)
 
@@ -87,8 +90,9 @@ def test_surprises_that_differ_do_not_add_up():
     """A beam that meets now this and now that is never believed."""
     settings = SETTINGS.replace({'scale_source': 'range'})
     tracker = Tracker()
-    tracker.update(0, good(1.0), settings)
-    for i in range(1, 300):
+    for i in range(101):
+        tracker.update(i * FRAME, good(1.0), settings)
+    for i in range(101, 400):
         state = tracker.update(i * FRAME, good(1.4 if i // 50 % 2 else 1.8), settings)
         assert state.cause == 'disagrees'
 
