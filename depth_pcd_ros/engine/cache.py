@@ -28,7 +28,7 @@ import numpy as np
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.engine import export
-from depth_pcd_ros.engine.base import EngineError, Floats, ProofError
+from depth_pcd_ros.engine.base import PROOF_SHAPE, EngineError, Floats, ProofError
 from depth_pcd_ros.networks.checkpoints import sha256
 from depth_pcd_ros.networks.family import CheckpointError, Family
 
@@ -243,7 +243,12 @@ def _made(network: Family, weights: str, onnx: tuple[int, int] | None, entry: Pa
 
 
 def _export(network: Family, weights: str, onnx: tuple[int, int] | None, target: Path) -> None:
-    _run_export(network, weights, target, *(('--onnx', onnx) if onnx is not None else ()))
+    if onnx is not None:
+        _run_export(network, weights, target, '--onnx', onnx)
+    elif weights == 'fp16':
+        _run_export(network, weights, target, '--proof', network.network_size(*PROOF_SHAPE))
+    else:  # not compared, on a CPU
+        _run_export(network, weights, target)
 
 
 def _run_export(

@@ -3,9 +3,9 @@
 
     python -m depth_pcd_ros.engine.export CHECKPOINT FAMILY MAX_DEPTH FOLDER fp16|fp32
 
-writes network.xml and network.bin to FOLDER; or, with --onnx, network.onnx; or, with --reference,
-only what `proof` compares engines with. It ends early when its standard input does, as it does
-when the process that started it is gone.
+writes network.xml and network.bin to FOLDER, and with --proof what `proof` compares engines with;
+or, with --onnx, network.onnx and the same; or, with --reference, only that. It ends early when its
+standard input does, as it does when the process that started it is gone.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def main() -> int:
         parser.add_argument(name)
     parser.add_argument('--onnx', metavar='HxW', help='as ONNX, for this size at the network')
     parser.add_argument('--reference', metavar='HxW', help='the depth of the stored pictures')
+    parser.add_argument('--proof', metavar='HxW', help='that depth, too, with one start of torch')
     args = parser.parse_args()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
@@ -50,14 +51,14 @@ def main() -> int:
     known = FAMILIES[args.family](Path(args.checkpoint), float(args.max_depth))
     folder = Path(args.folder)
     try:
-        if args.onnx or args.reference:
-            height, width = map(int, (args.onnx or args.reference).split('x'))
+        if size := args.onnx or args.reference or args.proof:
+            height, width = map(int, size.split('x'))
             if args.onnx:
                 from depth_pcd_ros.engine.onnx.write import write
 
                 write(known, (height, width), folder / ONNX_FILENAME, args.weights)
-            # beside ONNX, too: whatever runs that need not have torch
-            np.save(folder / reference_name((height, width)), _reference(known, (height, width)))
+            _save_reference(known, (height, width), folder)
+        if args.onnx or args.reference:
             return 0
         network = known.load()
     except CheckpointError as err:
@@ -95,13 +96,14 @@ def reference_name(size: tuple[int, int]) -> str:
     return f'reference-{size[0]}x{size[1]}.npy'
 
 
-def _reference(known: Family, size: tuple[int, int]) -> Floats:
-    """Run the network in torch in fp32 on the stored pictures."""
+def _save_reference(known: Family, size: tuple[int, int], folder: Path) -> None:
+    """Run the network in torch in fp32 on the stored pictures, and keep what it gives."""
     from depth_pcd_ros.engine.proof import HEIGHT, WIDTH, pictures
     from depth_pcd_ros.engine.torch_engine import TorchEngine
 
     made = TorchEngine(EngineSettings(device='cpu', precision='fp32'), network=known)
-    return np.concatenate([made._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
+    maps: Floats = np.concatenate([made._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
+    np.save(folder / reference_name(size), maps)
 
 
 def _end_with_the_parent() -> None:

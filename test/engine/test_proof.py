@@ -125,6 +125,17 @@ def fragile(tmp_path, monkeypatch):
     return str(path)
 
 
+def test_one_start_of_torch_converts_and_tells_what_is_right(monkeypatch):
+    """OpenVINO's first start asks no second process for the depth in fp32."""
+    pytest.importorskip('openvino', reason='OpenVINO is not installed')
+    monkeypatch.setattr(cache, 'reference', None)
+    made = engine.create(EngineSettings('demo', device='openvino', input_size=28))
+    made.close()
+    if made.precision == 'fp32':
+        pytest.skip('this processor has no bf16')
+    assert made.proof.startswith('mean ')
+
+
 def test_openvino_goes_on_to_fp32(fragile, monkeypatch, caplog):
     """It cannot have attention alone in that."""
     pytest.importorskip('openvino', reason='OpenVINO is not installed')
