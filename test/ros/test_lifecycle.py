@@ -147,6 +147,19 @@ def test_ends_while_loading(run_node, peer, order):
     assert_clean_end(node, start)
 
 
+def assert_silent_end(code):
+    """Run a program; it ends by itself with code 0 and says nothing."""
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_ctrl_c_in_the_end_itself():
     """The second one comes just before signals are ignored: no traceback, the exit code is 0."""
     code = """
@@ -167,10 +180,7 @@ def late():
 node.DepthPcdNode, node._ignore_signals = Ended, late
 raise SystemExit(node.main([]))
 """
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, '')
+    assert_silent_end(code)
 
 
 def test_sigterm_while_the_node_is_made():
@@ -187,10 +197,7 @@ class Late:
 node.DepthPcdNode = Late
 raise SystemExit(node.main([]))
 """
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, '')
+    assert_silent_end(code)
 
 
 def test_ctrl_c_before_rclpy_listens():
@@ -209,15 +216,7 @@ def slow(args=None):
 rclpy.init = slow
 raise SystemExit(node.main([]))
 """
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, '')
+    assert_silent_end(code)
 
 
 def test_second_ctrl_c_does_no_harm(run_node):
