@@ -156,6 +156,7 @@ def _runner() -> Iterator[Callable[..., NodeProcess]]:
     yield run
     for node in running:
         node.stop()
+        print(node.log)  # which pytest shows where the test has failed
 
 
 @pytest.fixture
@@ -230,13 +231,21 @@ class Peer:
         self.publisher('/image', Image).publish(image)
 
     def call(self, srv_type: type[Any], name: str, request: Any) -> Any:
-        """Call a service of the node and return its answer."""
+        """Call a service of the node and return its answer.
+
+        Fast DDS loses the answer if the node's side has not discovered the client yet, which on a
+        busy machine may be after the client has discovered the service. So a question is asked
+        again; a transition is not, for it may have happened.
+        """
         if name not in self._clients:
             self._clients[name] = self.node.create_client(srv_type, f'/depth_pcd/{name}')
-        assert self._clients[name].wait_for_service(10.0)
-        answer = self._clients[name].call_async(request)
-        assert wait_until(answer.done, 20.0), f'no answer from {name}'
-        return answer.result()
+        client = self._clients[name]
+        assert client.wait_for_service(20.0), f'there is no {name}'
+        for patience in (40.0,) if srv_type is ChangeState else (5.0, 10.0, 25.0):
+            answer = client.call_async(request)
+            if wait_until(answer.done, patience):
+                return answer.result()
+        pytest.fail(f'no answer from {name}')
 
     def state(self) -> str:
         """The lifecycle state of the node."""
