@@ -154,6 +154,8 @@ def run_on_ray(
         ClusterError: Ray is not installed, or the cluster cannot be reached.
         DepthPcdError: the model cannot be loaded.
     """
+    if not args.ray:  # it listens to this machine alone, as Ray has it on macOS and Windows
+        os.environ.setdefault('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
     try:
         import ray
     except ImportError as err:

@@ -60,9 +60,11 @@ def main(args: argparse.Namespace) -> int:
     if 'las' in (args.write or ()) and find_spec('laspy') is None:
         raise InputsError('--write las needs the Python package laspy: pip install laspy')
     _check_cameras(args, sources)
+    if args.workers and args.ray is None:
+        raise InputsError(f'--workers {args.workers} goes with --ray, which is not there')
     if args.end <= args.start:
         raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
-    manifest = manifest_of(args, '-{}-of-{}'.format(*args.shard) if args.shard else '')
+    manifest = manifest_of(args)
     request = request_of(args, settings, intrinsics, manifest, report.say)
     if args.shard:
         by_folder = settings.temporal_filter > 0.0

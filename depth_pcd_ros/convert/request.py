@@ -80,8 +80,10 @@ def job_of(source: Source, request: Request) -> Job:
     return jobs[source.kind](source, request) if source.kind in jobs else UnknownJob(source)
 
 
-def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
+def manifest_of(args: argparse.Namespace, worker: str = '') -> Manifest:
     """Open the manifest of the output folder, with the options that say what comes out.
+
+    `worker` is the end of the name of the file that it writes, where a job has several.
 
     Raises:
         InputsError: one that is there cannot be read, or a store has results of other options.
@@ -105,6 +107,7 @@ def manifest_of(args: argparse.Namespace, job: str = '') -> Manifest:
         with telling(args.out):
             return StoreManifest(args.out, named)
     try:
-        return Manifest(args.out, named, job)
+        shard = '-{}-of-{}'.format(*args.shard) if args.shard else ''
+        return Manifest(args.out, named, shard + worker)
     except OSError as err:
         raise InputsError(f'the manifest of earlier runs cannot be read: {err}') from err

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -193,14 +193,42 @@ def written(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob('*.ply')}
 
 
+@pytest.mark.timeout(240)
+def test_it_listens_to_this_machine_alone(tmp_path, many):
+    """Whoever reaches a Ray cluster can run code on it."""
+    with in_the_middle(many[0], tmp_path) as driver:
+        sockets = set().union(*map(sockets_of, [driver.pid, *below(driver.pid)]))
+        tables = [Path('/proc/net', name).read_text() for name in ('tcp', 'tcp6')]
+    rows = [row.split() for table in tables for row in table.splitlines()]
+    addresses = [row[1] for row in rows if row[3] == '0A' and row[9] in sockets]  # that listen
+    assert addresses
+    # 127.0.0.1, also as an address of IPv6
+    assert {address.rpartition(':')[0][-8:] for address in addresses} == {'0100007F'}
+
+
+def sockets_of(process):
+    """The numbers of the sockets that a process has."""
+    links = []
+    for path in Path('/proc', str(process), 'fd').glob('*'):
+        with suppress(OSError):  # one of those that come and go
+            links.append(os.readlink(path))
+    return {link[8:-1] for link in links if link.startswith('socket:[')}
+
+
 def workers_of(driver):
     """The processes of workers below a driver's."""
-    found, below = [], [driver]
-    while below:
-        for path in Path('/proc', str(below.pop()), 'task').glob('*/children'):
-            below += map(int, path.read_text().split())
-        found += [pid for pid in below if name_of(pid).startswith('ray::_Worker')]
-    return sorted(set(found))
+    return [pid for pid in below(driver) if name_of(pid).startswith('ray::_Worker')]
+
+
+def below(process):
+    """All processes that it has started, and those that they have, in order of their numbers."""
+    found, left = set(), [process]
+    while left:
+        for path in Path('/proc', str(left.pop()), 'task').glob('*/children'):
+            with suppress(OSError):  # it has ended
+                left += map(int, path.read_text().split())
+        found.update(left)
+    return sorted(found)
 
 
 def name_of(process):
@@ -251,3 +279,10 @@ def test_no_cluster(tmp_path, capsys):
     args = ['convert', photos(tmp_path / 'in', 1), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
     assert main([*args, '--ray', 'nothing://here']) == 2
     assert 'the Ray cluster nothing://here cannot be used' in capsys.readouterr().err
+
+
+def test_workers_without_ray(tmp_path, capsys):
+    """They would be ignored."""
+    args = ['convert', photos(tmp_path / 'in', 1), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main([*args, '--workers', '2']) == 2
+    assert '--workers 2 goes with --ray' in capsys.readouterr().err
