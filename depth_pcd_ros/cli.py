@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.arguments import number, positive, size
@@ -243,11 +244,15 @@ def _add_network_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell it in a line; the names of all options would hide it."""
+        self.exit(2, f'{self.prog}: {message} ({self.prog} --help explains all)\n')
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
-        prog='depth-pcd', description='Metric point clouds from any camera.'
-    )
+    parser = _Parser(prog='depth-pcd', description='Metric point clouds from any camera.')
     parser.add_argument('--version', action='version', version=__version__)
     parser.set_defaults(refused=1)  # the exit code where what is asked for cannot be done
     commands = parser.add_subparsers(required=True, metavar='COMMAND', dest='command')

@@ -25,11 +25,14 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize('arguments', [[], ['conver'], ['convert'], ['view'], ['fetch']])
-def test_usage(arguments):
-    """Without a known sub-command and what it needs, exit code 2."""
+def test_usage(arguments, capsys):
+    """Without a known sub-command and what it needs, exit code 2 and one line."""
     with pytest.raises(SystemExit) as info:
         main(arguments)
     assert info.value.code == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith('depth-pcd')
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def main(args: argparse.Namespace) -> int:
     _check_cameras(args, sources)
     if args.workers and args.ray is None:
         raise InputsError(f'--workers {args.workers} goes with --ray, which is not there')
+    if args.ray and os.path.exists(args.ray):
+        raise InputsError(f'--ray takes {args.ray} as the address of a cluster: give --ray last')
     if args.end <= args.start:
         raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
     manifest = manifest_of(args)

@@ -94,7 +94,7 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
         const='',
         metavar='ADDRESS',
         help='convert on the Ray cluster at this address, or on one of this machine by itself '
-        '(needs the Python package ray)',
+        '(needs the Python package ray); last, for what follows it is taken as the address',
     )
     parser.add_argument(
         '--workers',

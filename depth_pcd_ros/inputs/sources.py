@@ -225,7 +225,8 @@ def _stem(path: Path) -> Path:
 
 def _is_folder(path: Path) -> bool:
     if is_stored(path):  # asked only where the name does not say it, which is much faster
-        return _kind_of_name(path) == 'unknown' and path.is_dir()
+        with telling(path):
+            return _kind_of_name(path) == 'unknown' and path.is_dir()
     return os.path.isdir(path)
 
 

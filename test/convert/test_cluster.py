@@ -286,3 +286,11 @@ def test_workers_without_ray(tmp_path, capsys):
     args = ['convert', photos(tmp_path / 'in', 1), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
     assert main([*args, '--workers', '2']) == 2
     assert '--workers 2 goes with --ray' in capsys.readouterr().err
+
+
+def test_an_input_after_ray(tmp_path, capsys):
+    """It would be the address of a cluster."""
+    one, other = photos(tmp_path / 'one', 1), photos(tmp_path / 'other', 1)
+    args = ['convert', '--ray', one, other, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    assert main(args) == 2
+    assert f'--ray takes {one} as the address of a cluster' in capsys.readouterr().err

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Photos and results in object stores that answer on this machine: moto's, an emulator of GCS."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from ..support.converting import CAMERA, DEMO, contents, photos, video
 from ..support.recordings import cameras, record
 from ..support.stores import store
 
+ROOT = Path(__file__).resolve().parents[2]
 ALL = 'ply,pcd,depth,npy,npz,las,preview'
 PACKAGES = {'s3': ('s3fs', 'moto', 'flask_cors'), 'gs': ('gcsfs', 'gcp_storage_emulator')}
 
@@ -146,6 +149,24 @@ def test_what_is_not_there(tmp_path, bucket, capsys):
     assert 'there is no such bucket' in capsys.readouterr().err
     assert convert(here, bucket / 'in', '-o', tmp_path / 'out') == 2
     assert 'convert them one by one' in capsys.readouterr().err
+
+
+def test_no_credentials(tmp_path):
+    """Not known as a photo by its name, so that the store is asked at once."""
+    for package in ('upath', 's3fs'):
+        pytest.importorskip(package)
+    environment = {name: value for name, value in os.environ.items() if 'AWS' not in name}
+    environment |= {'HOME': str(tmp_path), 'AWS_EC2_METADATA_DISABLED': 'true'}
+    words = ['convert', 's3://bucket', '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+    command = [sys.executable, '-m', 'depth_pcd_ros.cli', *words]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    told = ended.stderr.splitlines()
+    assert ended.returncode == 2, told
+    assert len(told) == 1
+    assert told[0].startswith('depth-pcd convert: s3://bucket')
+    assert told[0].endswith('cannot be used: Unable to locate credentials')
 
 
 def test_a_broken_photo(tmp_path, bucket, capsys):
