@@ -55,7 +55,12 @@ ARGUMENTS = {
     'device': ('', 'parameter device, over that of params_file', None),
     'hfov': ('', 'parameter hfov, over that of params_file', None),
     'rectified': ('', 'parameter rectified, over that of params_file', ['', *BOOLEAN]),
-    'image_transport': ('', 'parameter image_transport, over that of params_file', None),
+    'image_transport': (
+        '',
+        'parameter image_transport, over that of params_file; of several cameras also a list of '
+        'one for each, such as [raw, raw, compressed]',
+        None,
+    ),
     'frames': ('', 'parameter frames, over that of params_file', None),
     'resolution': ('', 'parameter resolution, over that of params_file', ['', 'image', 'network']),
     'scale_source': ('', 'parameter scale_source, over that of params_file', None),
@@ -97,6 +102,9 @@ def start(context: LaunchContext) -> list[Node]:
     names = _listed(given['cameras'])
     if names:
         parameters['cameras'] = names
+    if names and given['image_transport'].startswith('['):
+        each = _one_for_each('image_transport', str(parameters.pop('image_transport')), names)
+        parameters |= {f'{name}.image_transport': each[i] for i, name in enumerate(names)}
     if given['merged_frame']:
         parameters |= {'merged_points': True, 'merged_frame': given['merged_frame']}
     remappings = _remappings(given, names)
@@ -165,15 +173,18 @@ def _of_camera(
 def _of_each(argument: str, topic: str, names: Sequence[str]) -> list[str]:
     """The topic of each camera, of a pattern or of a list."""
     if topic.startswith('['):
-        topics = _listed(topic)
-        if len(topics) != len(names):
-            raise RuntimeError(
-                f'{argument} has {len(topics)} topics, expected one for each of {", ".join(names)}'
-            )
-        return topics
+        return _one_for_each(argument, topic, names)
     if argument != 'scale_topic' and topic and CAMERA not in topic:
         raise RuntimeError(f'{argument} is {topic!r}, expected {CAMERA} in it, for each of cameras')
     return [topic.replace(CAMERA, name) for name in names]
+
+
+def _one_for_each(argument: str, text: str, names: Sequence[str]) -> list[str]:
+    found = _listed(text)
+    if len(found) != len(names):
+        expected = f'one for each of {", ".join(names)}'
+        raise RuntimeError(f'{argument} is a list of {len(found)}, expected {expected}')
+    return found
 
 
 def _listed(text: str) -> list[str]:

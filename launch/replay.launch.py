@@ -54,8 +54,10 @@ def play(context: LaunchContext) -> list[ExecuteProcess]:
         known['camera_info'] = posixpath.join(posixpath.dirname(known['image']), 'camera_info')
     # The node listens to these as soon as its model is loaded; RViz may be earlier on one of them.
     images = _of_each(known['image'], cameras)
-    if known.get('image_transport') == 'compressed':
-        images = [f'{image}/compressed' for image in images]
+    transports = _of_each(known.get('image_transport', ''), cameras)
+    for i, transport in enumerate(transports):
+        if transport == 'compressed':
+            images[i] += '/compressed'
     command = [*replay, given['bag'], '--clock', '--rate', given['rate']]
     command += ['--wait', '600', '--wait-for', *images, *_of_each(known['camera_info'], cameras)]
     if given['loop'].lower() == 'true':
@@ -66,7 +68,7 @@ def play(context: LaunchContext) -> list[ExecuteProcess]:
 
 
 def _of_each(topic: str, cameras: Sequence[str]) -> list[str]:
-    """The topic of each camera, as depth_pcd.launch.py has it of a pattern or of a list."""
+    """What each camera has, as depth_pcd.launch.py takes it: a pattern, a word or a list."""
     if topic.startswith('['):
         return re.findall(r'[^\s,\[\]]+', topic)
     return [topic.replace('{camera}', name) for name in cameras] if cameras else [topic]

@@ -229,7 +229,8 @@ def find_camera(path: Path, names: Sequence[str] = ()) -> dict[str, str]:
 
     Returns:
         `image` and `camera_info`, the topics to remap to, and `image_transport`; of several cameras
-        the topics are lists such as [/front/image_raw,/left/image_raw], in the order of `names`.
+        lists such as [/front/image_raw,/left/image_raw], in the order of `names`, or for all of
+        them `raw` or `compressed`.
 
     Raises:
         RecordingError: it cannot be read, or the topics are not clear.
@@ -241,22 +242,20 @@ def find_camera(path: Path, names: Sequence[str] = ()) -> dict[str, str]:
             option = 'image:=, or their names with cameras:='  # as ros2 launch takes it
             images = [find_image_topic(reader, option=option)]
         infos = [find_camera_info_topic(reader, i, option='camera_info:=') for i in images]
-        kinds = {c.msgtype for c in reader.connections if c.topic in images}
-    if len(kinds) > 1:
-        raise RecordingError(
-            f'some of {", ".join(images)} are compressed: set the parameter '
-            'NAME.image_transport of those'
-        )
-    if kinds == {COMPRESSED}:
-        for i, image in enumerate(images):
+        kinds = _kinds(reader, RAW, COMPRESSED)
+    transports = ['raw' if kinds[image] == RAW else 'compressed' for image in images]
+    for i, image in enumerate(images):
+        if transports[i] == 'compressed':
             images[i], _, transport = image.rpartition('/')
             if transport != 'compressed':
                 raise RecordingError(
                     f'{image} has CompressedImage, but is not named .../compressed'
                 )
-    found = {'image': images, 'camera_info': infos}
-    shown = {name: f'[{",".join(t)}]' if names else t[0] for name, t in found.items()}
-    return {**shown, 'image_transport': 'raw' if kinds == {RAW} else 'compressed'}
+    found = {'image': images, 'camera_info': infos, 'image_transport': transports}
+    shown = {name: f'[{",".join(each)}]' if names else each[0] for name, each in found.items()}
+    if len(set(transports)) == 1:
+        shown['image_transport'] = transports[0]
+    return shown
 
 
 def _is_depth(reader: Recording, topic: str) -> bool:

@@ -395,6 +395,19 @@ def test_no_camera_to_be_found(tmp_path, capsys):
     assert told.startswith(f'depth-pcd replay: {tmp_path / "in"}: /odd has CompressedImage, but')
 
 
+def test_cameras_of_two_transports_as_launch_arguments(tmp_path, capsys):
+    """Each has its own."""
+    topics = [('/l/image', image(0)), ('/l/camera_info', info(0))]
+    topics += [('/r/image/compressed', compressed(0)), ('/r/camera_info', info(0))]
+    record(tmp_path / 'in', topics)
+    assert main(['replay', str(tmp_path / 'in'), '--find-camera', 'r', 'l']) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        'image:=[/r/image,/l/image]',
+        'camera_info:=[/r/camera_info,/l/camera_info]',
+        'image_transport:=[compressed,raw]',
+    ]
+
+
 def test_several_cameras_for_the_launch_file(tmp_path, capsys):
     """What is advised is what the launch file takes."""
     topics = [('/l/image', image(0)), ('/r/image', image(0)), ('/l/camera_info', info(0))]

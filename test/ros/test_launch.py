@@ -20,7 +20,7 @@ from sensor_msgs.msg import PointCloud2
 
 from depth_pcd_ros.live.environment import MALLOC, PROFILE_VARIABLES, profile_variable
 
-from ..support.recordings import START, image, info, record
+from ..support.recordings import START, compressed, image, info, record
 from .conftest import ROOT, make_image, make_info, wait_until
 from .installation import environment, fake_rviz
 
@@ -216,7 +216,8 @@ def test_several_cameras(launch, peer, params_file, given, images):
     assert running.stop() == 0
 
 
-def test_several_cameras_of_a_recording(launch, peer, params_file, tmp_path):
+@pytest.mark.parametrize('jpeg', [[], ['rear'], ['front', 'rear']])
+def test_several_cameras_of_a_recording(launch, peer, params_file, tmp_path, jpeg):
     """They are found by their names, and every frame of each gives a cloud of its own."""
     topics = {'front': '/robot/front/image_raw', 'rear': '/rear/rgb'}
     messages = []
@@ -224,7 +225,11 @@ def test_several_cameras_of_a_recording(launch, peer, params_file, tmp_path):
         for name, topic in topics.items():
             frame_id = f'{name}_optical'
             beside = f'{topic.rpartition("/")[0]}/camera_info'
-            messages += [(beside, info(i, frame_id=frame_id)), (topic, image(i, frame_id=frame_id))]
+            messages.append((beside, info(i, frame_id=frame_id)))
+            if name in jpeg:
+                messages.append((f'{topic}/compressed', compressed(i, frame_id=frame_id)))
+            else:
+                messages.append((topic, image(i, frame_id=frame_id)))
     record(tmp_path / 'bag', messages)
     clouds = {}
     for name in topics:
@@ -234,7 +239,8 @@ def test_several_cameras_of_a_recording(launch, peer, params_file, tmp_path):
         *('depth_pcd_ros', REPLAY, f'bag:={tmp_path / "bag"}', f'params_file:={params_file}'),
         *('cameras:=[front, rear]', 'rviz:=false'),
     )
-    running.wait_for('listening to /rear/rgb and /rear/camera_info')
+    rear = '/rear/rgb/compressed' if jpeg else '/rear/rgb'
+    running.wait_for(f'listening to {rear} and /rear/camera_info')
     wait_until(lambda: all(len(found) == 10 for found in clouds.values()), 20.0)
     for name, found in clouds.items():
         stamps = [(cloud.header.stamp.sec, cloud.header.stamp.nanosec) for cloud in found]
@@ -272,7 +278,7 @@ def test_settings_for_large_messages(launch, env, params_file, given):
         ('rectified:=perhaps', '"rectified" provided value "perhaps" is not valid'),
         ('hfov:=wide', "hfov is 'wide', expected degrees"),
         ('cameras:=[a, b] image:=/x', "image is '/x', expected {camera} in it, for each of"),
-        ('cameras:=[a, b] image:=[/x]', 'image has 1 topics, expected one for each of a, b'),
+        ('cameras:=[a, b] image:=[/x]', 'image is a list of 1, expected one for each of a, b'),
         ('device:=abacus', 'abacus'),
     ],
 )

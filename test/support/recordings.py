@@ -34,10 +34,11 @@ def image(i, encoding='rgb8', frame_id='camera'):
     return T['sensor_msgs/msg/Image'](header(i, frame_id), HEIGHT, WIDTH, encoding, 0, step, data)
 
 
-def compressed(i):
+def compressed(i, frame_id='camera'):
     """A CompressedImage message, lossless."""
     data = cv2.imencode('.png', picture(i)[..., ::-1])[1].ravel()
-    return T['sensor_msgs/msg/CompressedImage'](header(i), 'rgb8; png compressed bgr8', data)
+    kind = 'rgb8; png compressed bgr8'
+    return T['sensor_msgs/msg/CompressedImage'](header(i, frame_id), kind, data)
 
 
 def info(i, fx=K[0], frame_id='camera', width=WIDTH):
