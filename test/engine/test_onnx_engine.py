@@ -2,6 +2,7 @@
 """ONNX: the same depth as the official networks, in the engine and from an exported file alone."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import EngineError, cache
 from depth_pcd_ros.engine.base import UnusableDeviceError
 from depth_pcd_ros.engine.onnx import runtime
+from depth_pcd_ros.errors import DeviceLostError, FrameError
 from depth_pcd_ros.settings import EngineSettings
 from test.support import golden
 from test.support.fake_engine import check_own_output, seen
@@ -128,6 +130,45 @@ def test_the_demo_in_onnx(monkeypatch):
     monkeypatch.setattr(cache, '_export', None)
     again = engine.create(EngineSettings('demo', device='onnx', input_size=28))
     np.testing.assert_allclose(again.infer(*seen(RGB)), made.infer(*seen(RGB)))
+
+
+@pytest.mark.parametrize(
+    ('told', 'expected'),
+    [
+        (
+            'CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=robot ; '
+            'expr=cudaStreamSynchronize(static_cast<cudaStream_t>(stream_)); ',
+            DeviceLostError,
+        ),
+        ('CUDA failure 719: unspecified launch failure ; GPU=0 ; hostname=robot', DeviceLostError),
+        (
+            'bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 8',
+            'out_of_memory',
+        ),
+        (
+            'CUDA failure 2: out of memory ; GPU=0 ; hostname=robot ; expr=cudaMalloc',
+            'out_of_memory',
+        ),
+        ('CUDA failure 1: invalid argument ; GPU=1 ; hostname=robot', 'network_failed'),
+        ('Non-zero status code returned while running Einsum node', 'network_failed'),
+    ],
+)
+def test_what_the_driver_tells_through_it(monkeypatch, told, expected):
+    """Its errors, as users have reported them: does the device work on, and was there room?"""
+    made = engine.create(EngineSettings('demo', device='onnx', input_size=28))
+
+    class Broken:
+        def get_inputs(self):
+            return [SimpleNamespace(name='picture')]
+
+        def run(self, *_):
+            raise RuntimeError(f'[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {told}')
+
+    monkeypatch.setattr(made, '_of_size', lambda size: Broken())
+    with pytest.raises(DeviceLostError if expected is DeviceLostError else FrameError) as caught:
+        made.infer(*seen(RGB))
+    assert told in str(caught.value)
+    assert getattr(caught.value, 'cause', DeviceLostError) == expected
 
 
 @pytest.mark.parametrize('device', ['onnx:', 'onnx:tpu', 'onnx:cuda'])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,17 @@ from depth_pcd_ros.engine.base import (
 from depth_pcd_ros.engine.hardware import hardware, threads
 from depth_pcd_ros.engine.host import SizedEngine
 from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
-from depth_pcd_ros.errors import FrameError
+from depth_pcd_ros.errors import DepthPcdError, DeviceLostError, FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
 log = logging.getLogger(__name__)
+
+# How ONNX Runtime tells of CUDA's errors, and those after which "the process must be terminated
+# and relaunched" (cudaError_t): illegal address, launch timeout, assert, stack to launch failure.
+CUDA_ERROR = re.compile(r'CUDA failure (\d+)')
+LASTING = {700, 702, 710, *range(714, 720)}
+NO_ROOM = re.compile(r'CUDA failure 2:|Failed to allocate memory|CUBLAS_STATUS_ALLOC_FAILED')
 
 
 class OnnxEngine(SizedEngine):
@@ -109,13 +116,22 @@ class OnnxEngine(SizedEngine):
         return {'provider_options': [options, {}]}
 
     def _infer(self, x: Floats) -> Floats:
-        session = self._of_size((x.shape[2], x.shape[3]))
         try:
+            session = self._of_size((x.shape[2], x.shape[3]))
             maps = [session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in x]
-        except Exception as err:  # its errors share no base class
-            raise FrameError('network_failed', f'{self.device}: {err}') from err
+        except DepthPcdError:
+            raise
+        except Exception as err:  # those of ONNX Runtime share no base class
+            raise self._explained(str(err)) from err
         found: Floats = np.concatenate(maps)
         return found
+
+    def _explained(self, told: str) -> DeviceLostError | FrameError:
+        """Return the error that an error's text of ONNX Runtime stands for."""
+        sentence = f'{self.device}: {told}'
+        if any(int(number) in LASTING for number in CUDA_ERROR.findall(told)):
+            return DeviceLostError(sentence)
+        return FrameError('out_of_memory' if NO_ROOM.search(told) else 'network_failed', sentence)
 
     def _make(self, size: Size) -> Any:
         options = onnxruntime().SessionOptions()
