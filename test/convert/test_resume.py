@@ -117,7 +117,7 @@ def test_interrupted_while_loading(tmp_path, monkeypatch, capsys, raised, code):
 def test_interrupted_by_signal(tmp_path, number, code):
     """The real signal, while it works: its exit code, no half file, no traceback."""
     pytest.importorskip('torch')
-    folder = photos(tmp_path / 'in', 40)
+    folder = photos(tmp_path / 'in', 200)  # a second and more, on a busy machine, too
     out = tmp_path / 'out'
     words = [sys.executable, '-m', 'depth_pcd_ros.cli', 'convert', folder, '-o', str(out)]
     process = subprocess.Popen(
@@ -131,7 +131,7 @@ def test_interrupted_by_signal(tmp_path, number, code):
     assert process.returncode == code, told
     assert 'Traceback' not in told
     count = len(contents(out))
-    assert 0 < count < 40
+    assert 0 < count < 200
     assert not [name for name in contents(out) if not name.endswith('.ply')]
 
 
