@@ -283,7 +283,7 @@ def _view(
         rectification = Rectification.from_calibration(calibration)
         whole, calibration = rectification.camera, calibration.rectified()
     visible = (rectification or whole).visible
-    if rectification is None and (advice := lens_advice(raw)):
+    if advice := lens_advice(raw) if rectification is None else rectification.advice():
         log.warning('%s', advice)
     camera = whole
     if resolution == 'network':

@@ -2,6 +2,7 @@
 """The stages together, with a fake engine that gives a known depth: no network, no ROS."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import cv2
@@ -162,6 +163,24 @@ def test_a_lens_without_rays_is_warned_of(caplog):
     pipe.process(Picture(RGB, BENT))
     pipeline(distortion='ignore').process(Picture(RGB, alien))
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'r': (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)},  # it looks back
+        {'p': (6.0, 0.0, 70.0, 0.0, 0.0, 6.0, 3.5, 0.0, 0.0, 0.0, 1.0, 0.0)},
+    ],
+)
+def test_a_rectification_that_shows_nothing_is_told(caplog, changes):
+    """R or P of another camera: the cloud is empty, and the log says why."""
+    pipe = pipeline(distortion='rectify')
+    pipe.process(Picture(RGB, BENT))
+    assert not caplog.records
+    frame = pipe.process(Picture(RGB, dataclasses.replace(BENT, **changes)))
+    assert np.isnan(frame.depth).mean() > 0.8
+    (record,) = caplog.records
+    assert re.match('[0-9]+% of the rectified picture show anything', record.message)
 
 
 def test_a_picture_of_another_size_is_refused():

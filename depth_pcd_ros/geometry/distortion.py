@@ -239,8 +239,8 @@ LENSES: dict[str, tuple[Callable[[tuple[float, ...]], Lens], tuple[int, ...]]] =
     'rational_polynomial': (PolynomialLens, (4, 5, 8, 12, 14)),
     'equidistant': (EquidistantLens, (4,)),
 }
-# Kalibr's and EuRoC's names of the first, Kalibr's, librealsense's, COLMAP's and Isaac Sim's of the
-# last.
+# Kalibr's and EuRoC's names of the first, Kalibr's, librealsense's, COLMAP's, Isaac Sim's and
+# ORB-SLAM's of the last.
 ALIASES = {
     'radtan': 'plumb_bob',
     'radial_tangential': 'plumb_bob',
@@ -248,10 +248,14 @@ ALIASES = {
     'kannala_brandt4': 'equidistant',
     'opencv_fisheye': 'equidistant',
     'opencvfisheye': 'equidistant',
+    'kannalabrandt8': 'equidistant',
 }
 # Models of lenses that are wide with all their coefficients zero. The others (None, pinhole, Brown
 # Conrady) are ideal lenses then; what the coefficients would mean is not known here.
-WIDE = re.compile('fish|theta|kannala|kb4|sphere|omni|mei|unified|eucm|ocam|fov|atan|equi|^ds$')
+WIDE = re.compile(
+    'fish|theta|kannala|kb4|spher|omni|mei|unified|eucm|ocam|fov|atan|equi|^ds$|'
+    'cylind|pano|stereogr|orthogr'
+)
 IGNORE = 'distortion: ignore takes the lens for an ideal one'
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, Mask, mask
 
+MIN_SHOWN = 0.2  # share of the rectified pixels; P of a wide lens shows far beyond the picture
 # How far outside the outermost pixel centres a rectified pixel may look [px]: for rounding.
 BORDER_TOLERANCE = 0.01
 # image_rect, image_rect_color, image_rect/compressed, rect/image: as image_proc and drivers name it
@@ -55,6 +56,18 @@ class Rectification:
             np.copyto(source[:, rows], np.moveaxis(shown, -1, 0), 'same_kind', where=visible[rows])
         source.setflags(write=False)
         return cls(camera, source[0], source[1], mask(visible))
+
+    def advice(self) -> str:
+        """Say what is probably wrong where it shows hardly anything; '' where it does."""
+        if self.visible is None:
+            return ''
+        share = np.count_nonzero(self.visible) / self.visible.size
+        if share >= MIN_SHOWN:
+            return ''
+        return (
+            f'{share:.0%} of the rectified picture show anything of the raw one: R and P are '
+            'probably not those of this camera'
+        )
 
     def rectify(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Rectify an image, (H, W) or (H, W, C), bilinearly; black where there is no source."""

@@ -2,18 +2,20 @@
 """Read the calibration of a camera from a file, as the usual programs write them.
 
 These are camera_calibration's YAML and INI (ost.txt), a CameraInfo as `ros2 topic echo` prints it,
-Kalibr's camchain (and EuRoC's sensor.yaml), and OpenCV's FileStorage as YAML, JSON or XML. They
-differ in what they call the same numbers, so that a camera is any mapping with a camera matrix,
-wherever it is in the file.
+Kalibr's camchain (and EuRoC's sensor.yaml), OpenCV's FileStorage as YAML, JSON or XML, and in that
+the settings of ORB-SLAM and VINS. They differ in what they call the same numbers, so that a camera
+is any mapping with a camera matrix, wherever it is in the file.
 """
 
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,11 +30,18 @@ EXPECTED = (
     '--once prints of a camera_info topic'
 )
 # What the numbers are called, without case and punctuation.
-_MATRIX = ('cameramatrix', 'k', 'intrinsics', 'intrinsicmatrix', 'm', 'mtx')
+_MATRIX = (
+    'cameramatrix', 'k', 'intrinsics', 'intrinsicmatrix', 'm', 'mtx', 'projectionparameters',
+)  # fmt: skip
 _COEFFICIENTS = re.compile('d|(?:dist|distortion)(?:coeff|coeffs|coefficients|params|parameters)?')
 _RECTIFICATION = ('rectificationmatrix', 'rectification')
 _PROJECTION = ('projectionmatrix', 'projection')
+_LAST_ROW = (0.0, 0.0, 0.0, 1.0)  # of a projection that is 4x4, as kinect2_bridge has it
 _NAMED = ('fx', 'fy', 'cx', 'cy')  # a matrix by the names of its numbers
+_COEFFICIENTS_NAMED = ('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')  # in OpenCV's order
+_LENS = ('distortionmodel', 'cameramodel', 'modeltype')
+# A word that tells, wherever it is, that a lens without a distortion_model need not be plumb_bob.
+_WIDE = re.compile('fish_?eye(?!_?model)|equidistant|kannala', re.I)
 _WIDTH, _HEIGHT = ('imagewidth', 'width'), ('imageheight', 'height')
 _SIZE = ('resolution', 'imagesize')
 # The first line of a calibration whose file begins with something else, a warning for example.
@@ -60,9 +69,12 @@ def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: Non
         IntrinsicsError: no such file, not a calibration, or not the only one.
     """
     try:
-        cameras = _read(calibration_text(path))
+        text = calibration_text(path)
+        wide = _WIDE.search(text)
         calibration = _calibration(
-            _chosen(cameras, camera_name), lambda text: say(f'{path} {text}')
+            _chosen(_read(text), camera_name),
+            lambda text: say(f'{path} {text}'),
+            wide[0] if wide else '',
         )
         if calibration.width or calibration.height:
             calibration.check()
@@ -101,7 +113,7 @@ _Loader.add_multi_constructor('', _untagged)
 
 def _read(text: str) -> dict[str, Mapping[str, Any]]:
     """Return the cameras of all documents by name, up to a document that repeats one."""
-    for read in (_xml, _ini):
+    for read in (_json, _xml, _ini):
         if others := _cameras(read(text)):
             return others
     text = re.sub(r'^%.*$', '', text, flags=re.M)  # OpenCV's %YAML:1.0 is no YAML
@@ -122,6 +134,14 @@ def _read(text: str) -> dict[str, Mapping[str, Any]]:
     if not found:
         raise ValueError(f'{error or "it has no camera matrix"}; {EXPECTED}')
     return found
+
+
+def _json(text: str) -> Any:
+    """Return what JSON has, which YAML does not take with tabs; None of what is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _xml(text: str) -> Any:
@@ -164,19 +184,43 @@ def _cameras(content: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _placed_cameras(
-    content: Any, place: tuple[str, ...]
+    content: Any, place: tuple[str, ...], lens: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Yield the cameras in a document, each with the keys that lead to it."""
+    """Yield the cameras in a document, each with the keys that lead to it.
+
+    What lens it is, `lens`, may be said around a camera.
+    """
     if isinstance(content, dict):
         if _is_matrix(content.get(_key(content, _MATRIX))):
-            yield place, content
+            yield place, {**lens, **content}
             return
-        content = {**content, **_numbered(content)}
+        lens = {**lens, **{key: value for key, value in content.items() if _plain(key) in _LENS}}
+        content = {**content, **_numbered(content), **_dotted(content)}
         for key, value in content.items():
-            yield from _placed_cameras(value, (*place, str(key)))
+            yield from _placed_cameras(value, (*place, str(key)), lens)
     elif isinstance(content, list):
         for index, value in enumerate(content):
-            yield from _placed_cameras(value, (*place, str(index)))
+            yield from _placed_cameras(value, (*place, str(index)), lens)
+
+
+def _dotted(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Return the cameras of ORB-SLAM: Camera.fx, or Camera1.fx beside Camera.width of both."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in content.items():
+        if match := re.fullmatch(r'(Camera\d?)\.(\w+)', str(key)):
+            name = 'camera_model' if match[2] == 'type' else match[2]
+            found.setdefault(match[1], {})[name] = value
+    common = found.get('Camera', {})
+    cameras = {name: {**common, **own} for name, own in found.items()}
+    return {
+        name: {
+            **one,
+            'intrinsics': {number: one[number] for number in _NAMED},
+            'd': {number: one[number] for number in _COEFFICIENTS_NAMED if number in one},
+        }
+        for name, one in cameras.items()
+        if one.keys() >= set(_NAMED)
+    }
 
 
 def _is_matrix(value: Any) -> bool:
@@ -215,8 +259,8 @@ def _chosen(cameras: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str,
     return cameras[name] if name else next(iter(cameras.values()))
 
 
-def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
-    distortion_model, d = _distortion(content, say)
+def _calibration(content: Mapping[str, Any], say: Say, wide: str) -> Calibration:
+    distortion_model, d = _distortion(content, say, wide)
     key = _key(content, _MATRIX) or ''
     k = _numbers(content, key)
     if len(k) == 4:  # Kalibr's
@@ -240,7 +284,7 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
         distortion_model=distortion_model,
         d=d,
         r=_matrix(content, (*_RECTIFICATION, 'r' if is_message else ''), 9, IDENTITY),
-        p=_matrix(content, (*_PROJECTION, 'p' if is_message else ''), 12, (0.0,) * 12),
+        p=_matrix(content, (*_PROJECTION, 'p' if is_message else ''), 12, (0.0,) * 12, _LAST_ROW),
         binning_x=_number(content, ('binningx',)),
         binning_y=_number(content, ('binningy',)),
         roi=(
@@ -252,14 +296,17 @@ def _calibration(content: Mapping[str, Any], say: Say) -> Calibration:
     )
 
 
-def _distortion(content: Mapping[str, Any], say: Say) -> tuple[str, tuple[float, ...]]:
-    """Return the distortion_model, as CameraInfo has it, and the coefficients."""
+def _distortion(content: Mapping[str, Any], say: Say, wide: str) -> tuple[str, tuple[float, ...]]:
+    """Return the distortion_model, as CameraInfo has it, and the coefficients.
+
+    `wide` is a word for a wide lens, from anywhere in the file, '' where there is none.
+    """
     names = (key for key in content if _COEFFICIENTS.fullmatch(_plain(key)))
     key = next((key for key in names if content[key] is not None), None)
-    d = _numbers(content, key) if key is not None else ()
-    camera_model = canonical(str(content.get('camera_model') or ''))
+    camera_model = canonical(str(content.get(_key(content, _LENS[1:]) or '') or ''))
     model = canonical(str(content.get('distortion_model') or ''))
-    if not model and content.get('fisheye_model') in (1, '1', True):  # OpenCV's own program
+    # OpenCV's own program, and the EEPROM of DepthAI's cameras
+    if not model and {1, '1'} & {content.get('fisheye_model'), content.get('cameraType')}:
         model = 'equidistant'
     if camera_model not in ('', 'pinhole', model):
         if model or camera_model not in (*LENSES, 'fisheye'):
@@ -267,15 +314,37 @@ def _distortion(content: Mapping[str, Any], say: Say) -> tuple[str, tuple[float,
         model = camera_model  # camera_calibration wrote this once
     if model and key is None and model != 'none':
         raise ValueError(f'it has distortion_model {model}, but no distortion coefficients')
+    d = () if key is None else _coefficients(content, key, model)
     if model == 'fisheye' and len(d) == 4:
         say("has distortion_model fisheye: taken for OpenCV's, which is equidistant")
         model = 'equidistant'
     if not model and any(d):
+        if wide:
+            raise ValueError(
+                f'it speaks of {wide}, but {key} has no distortion_model: write beside it which '
+                'one it is, equidistant or plumb_bob'
+            )
         model = 'plumb_bob' if len(d) in (4, 5) else 'rational_polynomial'
         say(f'has no distortion_model: its {len(d)} coefficients are taken for those of {model}')
     elif not model:
         say('has no distortion: taken for an ideal lens')
     return model, d
+
+
+def _coefficients(content: Mapping[str, Any], key: str, model: str) -> tuple[float, ...]:
+    """Return D; of coefficients with names, in the order of the model."""
+    named = content[key]
+    wide = model in ('equidistant', 'fisheye')
+    order = ('k1', 'k2', 'k3', 'k4') if wide else _COEFFICIENTS_NAMED
+    are_named = isinstance(named, dict) and named.keys() <= set(order)
+    if not are_named or not all(isinstance(number, (int, float)) for number in named.values()):
+        return _numbers(content, key)
+    if 'k4' in named and not wide and 'p1' not in named:
+        raise ValueError(
+            f'{key} has {", ".join(named)}, but no distortion_model says of which lens'
+        )
+    d = [float(named.get(name, 0.0)) for name in order]
+    return tuple(d[: max(4, *(order.index(name) + 1 for name in named))]) if named else ()
 
 
 def _plain(name: Any) -> str:
@@ -297,10 +366,19 @@ def _number(content: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def _matrix(
-    content: Mapping[str, Any], names: tuple[str, ...], count: int, default: tuple[float, ...]
+    content: Mapping[str, Any],
+    names: tuple[str, ...],
+    count: int,
+    default: tuple[float, ...],
+    more: tuple[float, ...] = (),
 ) -> tuple[float, ...]:
+    """Return the numbers of a matrix, with or without `more` behind them."""
     key = _key(content, names)
-    return default if key is None else _numbers(content, key, count)
+    if key is None:
+        return default
+    if more and (numbers := _numbers(content, key))[count:] == more:
+        return numbers[:count]
+    return _numbers(content, key, count)
 
 
 def _numbers(content: Mapping[str, Any], key: str, count: int = 0) -> tuple[float, ...]:

@@ -279,6 +279,17 @@ def test_ignore_takes_it_for_an_ideal_lens(msg):
 
 
 @pytest.mark.parametrize(
+    'model',
+    ['equirectangular', 'Spherical', 'cylindrical', 'panoramic', 'stereographic', 'OrthoGraphic'],
+)
+@pytest.mark.parametrize('d', [[], [0.0] * 5])
+def test_projections_that_bend_without_coefficients(model, d):
+    """Simulators and 360 degree cameras have them: no ideal lens sees so."""
+    with pytest.raises(FrameError, match=f'distortion_model {model!r} is unknown'):
+        Camera.from_calibration(calibration_from_msg(info(model, d)))
+
+
+@pytest.mark.parametrize(
     ('name', 'same'),
     [('Plumb Bob', 'plumb_bob'), ('RATIONAL-POLYNOMIAL', 'rational_polynomial')],
 )

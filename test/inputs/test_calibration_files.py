@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from depth_pcd_ros.geometry.calibration import Calibration
+from depth_pcd_ros.geometry.distortion import canonical
 from depth_pcd_ros.inputs.calibration_files import read_camera_info
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 
@@ -403,6 +404,97 @@ def test_hostile_files(tmp_path, text, reason):
     with pytest.raises(IntrinsicsError, match=reason) as info:
         read(tmp_path, text)
     assert '\n' not in str(info.value)
+
+
+ORB_SLAM = """\
+%YAML:1.0
+Camera.type: "PinHole"
+Camera1.fx: 35.0
+Camera1.fy: 33.0
+Camera1.cx: 18.2
+Camera1.cy: 16.1
+Camera1.k1: -0.25
+Camera1.k2: 0.07
+Camera1.p1: 0.004
+Camera1.p2: -0.003
+Camera1.k3: 0.01
+Camera.width: 40
+Camera.height: 30
+"""
+VINS = """\
+%YAML:1.0
+---
+model_type: PINHOLE
+camera_name: camera
+image_width: 40
+image_height: 30
+distortion_parameters: {k1: -0.25, k2: 0.07, p1: 0.004, p2: -0.003}
+projection_parameters: {fx: 35.0, fy: 33.0, cx: 18.2, cy: 16.1}
+"""
+
+
+def test_numbers_with_names(tmp_path):
+    """ORB-SLAM's and VINS' settings; D in OpenCV's order, whatever theirs is."""
+    assert read(tmp_path, ORB_SLAM)[0] == CALIBRATION
+    one = ORB_SLAM.replace('Camera1', 'Camera').replace('Camera.type: "PinHole"\n', '')
+    assert read(tmp_path, one)[0] == CALIBRATION
+    wide = re.sub(r'Camera1\.(p1|p2|k3).*\n', '', ORB_SLAM) + 'Camera1.k3: 0.2\nCamera1.k4: 0.1\n'
+    fisheye, _ = read(tmp_path, wide.replace('PinHole', 'KannalaBrandt8'))
+    assert fisheye.d == (-0.25, 0.07, 0.2, 0.1)
+    assert canonical(fisheye.distortion_model) == 'equidistant'
+    with pytest.raises(IntrinsicsError, match='no distortion_model says of which lens'):
+        read(tmp_path, wide)
+    assert read(tmp_path, VINS)[0] == dataclasses.replace(CALIBRATION, d=PLUMB_BOB[:4])
+    with pytest.raises(IntrinsicsError, match='camera_model is mei, expected pinhole'):
+        read(tmp_path, VINS.replace('PINHOLE', 'MEI'))
+
+
+MATRIX = [[35, 0, 18.2], [0, 33, 16.1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {  # Gyroflow's profile of a lens
+            'distortion_model': 'opencv_fisheye',
+            'fisheye_params': {'camera_matrix': MATRIX, 'distortion_coeffs': [0.1, 0.2, 0.3, 0.4]},
+        },
+        {  # the EEPROM of DepthAI's cameras
+            'cameraData': [
+                [0, {'cameraType': 1, 'intrinsicMatrix': MATRIX,
+                     'distortionCoeff': [0.1, 0.2, 0.3, 0.4] + [0.0] * 10}]
+            ]
+        },
+    ],
+)  # fmt: skip
+def test_a_wide_lens_by_other_words(tmp_path, content):
+    """What is said around a camera, or by a number, is not overlooked."""
+    calibration, _ = read(tmp_path, json.dumps(content))
+    assert calibration.distortion_model.endswith(('fisheye', 'equidistant'))
+    assert calibration.d[:4] == (0.1, 0.2, 0.3, 0.4)
+    assert not any(calibration.d[4:])
+
+
+@pytest.mark.parametrize('word', ['fisheye_params', 'my_FishEye', 'kannala_brandt', 'equidistant'])
+def test_a_wide_lens_that_is_only_spoken_of(tmp_path, word):
+    """It is not taken for plumb_bob, which has four coefficients, too."""
+    text = json.dumps({word: {'camera_matrix': MATRIX, 'distortion_coeffs': [0.1, 0.2, 0.3, 0.4]}})
+    with pytest.raises(IntrinsicsError, match=r'speaks of .+, but distortion_coeffs has no'):
+        read(tmp_path, text)
+
+
+def test_json_with_tabs(tmp_path):
+    """YAML does not take them."""
+    camera = {'image_size': [40, 30], 'camera_matrix': MATRIX, 'dist_coeffs': list(PLUMB_BOB)}
+    assert read(tmp_path, json.dumps(camera, indent='\t'))[0] == CALIBRATION
+
+
+def test_a_projection_of_four_rows(tmp_path):
+    """As kinect2_bridge has it."""
+    last = '0, 0, 1, 0, 0, 0, 0, 1]'
+    assert read(tmp_path, YAML.replace('0, 0, 1, 0]', last))[0] == read(tmp_path, YAML)[0]
+    with pytest.raises(IntrinsicsError, match='projection_matrix has 16 numbers, expected 12'):
+        read(tmp_path, YAML.replace('0, 0, 1, 0]', last.replace('1]', '2]')))
 
 
 def test_a_list_of_cameras(tmp_path):
