@@ -92,6 +92,13 @@ class Intrinsics:
             return self.with_size(picture.size, 'as the size of the picture').fitted(picture, say)
         if self.calibration is not None:
             return self._scaled(self.calibration, picture, say)
+        if picture.is_panorama and not self.forced:
+            raise CameraError(
+                'no_intrinsics',
+                'it is a panorama, as its metadata say, and no picture of one lens: convert the '
+                'photos that it is made of (--force-intrinsics with --hfov or --f35 takes it for '
+                'one)',
+            )
         fx, fy, how = focal_of_exif(picture)
         if self.given and (self.forced or not fx):
             fx, fy, how = self._focal(picture)

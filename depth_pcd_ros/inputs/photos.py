@@ -27,6 +27,10 @@ _FOCAL_PLANE, _FOCAL_PLANE_UNIT = (0xA20E, 0xA20F), 0xA210
 _UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # [mm]; the last two are in use, but not in Exif
 _SENSOR_WIDTHS = (1.0, 100.0)  # [mm] that there are
 _WIDTH, _HEIGHT = 256, 257  # TIFF 6.0
+_CUSTOM_RENDERED, _APPLES_PANORAMA = 0xA401, 6  # the value is not in Exif
+# How phones and 360 degree cameras mark a panorama, in the first bytes of a file.
+# Source: https://developers.google.com/streetview/spherical-metadata.
+_GPANO, _XMP_BYTES = b'GPano:ProjectionType', 2**20
 # How HEIF files of still pictures begin, after a length of 4 bytes. Source: ISO/IEC 23008-12.
 _HEIF = (b'ftypheic', b'ftypheix', b'ftypheim', b'ftypheis', b'ftypmif1')
 
@@ -49,6 +53,7 @@ class PhotoHeader(NamedTuple):
     focal_px: tuple[float, float] = (0.0, 0.0)
     pixel_aspect: float = 1.0  # width of a pixel, as a share of its height
     digital_zoom: float = 1.0  # how much was cut off and enlarged, 1 for nothing
+    is_panorama: bool = False  # put together of several, or of all around
 
 
 def read_header(path: Path) -> PhotoHeader | None:
@@ -79,9 +84,16 @@ def _header(file: IO[bytes]) -> PhotoHeader | None:
             focal_mm=_number(more.get(_FOCAL_LENGTH)),
             focal_px=_by_focal_plane(more, stored, orientation),
             digital_zoom=max(_number(more.get(_DIGITAL_ZOOM)), 1.0),
+            is_panorama=_number(more.get(_CUSTOM_RENDERED)) == _APPLES_PANORAMA
+            or _is_gpano(file),
         )
     except (ImageError, *_DAMAGED):
         return None
+
+
+def _is_gpano(file: IO[bytes]) -> bool:
+    file.seek(0)
+    return _GPANO in file.read(_XMP_BYTES)
 
 
 def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:

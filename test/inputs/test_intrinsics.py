@@ -268,6 +268,23 @@ def test_what_exif_lacks_is_said(tmp_path):
         Intrinsics().fitted(header, lambda _: None)
 
 
+@pytest.mark.parametrize('mark', ['Apple', 'GPano'])
+@pytest.mark.parametrize('given', [{}, {'hfov': 60.0}])
+def test_a_panorama_is_no_picture_of_one_lens(tmp_path, mark, given):
+    """Its EXIF has the focal length of the lens, which is not its own; an iPhone's, and a sphere."""
+    header = photo(tmp_path / 'a.jpg', xA405=26, **({'xA401': 6} if mark == 'Apple' else {}))
+    if mark == 'GPano':
+        xmp = b'http://ns.adobe.com/xap/1.0/\0<x GPano:ProjectionType="equirectangular"/>'
+        data = (tmp_path / 'a.jpg').read_bytes()
+        part = b'\xff\xe1' + struct.pack('>H', len(xmp) + 2) + xmp
+        (tmp_path / 'a.jpg').write_bytes(data[:2] + part + data[2:])
+        header = read_header(tmp_path / 'a.jpg')
+    assert read_photo(tmp_path / 'a.jpg')[1] == header
+    with pytest.raises(CameraError, match='it is a panorama'):
+        Intrinsics(**given).fitted(header, lambda _: None)
+    assert Intrinsics(hfov=60.0, forced=True).fitted(header, lambda _: None).width == WIDTH
+
+
 @pytest.mark.parametrize(
     'value', [(0, 0), (24, 0), float('nan'), float('inf'), -24.0, 'wide', b'\\0', (24, 1, 35, 1)]
 )
