@@ -44,7 +44,10 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
         raise ImageError(
             'unknown_format', f'format {picture_format!r} is not one of {", ".join(_NAMES)}'
         )
-    if not kind or not _IS_COMPLETE[kind](data):
+    if not kind:  # JPEG 2000, JPEG XL, or the page of an error
+        kinds = ', '.join(_IS_COMPLETE)
+        raise _corrupt(picture_format, data, f'it begins with {data[:8]!r}, as no {kinds} does')
+    if not _IS_COMPLETE[kind](data):
         raise _corrupt(picture_format, data, 'it is damaged or cut off')
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:

@@ -205,6 +205,11 @@ def test_damaged_png_is_refused(position):
     [
         (compressed_bytes(b'', 'jpeg'), 'empty_image', "format 'jpeg' is empty"),
         (compressed_bytes(b'rubbish', 'jpeg'), 'corrupt_picture', "'jpeg' with 7 bytes"),
+        (
+            compressed_bytes(b'\0\0\0\x0cjP  \r\n\x87\n', 'jpeg2000'),
+            'corrupt_picture',
+            'bytes: it begins with .*jP  .*, as no jpeg, png, tiff, webp does',
+        ),
         (compressed_bytes(b'\xff\xd8\xff', 'jpeg'), 'corrupt_picture', 'cut off'),
         (compressed_bytes(b'rubbish', 'h264'), 'unknown_format', "'h264' is not one of jpeg"),
         (compressed_bytes(b'rubbish', ''), 'unknown_format', "'' is not one of"),
