@@ -44,7 +44,9 @@ def write_picture(path: Path, pixels: npt.NDArray[Any], quality: int = 95) -> No
     Raises:
         OSError: the file cannot be written.
     """
-    _, data = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    # OpenCV 5 warns of what is not for this kind of file
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == '.jpg' else []
+    _, data = cv2.imencode(path.suffix, pixels, parameters)
     with whole_file(path) as file:
         file.write(np.asarray(data).tobytes())
 

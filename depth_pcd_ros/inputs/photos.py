@@ -84,8 +84,7 @@ def _header(file: IO[bytes]) -> PhotoHeader | None:
             focal_mm=_number(more.get(_FOCAL_LENGTH)),
             focal_px=_by_focal_plane(more, stored, orientation),
             digital_zoom=max(_number(more.get(_DIGITAL_ZOOM)), 1.0),
-            is_panorama=_number(more.get(_CUSTOM_RENDERED)) == _APPLES_PANORAMA
-            or _is_gpano(file),
+            is_panorama=_number(more.get(_CUSTOM_RENDERED)) == _APPLES_PANORAMA or _is_gpano(file),
         )
     except (ImageError, *_DAMAGED):
         return None

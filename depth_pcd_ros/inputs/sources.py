@@ -32,6 +32,8 @@ VIDEOS = (
 RECORDINGS = ('.bag', '.db3', '.mcap')
 # One that was compressed as a whole, and one that was not closed.
 UNUSUAL = ('.db3.zstd', '.mcap.zstd', '.bag.active')
+# Pictures that `convert` writes: no photos, in whatever folder they are found.
+RESULTS = ('.depth.png', '.preview.png')
 # Object stores, and what reads them beside universal_pathlib; setup.py has an extra for each.
 STORES = {'s3': 's3fs', 'gs': 'gcsfs'}
 # What cameras write of a photo that is not developed.
@@ -83,9 +85,10 @@ def find(
             raise InputsError(f'{path} is to be read and written: give another folder with -o')
         else:
             for file in _below(path, out):
-                is_other = _kind_of_name(file) == 'unknown'
+                result = next((end for end in RESULTS if file.name.endswith(end)), '')
+                is_other = result or _kind_of_name(file) == 'unknown'
                 if is_other and (is_stored(file) or not os.path.isdir(file)):
-                    others[file.suffix or file.name] += 1
+                    others[result or file.suffix or file.name] += 1
                 else:
                     files[file] = None
             roots.append(path)

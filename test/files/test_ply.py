@@ -3,12 +3,13 @@
 
 import struct
 
+import cv2
 import numpy as np
 import pytest
 
 from depth_pcd_ros.files.pcd import write_pcd
 from depth_pcd_ros.files.ply import PlyError, read_ply, write_ply
-from depth_pcd_ros.files.whole_file import whole_file
+from depth_pcd_ros.files.whole_file import whole_file, write_picture
 
 
 def packed(r, g, b):
@@ -129,6 +130,14 @@ def test_pcd(tmp_path, points, size):
     assert (entries['WIDTH'], entries['HEIGHT']) == size
     assert int(entries['POINTS']) * 4 * n == len(data)
     assert data == points.tobytes()
+
+
+@pytest.mark.parametrize('ending', ['png', 'jpg'])
+def test_a_picture_is_written_without_a_word(tmp_path, capfd, ending):
+    """OpenCV warns on the terminal of options that a format does not have."""
+    write_picture(tmp_path / f'a.{ending}', np.zeros((4, 6), np.uint8), 50)
+    assert cv2.imread(str(tmp_path / f'a.{ending}'), cv2.IMREAD_UNCHANGED).shape == (4, 6)
+    assert capfd.readouterr().err == ''
 
 
 def test_whole_file_or_none(tmp_path):

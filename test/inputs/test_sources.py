@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from depth_pcd_ros.inputs.sources import InputsError, find
+from depth_pcd_ros.convert.outputs import WRITERS
+from depth_pcd_ros.inputs.sources import PHOTOS, InputsError, find
 
 
 @pytest.fixture
@@ -137,6 +138,21 @@ def test_results_are_no_inputs(tree):
     assert ('photo', 'out/p.preview') not in names(['in'], tree / 'in/out')
     with pytest.raises(InputsError, match='read and written'):
         find(['in'], tree / 'in')
+
+
+def test_results_of_another_run_are_no_inputs(tree):
+    """Wherever they are in a folder; one that is asked for by its name is taken."""
+    endings = [one.ending for one in WRITERS.values() if one.ending.endswith(PHOTOS)]
+    assert len(endings) == 2
+    for ending in endings:
+        (tree / f'in/a/q{ending}').touch()
+    said = []
+    found = [source.name for source in find(['in'], tree / 'out', said.append)]
+    assert 'a/p' in found
+    assert not [name for name in found if name.startswith('a/q')]
+    assert '1 .depth.png' in said[0]
+    assert '1 .preview.png' in said[0]
+    assert names(['in/a/q.depth.png'], tree / 'out') == [('photo', 'q.depth')]
 
 
 def test_video_beside_a_folder_of_its_name(tree):
