@@ -19,6 +19,7 @@ from depth_pcd_ros.inputs.photos import PhotoHeader
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # [mm]
 # What lenses have, from fisheye to the longest zoom; some cameras write 1 or 65535 for unknown.
 MIN_35MM, MAX_35MM = 5.0, 5000.0  # [mm]
+SENSORS, SHAPE_TOLERANCE = (4.0 / 3.0, 3.0 / 2.0), 0.03  # of phones, of cameras: long by short
 # Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.
 MAX_ROUNDING = 0.005
 COMMAND_LINE = (
@@ -158,6 +159,7 @@ def focal_of_exif(picture: PhotoHeader) -> tuple[float, float, str]:
     doubt = f', perhaps without its digital zoom of {zoom:g}' if zoom > 1.0 else ''
     if MIN_35MM <= f35 <= MAX_35MM:
         focal = by_35mm(f35, picture.size)
+        doubt = _cut_out(picture.size) + doubt
         return focal, focal, f'EXIF: 35 mm equivalent focal length {f35:g} mm{doubt}'
     if all(picture.focal_px):
         how = f'EXIF: focal length {mm:g} mm at the resolution of the focal plane'
@@ -169,6 +171,20 @@ def focal_of_exif(picture: PhotoHeader) -> tuple[float, float, str]:
         why = 'neither its 35 mm equivalent nor the resolution of the focal plane'
         return 0.0, 0.0, f'EXIF has the focal length, {mm:g} mm, but {why}'
     return 0.0, 0.0, NONE
+
+
+def _cut_out(size: tuple[int, int]) -> str:
+    """Say how far the focal length is off where a phone has cut a shape out of its sensor's.
+
+    EXIF keeps that of the whole picture then, whose longer or shorter side is still there.
+    """
+    shape = max(size) / min(size)
+    if any(abs(shape / sensor - 1.0) < SHAPE_TOLERANCE for sensor in SENSORS):
+        return ''
+    phone = SENSORS[0]
+    kept = (phone, 1.0) if shape < phone else (shape, shape / phone)
+    more = math.hypot(*kept) / math.hypot(shape, 1.0) - 1.0
+    return f' ({100.0 * more:.0f} % more, if it is cut out of 4:3)'
 
 
 def by_35mm(f35: float, size: tuple[float, float]) -> float:

@@ -258,6 +258,25 @@ def test_digital_zoom_is_said(tmp_path, zoom, told, entries):
     assert ('zoom' in said[0]) == told
 
 
+@pytest.mark.parametrize(
+    ('size', 'more'),
+    [
+        ((4032, 3024), ''),
+        ((3024, 4032), ''),
+        ((6000, 4000), ''),
+        ((4000, 2250), '9 %'),  # 4000x3000 without a quarter of its height
+        ((2250, 4000), '9 %'),
+        ((3000, 3000), '18 %'),  # 4000x3000 without a quarter of its width
+    ],
+)
+def test_a_shape_that_no_sensor_has(size, more):
+    """Phones cut 16:9 and squares out of 4:3, and keep the focal length of the whole in EXIF."""
+    said = []
+    Intrinsics().fitted(PhotoHeader(size, focal_35mm=26.0), said.append)
+    expected = f'26 mm ({more} more, if it is cut out of 4:3)' if more else '26 mm, which'
+    assert expected in said[0]
+
+
 def test_what_exif_lacks_is_said(tmp_path):
     """A focal length in mm alone is not enough."""
     header = photo(tmp_path / 'a.jpg', x920A=4.25)
@@ -271,7 +290,7 @@ def test_what_exif_lacks_is_said(tmp_path):
 @pytest.mark.parametrize('mark', ['Apple', 'GPano'])
 @pytest.mark.parametrize('given', [{}, {'hfov': 60.0}])
 def test_a_panorama_is_no_picture_of_one_lens(tmp_path, mark, given):
-    """Its EXIF has the focal length of the lens, which is not its own; an iPhone's, and a sphere."""
+    """Its EXIF has the focal length of a lens, which is not its own."""
     header = photo(tmp_path / 'a.jpg', xA405=26, **({'xA401': 6} if mark == 'Apple' else {}))
     if mark == 'GPano':
         xmp = b'http://ns.adobe.com/xap/1.0/\0<x GPano:ProjectionType="equirectangular"/>'
