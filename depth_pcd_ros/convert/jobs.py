@@ -69,6 +69,11 @@ class PhotoJob(Job):
             yield Skipped(self.label)
             return
         rgb, header = read_photo(self._source.path)
+        if header.may_be_depth:
+            request.say(
+                f'{self._source.path.parent} has PNG of 16 bits of grey, as depth images are: they '
+                'are taken for photos'
+            )
         calibration = request.intrinsics.fitted(header, request.say)
         # the pictures of a folder are a sequence where that matters; what is none is noticed
         sequence = str(self._source.path.parent) if filtered else self.label

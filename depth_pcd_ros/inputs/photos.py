@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from depth_pcd_ros.inputs.orientation import upright, upright_size
-from depth_pcd_ros.messages.compressed import picture_kind, rgb_from_picture
+from depth_pcd_ros.messages.compressed import is_deep_grey, picture_kind, rgb_from_picture
 from depth_pcd_ros.messages.encodings import ImageError, Rgb, to_rgb
 
 # Exif 2.32 (CIPA DC-008): the first tag, the directory of the others, and these.
@@ -30,7 +30,7 @@ _WIDTH, _HEIGHT = 256, 257  # TIFF 6.0
 _CUSTOM_RENDERED, _APPLES_PANORAMA = 0xA401, 6  # the value is not in Exif
 # How phones and 360 degree cameras mark a panorama, in the first bytes of a file.
 # Source: https://developers.google.com/streetview/spherical-metadata.
-_GPANO, _XMP_BYTES = b'GPano:ProjectionType', 2**20
+_GPANO, _START_BYTES = b'GPano:ProjectionType', 2**20
 # How HEIF files of still pictures begin, after a length of 4 bytes. Source: ISO/IEC 23008-12.
 _HEIF = (b'ftypheic', b'ftypheix', b'ftypheim', b'ftypheis', b'ftypmif1')
 
@@ -54,6 +54,7 @@ class PhotoHeader(NamedTuple):
     pixel_aspect: float = 1.0  # width of a pixel, as a share of its height
     digital_zoom: float = 1.0  # how much was cut off and enlarged, 1 for nothing
     is_panorama: bool = False  # put together of several, or of all around
+    may_be_depth: bool = False  # grey of 16 bits in a PNG
 
 
 def read_header(path: Path) -> PhotoHeader | None:
@@ -77,6 +78,8 @@ def _header(file: IO[bytes]) -> PhotoHeader | None:
             orientation = int(_number(exif.get(_ORIENTATION)))
             stored = int(stored[0]), int(stored[1])
             more = exif.get_ifd(_EXIF)
+        file.seek(0)
+        start = file.read(_START_BYTES)
         return PhotoHeader(
             size=upright_size(stored, orientation),
             orientation=1 if is_tiff else orientation,  # OpenCV turns a TIFF
@@ -84,15 +87,11 @@ def _header(file: IO[bytes]) -> PhotoHeader | None:
             focal_mm=_number(more.get(_FOCAL_LENGTH)),
             focal_px=_by_focal_plane(more, stored, orientation),
             digital_zoom=max(_number(more.get(_DIGITAL_ZOOM)), 1.0),
-            is_panorama=_number(more.get(_CUSTOM_RENDERED)) == _APPLES_PANORAMA or _is_gpano(file),
+            is_panorama=_GPANO in start or _number(more.get(_CUSTOM_RENDERED)) == _APPLES_PANORAMA,
+            may_be_depth=is_deep_grey(start),
         )
     except (ImageError, *_DAMAGED):
         return None
-
-
-def _is_gpano(file: IO[bytes]) -> bool:
-    file.seek(0)
-    return _GPANO in file.read(_XMP_BYTES)
 
 
 def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:

@@ -68,6 +68,11 @@ def picture_kind(data: bytes) -> str:
     return next((kind for start, kind in _STARTS.items() if data.startswith(start)), '')
 
 
+def is_deep_grey(data: bytes) -> bool:
+    """Return whether it is a PNG of 16 bits of grey, as depth images are, by its header."""
+    return picture_kind(data) == 'png' and data[24:26] == b'\x10\x00'  # bit depth, colour type
+
+
 def _corrupt(picture_format: str, data: bytes, reason: str) -> ImageError:
     return ImageError(
         'corrupt_picture',

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from depth_pcd_ros.messages.compressed import is_deep_grey
 from depth_pcd_ros.motion.messages import TYPE as ODOMETRY
 from depth_pcd_ros.recordings.reader import Recording, RecordingError, open_recording
 from depth_pcd_ros.scale.messages import TOPICS as SCALE_TOPICS
@@ -20,8 +21,6 @@ RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 POINTS = 'sensor_msgs/msg/PointCloud2'
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
-PNG = b'\x89PNG\r\n\x1a\n'
-GREY_OF_16_BITS = b'\x10\x00'  # bit depth and colour type in a PNG's header
 # Such as ffmpeg_image_transport_msgs/msg/FFMPEGPacket and foxglove_msgs/msg/CompressedVideo.
 _PICTURES_OF_OTHERS = re.compile('/[^/]*(Image|Video|Packet)[^/]*$')
 PLACE = '{camera}'  # for the name of a camera in a topic
@@ -269,7 +268,7 @@ def _is_depth(reader: Recording, topic: str) -> bool:
     if 'compressedDepth' in msg.format or encoding.strip() in DEPTH_ENCODINGS:
         return True
     # 16 bits of grey are depth where nothing says that they are brightness
-    return not codec and bytes(msg.data[:8]) == PNG and bytes(msg.data[24:26]) == GREY_OF_16_BITS
+    return not codec and is_deep_grey(bytes(msg.data[:26]))
 
 
 def _is_own_result(reader: Recording, topic: str) -> bool:

@@ -123,6 +123,20 @@ def test_mixed_folder(tmp_path, capsys):
     assert lines[-1] == 'depth-pcd convert: 6 converted, 3 failed'
 
 
+def test_depth_images_among_photos(tmp_path, capsys):
+    """A data set has them in a folder beside; that they become clouds is said once."""
+    photos(tmp_path / 'in', 1)
+    depth = tmp_path / 'in' / 'depth'
+    depth.mkdir()
+    for i in range(2):
+        cv2.imwrite(str(depth / f'{i}.png'), smooth(i)[..., 0].astype(np.uint16) * 20)
+    args = ['convert', str(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *DEMO, '--hfov', '60']
+    assert main(args) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if '16 bits of grey' in line]
+    assert len(said) == 1
+    assert f'{depth} has PNG of 16 bits of grey, as depth images are' in said[0]
+
+
 def test_exif_focal_length(tmp_path, capsys):
     """The focal length of a phone's photo is used, and said."""
     exif = Image.Exif()
