@@ -11,6 +11,8 @@ import numpy.typing as npt
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import canonical
 
+Matrix = tuple[tuple[int, int], tuple[int, int]]
+
 # EXIF's Orientation to the matrix that takes directions in the stored picture (right, down) to
 # those in the upright one. Source: CIPA DC-008 (Exif 2.32), tag 274.
 _MATRICES = {
@@ -37,6 +39,13 @@ def upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.u
 def is_turned(orientation: int) -> bool:
     """Whether the upright picture differs from the stored one."""
     return _turned(orientation) != _MATRICES[1]
+
+
+def mirrored(upright_from_stored: Matrix) -> int:
+    """EXIF's orientation of a matrix that mirrors, 0 of another."""
+    (a, b), (c, d) = upright_from_stored
+    found = (number for number, matrix in _MATRICES.items() if matrix == upright_from_stored)
+    return next(found, 0) if a * d < b * c else 0
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -93,7 +102,7 @@ def _turned_distortion(image: Calibration, a: npt.NDArray[np.float64]) -> tuple[
     return tuple(d.tolist())
 
 
-def _turned(orientation: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _turned(orientation: int) -> Matrix:
     return _MATRICES.get(orientation, _MATRICES[1])
 
 

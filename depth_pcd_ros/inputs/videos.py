@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import math
+import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from depth_pcd_ros.inputs.orientation import Matrix, mirrored, upright
 from depth_pcd_ros.inputs.photos import PhotoHeader
 from depth_pcd_ros.messages.encodings import ImageError, Rgb
 
@@ -42,6 +45,10 @@ class Video:
         self.announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         turned = int(self._capture.get(cv2.CAP_PROP_ORIENTATION_META))
         self._orientation = ORIENTATIONS.get(turned % 360, 1)
+        self._mirrored = mirrored(_shown_from_stored(path))
+        if self._mirrored:  # OpenCV would turn it, to somewhere else
+            self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+            self._orientation = self._mirrored
         across = self._capture.get(cv2.CAP_PROP_SAR_NUM)
         down = self._capture.get(cv2.CAP_PROP_SAR_DEN)
         # width of a pixel of the upright picture, as a share of its height; often it is not said
@@ -80,10 +87,45 @@ class Video:
         found, bgr = self._capture.retrieve()
         if not found:
             raise ImageError('corrupt_picture', f'picture {number} cannot be decoded')
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = upright(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), self._mirrored)
         size = (rgb.shape[1], rgb.shape[0])
         return rgb, PhotoHeader(size, self._orientation, pixel_aspect=self._pixel_aspect)
 
     def close(self) -> None:
         """Close it."""
         self._capture.release()
+
+
+def _shown_from_stored(path: Path) -> Matrix:
+    """The turn in the header of an MP4's pictures, the identity where there is none.
+
+    Source: ISO/IEC 14496-12, 8.3.2: (right, down) times the matrix, of fixed-point numbers.
+    """
+    data, at = _movie_header(path), -1
+    while (at := data.find(b'tkhd', at + 1)) >= 0:
+        start = at + (44 if data[at + 4 : at + 5] == b'\0' else 56)  # behind times of 4 or 8 bytes
+        if len(data) < start + 44:
+            break
+        a, b, _, c, d, *_, width, height = struct.unpack_from('>9i2I', data, start)
+        if width and height:  # sound has none
+            return (_sign(a), _sign(c)), (_sign(b), _sign(d))
+    return (1, 0), (0, 1)
+
+
+def _movie_header(path: Path) -> bytes:
+    with path.open('rb') as file:
+        while len(head := file.read(8)) == 8:
+            size, kind = struct.unpack('>I4s', head)
+            left = size - 8
+            if size == 1:  # the length follows, in 8 bytes
+                left = int.from_bytes(file.read(8), 'big') - 16
+            if kind == b'moov':
+                return file.read(left)
+            if left < 0:  # up to the end, or no MP4
+                break
+            file.seek(left, os.SEEK_CUR)
+    return b''
+
+
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)

@@ -215,12 +215,13 @@ def with_pixel_aspect(data, across, down):
     return bytes(data[:end] + box + data[end:])
 
 
-def turned(data):
+def turned(data, a=0, b=1, c=-1, d=0):
     """An MPEG-4 file whose pictures are shown turned to the right (ISO/IEC 14496-12, 8.3.2)."""
     data = bytearray(data)
     start = data.index(b'tkhd') + 44
     assert struct.unpack_from('>9i', data, start) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    struct.pack_into('>9i', data, start, 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    one = 1 << 16
+    struct.pack_into('>9i', data, start, a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     return bytes(data)
 
 
@@ -287,6 +288,33 @@ def test_video_of_a_turned_phone(tmp_path, capsys):
     # what was at (u, v) is at (47 - v, u)
     np.testing.assert_allclose((48 * x / z + 47 - 20)[valid], u[valid], atol=1e-3)
     np.testing.assert_allclose((50 * y / z + 30)[valid], v[valid], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('matrix', 'shown'),
+    [
+        ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),
+        ((1, 0, 0, -1), lambda stored: stored[::-1]),
+        ((0, 1, 1, 0), lambda stored: stored.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda stored: stored[::-1, ::-1].transpose(1, 0, 2)),
+        ((0, -1, 1, 0), np.rot90),
+    ],
+)
+def test_video_that_is_mirrored(tmp_path, matrix, shown):
+    """As the header says, where OpenCV only turns it; as ffmpeg shows it."""
+    path = tmp_path / 'selfie.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
+    if not writer.isOpened():
+        pytest.skip('this OpenCV cannot write MPEG-4')
+    writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
+    writer.release()
+    path.write_bytes(turned(path.read_bytes(), *matrix))
+    args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--hfov', '60']
+    assert main([*args, '--write', 'npz']) == 0
+    rgb = np.load(tmp_path / 'out' / 'selfie' / '000000.npz')['rgb']
+    expected = shown(smooth(0, 64, 48)).astype(int)
+    assert rgb.shape == expected.shape
+    assert np.abs(rgb - expected).mean() < 6
 
 
 @pytest.mark.parametrize('part', [0.0, 0.6])
