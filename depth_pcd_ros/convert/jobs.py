@@ -16,6 +16,7 @@ from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import read_header, read_photo
+from depth_pcd_ros.inputs.recording_files import METADATA
 from depth_pcd_ros.inputs.sources import PHOTOS, RAW_PHOTOS, RECORDINGS, VIDEOS, Source
 from depth_pcd_ros.inputs.videos import Video
 from depth_pcd_ros.messages.encodings import ImageError
@@ -156,6 +157,8 @@ class UnknownJob(Job):
         reason = f'it is no photo, video or recording: its name should end with one of {kinds}'
         if self._path.suffix.lower() in RAW_PHOTOS:
             reason = 'it is a raw photo: develop it first, to JPEG or TIFF'
+        if self._path.name == METADATA:
+            reason = 'it belongs to a recording: give the folder that it is in'
         if is_stored(self._path):
             reason = 'only photos are read from a store: copy it to a disk first'
         try:

@@ -509,6 +509,7 @@ def test_own_results_are_no_camera(tmp_path, namespace):
         ('in.db3', b'', 'it is empty'),
         ('in.db3', b'SQLite format 3\0' + bytes(5000), 'its topics cannot be read'),
         ('in.db3', b'hello world', 'it is no sqlite3'),
+        ('metadata.yaml', b'a: 1', 'give the folder that it is in'),
     ],
 )
 def test_advice_fits_the_fault(tmp_path, capsys, name, content, reason):
