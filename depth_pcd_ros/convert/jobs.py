@@ -10,10 +10,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from depth_pcd_ros import frame
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.files.whole_file import is_stored
+from depth_pcd_ros.frame import Frame, Points
+from depth_pcd_ros.frame import Picture as FramePicture
 from depth_pcd_ros.inputs.intrinsics import Intrinsics, Say
 from depth_pcd_ros.inputs.photos import read_header, read_photo
 from depth_pcd_ros.inputs.recording_files import METADATA
@@ -78,8 +79,12 @@ class PhotoJob(Job):
         calibration = request.intrinsics.fitted(header, request.say)
         # the pictures of a folder are a sequence where that matters; what is none is noticed
         sequence = str(self._source.path.parent) if filtered else self.label
-        picture = frame.Picture(rgb, calibration, Header(sequence=sequence))
-        yield Picture(self.label, picture, partial(request.outputs.write, name))
+        picture = FramePicture(rgb, calibration, Header(sequence=sequence))
+        yield Picture(self.label, picture, partial(self._save, name))
+
+    def _save(self, name: str, frame: Frame, points: Points) -> None:
+        tell_of_nothing(frame, self.label, self._request.say)
+        self._request.outputs.write(name, frame, points)
 
 
 class VideoJob(PhotoJob):
@@ -126,8 +131,8 @@ class VideoJob(PhotoJob):
                     continue
                 calibration = request.intrinsics.fitted(header, request.say)
                 at = Header(round((seconds + 1.0 / rate) * 1e9), sequence=self.label)
-                picture = frame.Picture(rgb, calibration, at)
-                yield Picture(self.label, picture, partial(request.outputs.write, name))
+                picture = FramePicture(rgb, calibration, at)
+                yield Picture(self.label, picture, partial(self._save, name))
             else:
                 if seconds + 1.5 / rate < video.announced / rate:
                     request.say(
@@ -142,6 +147,12 @@ class VideoJob(PhotoJob):
             if not selected:
                 reason = f'it has no picture from --start on: {number + 1} pictures'
                 raise ImageError('no_picture', reason)
+
+
+def tell_of_nothing(frame: Frame, label: str, say: Say) -> None:
+    """Say where a picture gives no point."""
+    if not frame.valid_count:
+        say(f'{label}: no valid point in a picture: see --min-depth, --max-range, --edge-filter')
 
 
 class UnknownJob(Job):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros.convert.jobs import Request
+from depth_pcd_ros.convert.jobs import Request, tell_of_nothing
 from depth_pcd_ros.convert.stretches import Stretch, finish, folder_of_parts, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
@@ -219,6 +219,7 @@ class RecordingJob(Job):
         points: Points,
     ) -> None:
         self._held[camera.name].add_state(frame.scale)
+        tell_of_nothing(frame, where(self.label, camera.name), self._request.say)
         if self._writer is not None:
             self._writer.write(time_ns, header, frame, points, camera.name)
         if self._files is not None:

@@ -56,15 +56,20 @@ def _read(recording: Recording, topic: str, time_ns: int, before: int) -> Cloud:
 def _cloud(message: Any) -> Cloud:
     xyz = xyz_of_cloud(message)
     valid = np.isfinite(xyz).all(axis=1)
+    if not valid.any():
+        return xyz[valid], None
     colour = next((one for one in message.fields if one.name in ('rgb', 'rgba')), None)
     if colour is None:
         return xyz[valid], None
     data = np.frombuffer(message.data, np.uint8)
-    packed: Any = np.ndarray(
-        (message.height, message.width),
-        '>f4' if message.is_bigendian else '<f4',
-        data,
-        colour.offset,
-        (message.row_step, message.point_step),
-    )
+    try:
+        packed: Any = np.ndarray(
+            (message.height, message.width),
+            '>f4' if message.is_bigendian else '<f4',
+            data,
+            colour.offset,
+            (message.row_step, message.point_step),
+        )
+    except (TypeError, ValueError) as err:
+        raise CloudError(f'field {colour.name} does not fit its points: {err}') from err
     return xyz[valid], unpack_rgb(packed.astype(np.float32).ravel())[valid]

@@ -69,14 +69,9 @@ def view(clouds: Sequence[Shown], label: str, port: int, shown: Callable[[str], 
         shown: called with the address once the page is there.
 
     Raises:
-        ViewError: the first cloud cannot be read or has no points, or viser is not installed.
+        ViewError: no cloud can be read and has points, or viser is not installed.
     """
-    try:
-        first = clouds[0].read()
-    except (OSError, DepthPcdError) as err:
-        raise ViewError(str(err)) from err
-    if not len(first[0]):
-        raise ViewError(f'{clouds[0].name} has no points')
+    begin, first = _first(clouds)
     try:
         import viser
     except ImportError as err:
@@ -101,16 +96,31 @@ def view(clouds: Sequence[Shown], label: str, port: int, shown: Callable[[str], 
         server.initial_camera.look_at = (0.0, 0.0, distance)
         server.initial_camera.fov = FIELD_OF_VIEW
         if len(clouds) > 1:
-            _add_slider(server, clouds, distance)
+            _add_slider(server, clouds, begin, distance)
         shown(f'http://{HOST}:{server.get_port()}')
         threading.Event().wait()
     finally:
         server.stop()
 
 
-def _add_slider(server: Any, clouds: Sequence[Shown], distance: float) -> None:
-    name = server.gui.add_markdown(clouds[0].name)
-    slider = server.gui.add_slider('cloud', 1, len(clouds), 1, 1)
+def _first(clouds: Sequence[Shown]) -> tuple[int, Cloud]:
+    """Read clouds until one has points; return its number, from 0, too."""
+    reason = ''
+    for number, cloud in enumerate(clouds):
+        try:
+            points = cloud.read()
+        except (OSError, DepthPcdError) as err:
+            reason = reason or str(err)
+            continue
+        if len(points[0]):
+            return number, points
+        reason = reason or f'{cloud.name} has no points'
+    raise ViewError(reason)
+
+
+def _add_slider(server: Any, clouds: Sequence[Shown], begin: int, distance: float) -> None:
+    name = server.gui.add_markdown(clouds[begin].name)
+    slider = server.gui.add_slider('cloud', 1, len(clouds), 1, begin + 1)
     lock = threading.Lock()  # a recording is read by one thread at a time
 
     def show(_: Any) -> None:

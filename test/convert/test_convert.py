@@ -32,6 +32,7 @@ from ..support.converting import (
     smooth,
     video,
 )
+from ..support.recordings import cameras, record
 
 GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +122,23 @@ def test_mixed_folder(tmp_path, capsys):
         assert len(told) == 1, told
         assert reason in told[0]
     assert lines[-1] == 'depth-pcd convert: 6 converted, 3 failed'
+
+
+@pytest.mark.parametrize('kind', ['photos', 'recording'])
+def test_no_valid_point_is_told(tmp_path, capsys, kind):
+    """Once for each input, with what may be the reason."""
+    if kind == 'photos':
+        photos(tmp_path / 'in', 1)
+    else:
+        record(tmp_path / 'in', cameras(2))
+    args = ['convert', str(tmp_path / 'in'), '-o', str(tmp_path / 'out'), *DEMO, '--force']
+    args += ['--hfov', '60'] if kind == 'photos' else []
+    assert main([*args, '--min-depth', '11.9']) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if 'no valid point' in line]
+    assert len(told) == 1
+    assert '--min-depth, --max-range, --edge-filter' in told[0]
+    assert main(args) == 0
+    assert 'no valid point' not in capsys.readouterr().err
 
 
 def test_depth_images_among_photos(tmp_path, capsys):

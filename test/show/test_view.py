@@ -23,6 +23,8 @@ from depth_pcd_ros.files.pcd import write_pcd
 from depth_pcd_ros.files.ply import write_ply
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.messages.encode import cloud_message
+from depth_pcd_ros.recordings.clouds import recorded_clouds
+from depth_pcd_ros.recordings.reader import RecordingError, open_recording
 from depth_pcd_ros.recordings.store import TYPES as T
 from depth_pcd_ros.show import view
 from depth_pcd_ros.show.view import clouds_of_files
@@ -291,6 +293,25 @@ def test_empty_cloud(tmp_path, capsys):
     write_ply(tmp_path / 'cloud.ply', np.empty((0, 4), np.float32))
     assert main(['view', str(tmp_path / 'cloud.ply')]) == 1
     assert 'has no points' in capsys.readouterr().err
+
+
+def test_it_begins_with_the_first_that_has_points(tmp_path):
+    """A recording may begin with a cloud of nothing, and one may be damaged."""
+    nothing = cloud_message(T, np.empty((0, 4), np.float32), header(0))
+    broken = cloud_message(T, wall(), header(1))
+    next(field for field in broken.fields if field.name == 'rgb').offset = 10**6
+    walls = [cloud_message(T, wall(), header(i)) for i in (2, 3)]
+    path = record(tmp_path / 'in', [('/points', cloud) for cloud in (nothing, broken, *walls)])
+    with open_recording(path) as reader:
+        clouds = recorded_clouds(reader)
+        assert len(clouds) == 4
+        assert len(clouds[0].read()[0]) == 0
+        with pytest.raises(RecordingError, match='field rgb does not fit'):
+            clouds[1].read()
+        number, (xyz, _) = view._first(clouds)
+        assert (number, len(xyz)) == (2, 150 * 200)
+        with pytest.raises(view.ViewError, match=r'0\.000 s has no points'):
+            view._first(clouds[:2])
 
 
 def test_viser_missing(tmp_path, capsys, monkeypatch):
