@@ -6,6 +6,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -216,15 +217,15 @@ def _kitti_camera(photo: Path) -> Calibration | None:
     size = _size(photo)
     cropped = photo.parent.parent / 'intrinsics' / f'{photo.stem}.txt'
     if cropped.is_file():
-        k = [float(number) for number in cropped.read_text().split()]
+        k = _floats(cropped, _text(cropped), 9)
         return pinhole(k[0], k[4], k[2], k[5], size)
     match = re.search(r'image_(0\d)', photo.as_posix())
     for above in photo.parents:
         path = above / 'calib_cam_to_cam.txt'
         if match and path.is_file():
-            found = re.search(rf'^P_rect_{match[1]}: (.*)$', path.read_text(), re.M)
+            found = re.search(rf'^P_rect_{match[1]}: (.*)$', _text(path), re.M)
             if found:
-                p = [float(number) for number in found[1].split()]
+                p = _floats(path, found[1], 12)
                 return pinhole(p[0], p[5], p[2], p[6], size)
     return None
 
@@ -251,20 +252,46 @@ def _tum(folder: Path) -> list[Pair]:
             Pair(name, folder / photo, folder / depths[i][1], TUM_UNIT, TUM, None,
                  round(stamp * 1e9))
         )  # fmt: skip
+    if not pairs:
+        raise PairsError(
+            f'{folder}: of {len(photos)} stamps in rgb.txt and {len(depths)} in depth.txt none are '
+            f'within {TUM_APART:g} s of each other'
+        )
     return pairs
 
 
 def _stamped(folder: Path, name: str) -> list[tuple[float, str]]:
     """Stamp [s] and the rest of each line of a TUM file, in their order."""
     rows = []
-    for line in (folder / name).read_text('utf-8').splitlines():
+    for line in _text(folder / name).splitlines():
         if line.strip() and not line.startswith('#'):
             first, _, rest = line.strip().partition(' ')
             try:
-                rows.append((float(first), rest))
+                rows.append((float(first), rest.strip()))
             except ValueError as err:
                 raise PairsError(f'{folder / name}: {line!r} does not begin with a stamp') from err
+            if not rest:
+                raise PairsError(f'{folder / name}: {line!r} has nothing behind the stamp')
     return sorted(rows)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text('utf-8')
+    except (OSError, ValueError) as err:
+        raise PairsError(f'{path} cannot be read: {err}') from err
+
+
+def _floats(path: Path, text: str, count: int) -> list[float]:
+    """The numbers in a part of a file, which are to be so many."""
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        shown = ' '.join(text.split())
+        raise PairsError(f'{path} has {shown[:80]!r}, expected {count} numbers')
+    return numbers
 
 
 def _nearest(stamps: list[float], stamp: float) -> int | None:
@@ -284,7 +311,10 @@ def _with_poses(folder: Path, pairs: list[Pair]) -> list[Pair]:
         known = _stamped(folder, 'groundtruth.txt')
         stamps = [stamp for stamp, _ in known]
         return [
-            dataclasses.replace(pair, world_from_camera=tuple(map(float, known[i][1].split())))
+            dataclasses.replace(
+                pair,
+                world_from_camera=tuple(_floats(folder / 'groundtruth.txt', known[i][1], 7)),
+            )
             if (i := _nearest(stamps, pair.stamp_ns / 1e9)) is not None
             and abs(stamps[i] - pair.stamp_ns / 1e9) <= TUM_APART
             else pair
@@ -293,12 +323,10 @@ def _with_poses(folder: Path, pairs: list[Pair]) -> list[Pair]:
     path = folder / 'poses.txt'
     if not path.is_file():
         return pairs
-    try:
-        matrices = np.loadtxt(path, ndmin=2).reshape(-1, 3, 4)
-    except ValueError as err:
-        raise PairsError(f'{path}: {err}; expected 12 numbers a row') from err
-    if len(matrices) != len(pairs):
-        raise PairsError(f'{path} has {len(matrices)} rows for {len(pairs)} pairs')
+    rows = [line for line in _text(path).splitlines() if line.partition('#')[0].strip()]
+    if len(rows) != len(pairs):
+        raise PairsError(f'{path} has {len(rows)} rows for {len(pairs)} pairs')
+    matrices = [np.reshape(_floats(path, row.partition('#')[0], 12), (3, 4)) for row in rows]
     turns = [transform.of_rotation(matrix[:, :3])[3:] for matrix in matrices]
     return [
         dataclasses.replace(pair, world_from_camera=(*matrix[:, 3].tolist(), *turn))

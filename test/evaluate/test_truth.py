@@ -214,6 +214,46 @@ def test_poses(tmp_path):
         find_pairs(tmp_path, quiet)
 
 
+TUM_FILES = {'rgb.txt': b'1.0 rgb/1.png\n', 'depth.txt': b'1.0 depth/1.png\n'}
+DRIVE = '2011_09_26_drive_0002_sync'
+
+
+@pytest.mark.parametrize(
+    ('files', 'reason'),
+    [
+        ({**TUM_FILES, 'rgb.txt': b'\xff\xfe\0'}, r'rgb\.txt cannot be read: '),
+        ({**TUM_FILES, 'rgb.txt': b'a b\n'}, r"rgb\.txt: 'a b' does not begin with a stamp"),
+        ({**TUM_FILES, 'rgb.txt': b'1.0 \n'}, r"rgb\.txt: '1\.0 ' has nothing behind the stamp"),
+        ({**TUM_FILES, 'rgb.txt': b'3.0 rgb/1.png\n'}, r'1 in depth\.txt none are within 0\.02 s'),
+        ({**TUM_FILES, 'groundtruth.txt': b'1.0 1 2 3\n'}, "has '1 2 3', expected 7 numbers"),
+        ({**TUM_FILES, 'groundtruth.txt': b'1.0 1 2 3 a 0 0 1\n'}, 'expected 7 numbers'),
+        ({**TUM_FILES, 'groundtruth.txt': b'1.0 1 2 nan 0 0 0 1\n'}, 'expected 7 numbers'),
+        ({'poses.txt': b'1 0 0\n'}, r"poses\.txt has '1 0 0', expected 12 numbers"),
+        ({'poses.txt': b''}, '0 rows for 1 pairs'),
+        ({f'intrinsics/{DRIVE}_image_05_image_02.txt': b'P: 1'}, "txt has 'P: 1', expected 9 n"),
+        ({f'intrinsics/{DRIVE}_image_05_image_02.txt': b''}, "txt has '', expected 9 numbers"),
+        ({'calib_cam_to_cam.txt': b'P_rect_02: 700 0\n'}, "txt has '700 0', expected 12 numbers"),
+    ],
+)
+@pytest.mark.filterwarnings('error')
+def test_damaged_files_beside_the_pictures(tmp_path, files, reason):
+    """In a sentence, with what was found."""
+    photo, depth = 'rgb/1.png', 'depth/1.png'
+    if any('intrinsics/' in name for name in files):
+        photo = f'image/{DRIVE}_image_05_image_02.png'
+        depth = f'groundtruth_depth/{DRIVE}_groundtruth_depth_05_image_02.png'
+    elif 'calib_cam_to_cam.txt' in files:
+        photo = f'{DRIVE}/image_02/data/05.png'
+        depth = f'{DRIVE}/proj_depth/groundtruth/image_02/05.png'
+    save(tmp_path / photo, RGB)
+    save(tmp_path / depth, DEPTH)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(PairsError, match=reason):
+        find_pairs(tmp_path, quiet)
+
+
 def test_a_folder_without_pairs(tmp_path):
     """It is said what there is, and what was expected."""
     with pytest.raises(PairsError, match='it is empty'):
