@@ -171,6 +171,13 @@ def _check_existing(
     if inputs:
         path = min(inputs)
         raise InputsError(f'{path} is an input and would be overwritten: use another folder')
+    folders = (path for path in existing if not is_stored(path) and path.is_dir())
+    folder = next((path for path in folders if not manifest.knows(path)), None)
+    if args.force and folder:  # a recording is replaced with all that is in its folder
+        raise InputsError(
+            f'{folder} was not made by convert, and is not overwritten: remove it, or give another '
+            'folder with -o'
+        )
     if args.force or not existing:
         return
     if not args.resume:

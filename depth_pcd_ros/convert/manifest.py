@@ -59,6 +59,10 @@ class Manifest:
         """Whether this file is there and is not known to be of other options."""
         return self.is_there(path) and self._ids.get(self._name(path), self._id) == self._id
 
+    def knows(self, path: Path) -> bool:
+        """Whether a run of `convert` has made this."""
+        return self._name(path) in self._ids
+
     def begin(self, path: Path) -> None:
         """Note that this file is made from here on; one that was not made so is removed.
 
@@ -92,14 +96,14 @@ class Manifest:
         for line in (line for path in paths for line in path.read_bytes().splitlines()):
             try:
                 content = json.loads(line)
-            except ValueError:  # half a line, of a full disk or a machine that went down
+                if 'options' in content:
+                    self._known[content['id']] = dict(content['options'])
+                else:
+                    files.append((int(content.get('time', 0)), content['file'], content['id']))
+            # half a line, of a full disk or a machine that went down, or what else it has left
+            except (ValueError, TypeError, KeyError, AttributeError):
                 continue
-            if 'options' in content:
-                self._known[content['id']] = content['options']
-            else:
-                files.append(content)
-        for content in sorted(files, key=lambda content: content.get('time', 0)):
-            self._ids[content['file']] = content['id']
+        self._ids.update({name: made for _, name, made in sorted(files)})
 
 
 class StoreManifest(Manifest):

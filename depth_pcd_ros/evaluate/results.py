@@ -41,9 +41,10 @@ class Results:
         for line in self._path.read_bytes().splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:  # half a line, of a full disk or a machine that went down
+                self._rows.setdefault(row.pop('setting'), {})[row['frame']] = row
+            # half a line, of a full disk or a machine that went down, or what else it has left
+            except (ValueError, TypeError, KeyError, AttributeError):
                 continue
-            self._rows.setdefault(row.pop('setting'), {})[row['frame']] = row
 
     def has(self, setting: str, frame: str) -> bool:
         """Return whether a frame is measured with this setting, as `identify` names it."""

@@ -15,6 +15,8 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command, jobs
 from depth_pcd_ros.convert.manifest import NAME, Manifest
 from depth_pcd_ros.engine import EngineError
+from depth_pcd_ros.evaluate.results import NAME as RESULTS
+from depth_pcd_ros.evaluate.results import Results
 from depth_pcd_ros.pipeline import Pipeline
 
 from ..support.converting import CAMERA, DEMO, contents, interrupted_at, listed, photos
@@ -205,6 +207,38 @@ def test_files_that_are_asked_for_later(tmp_path):
     assert main([*args, '-o', str(out), '--write', 'ply,npy', '--resume']) == 0
     assert contents(out) == contents(tmp_path / 'once')
     assert (out / 'in' / 'in.mcap').stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize('options', [['--force'], ['--force', '--resume']])
+def test_a_folder_of_ones_own_is_not_replaced(tmp_path, capsys, options):
+    """A recording would take its place with all that is in it; one of an earlier run may go."""
+    record(tmp_path / 'in', cameras(1))
+    (tmp_path / 'in' / 'in.mcap').rename(tmp_path / 'run1.mcap')
+    mine = record(tmp_path / 'out' / 'run1', cameras(2)) / 'metadata.yaml'
+    before = mine.read_bytes()
+    args = ['convert', str(tmp_path / 'run1.mcap'), '-o', str(tmp_path / 'out'), *DEMO]
+    assert main([*args, *options]) == 2
+    assert 'out/run1 was not made by convert' in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    mine.parent.rename(tmp_path / 'elsewhere')
+    assert main(args) == 0
+    assert main([*args, *options]) == 0
+
+
+@pytest.mark.parametrize(
+    'line',
+    [b'[]', b'null', b'7', b'{"a": 1}', b'{"options": 3}', b'{"file": "a", "id": 1, "time": "x"}'],
+)
+def test_lines_of_a_manifest_that_are_none(tmp_path, line):
+    """They spoil no others."""
+    Manifest(tmp_path, {'--stride': 1}).begin(tmp_path / 'a')
+    (tmp_path / 'a').touch()
+    with (tmp_path / NAME).open('ab') as file:
+        file.write(b'\n' + line)
+    assert Manifest(tmp_path, {'--stride': 1}).is_done(tmp_path / 'a')
+    assert not Manifest(tmp_path, {'--stride': 2}).is_done(tmp_path / 'a')
+    (tmp_path / RESULTS).write_bytes(line + b'\n')
+    assert not Results(tmp_path, anew=False).of('a')
 
 
 def test_half_a_manifest(tmp_path):
