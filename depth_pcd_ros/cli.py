@@ -98,6 +98,8 @@ def _export(args: argparse.Namespace) -> int:
     from depth_pcd_ros.networks.checkpoints import of_settings
     from depth_pcd_ros.settings import EngineSettings
 
+    if args.output.suffix != '.onnx':  # a photo, say, would be lost
+        raise DepthPcdError(f'-o is {args.output}, expected a name that ends with .onnx')
     width, height = args.image
     network = of_settings(EngineSettings(args.model, args.max_depth, args.input_size))
     size = network.network_size(height, width)

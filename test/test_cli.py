@@ -47,6 +47,14 @@ def test_help(command, capsys):
         assert command in capsys.readouterr().out
 
 
+def test_export_writes_over_no_other_file(tmp_path, capsys):
+    """A name that is none of ONNX is a slip of the hand."""
+    (tmp_path / 'photo.png').write_bytes(b'mine')
+    assert main(['export', 'demo', '-o', str(tmp_path / 'photo.png')]) == 1
+    assert 'expected a name that ends with .onnx' in capsys.readouterr().err
+    assert (tmp_path / 'photo.png').read_bytes() == b'mine'
+
+
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_rule_for_signals(monkeypatch, number, code):
     """Whatever a sub-command does; afterwards signals are handled as before."""
