@@ -22,7 +22,7 @@ from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
-from depth_pcd_ros.inputs.sources import Source, check_scale_source, find
+from depth_pcd_ros.inputs.sources import Source, check_topics, find
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.recordings.reader import RecordingError
@@ -85,7 +85,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
             reason = 'it is no photo, video or recording'
             there = os.path.exists(source.path)
             raise UsageError(f'{source.path}: {reason if there else "no such file"}')
-    check_scale_source(sources, args.scale_source)
+    check_topics(sources, args.scale_source)
     return sources
 
 

@@ -34,7 +34,7 @@ from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import (
     InputsError,
     Source,
-    check_scale_source,
+    check_topics,
     find,
     located,
     share,
@@ -52,7 +52,9 @@ def main(args: argparse.Namespace) -> int:
     settings = Settings().replace({name: getattr(args, name) for name in SETTINGS})
     args.out = located(args.out)
     sources = find(args.inputs, args.out, report.say)
-    check_scale_source(sources, settings.scale_source)
+    check_topics(
+        sources, settings.scale_source, settings.motion if settings.temporal_filter else ''
+    )
     _check_recordings(sources, args.out)
     if all(source.kind == 'unknown' for source in sources):
         return _fail(sources, report)

@@ -45,6 +45,7 @@ class RecordingJob(Job):
         self._files_name = f'{source.name}_files'
         self._writer: RecordingWriter | None = None
         self._held = defaultdict[str, Held](Held)  # by camera
+        self._unmixed = defaultdict[str, Held](Held)  # the same of the temporal filter
 
     def pictures(self) -> int:
         """The number of messages on the image topics; one where there is no telling."""
@@ -136,10 +137,13 @@ class RecordingJob(Job):
         self._request.say(f'{where(self.label, camera)}: {sentence}')
 
     def _sum_up(self) -> None:
-        """Tell why the scale was held, where it was."""
+        """Tell why the scale was held and the temporal filter mixed nothing, where it was so."""
         for camera, held in self._held.items():
             for share, why in held:
                 self._say(f'the scale was held for {share}, {why}', camera)
+        for camera, unmixed in self._unmixed.items():
+            for share, why in unmixed:
+                self._say(f'the temporal filter mixed nothing into {share}, {why}', camera)
 
     def _camera(self, reader: Recording, topic: str, name: str) -> RecordedCamera:
         request = self._request
@@ -219,6 +223,10 @@ class RecordingJob(Job):
         points: Points,
     ) -> None:
         self._held[camera.name].add_state(frame.scale)
+        if frame.steadiness is not None:
+            first = frame.steadiness.cause == 'first'  # which nothing comes before
+            cause, reason = ('', '') if first else frame.steadiness[1:]
+            self._unmixed[camera.name].add(cause, reason)
         tell_of_nothing(frame, where(self.label, camera.name), self._request.say)
         if self._writer is not None:
             self._writer.write(time_ns, header, frame, points, camera.name)

@@ -192,13 +192,22 @@ def share(
     return [source for source in sources if number_of(source) == number]
 
 
-def check_scale_source(sources: Sequence[Source], scale_source: str) -> None:
-    """Refuse a `scale_source` that a photo or a video does not have with an InputsError."""
+def check_topics(sources: Sequence[Source], scale_source: str, motion: str = '') -> None:
+    """Refuse what a photo or a video does not have with an InputsError.
+
+    Args:
+        sources: the inputs.
+        scale_source: as the parameter.
+        motion: as the parameter, of a temporal filter; '' where there is none.
+    """
     one = next((source for source in sources if source.kind in ('photo', 'video')), None)
-    if one is not None and scale_source in (*TOPICS, 'motion'):
-        raise InputsError(
-            f'{one.path} is a {one.kind}: scale_source {scale_source} is for recordings'
-        )
+    asked = ''
+    if scale_source in (*TOPICS, 'motion'):
+        asked = f'scale_source {scale_source}'
+    elif motion == 'odometry':
+        asked = f'motion {motion}'
+    if one is not None and asked:
+        raise InputsError(f'{one.path} is a {one.kind}: {asked} is for recordings')
 
 
 def is_recording(path: Path) -> bool:

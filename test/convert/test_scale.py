@@ -57,6 +57,22 @@ def test_points_of_the_recording(tmp_path, capsys):
     assert 'the scale was held for 5 of 12 pictures, stale: the newest of the points' in told
 
 
+def test_a_filter_without_motion_is_told(tmp_path, capsys):
+    """Where the recording has no odometry that was asked for; what has none is refused."""
+    record(tmp_path / 'in', cameras(4))
+    filtered = ['--temporal-filter', '0.9', '--motion', 'odometry']
+    assert convert(tmp_path, *filtered) == 0
+    assert (
+        'the temporal filter mixed nothing into 3 of 4 pictures, no_odometry: the recording has '
+        'neither an Odometry topic nor /tf'
+    ) in capsys.readouterr().err
+    assert convert(tmp_path, '--motion', 'odometry', '--force') == 0
+    assert 'temporal filter' not in capsys.readouterr().err
+    Image.fromarray(smooth(0)).save(tmp_path / 'a.png')
+    assert convert(tmp_path, *filtered, '--hfov', '60', source='a.png') == 2
+    assert 'a.png is a photo: motion odometry is for recordings' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('batch', ['1', '4'])
 def test_pictures_at_once(tmp_path, batch):
     """--batch makes no difference."""
