@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from depth_pcd_ros.work.run import Pipelines, run
 PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
 PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
 MOST_DEATHS = 3  # of workers that were at one input, after which it has failed, or at the model
+REACHED_IN = 10.0  # [s] or there is no cluster at an address
 PATIENCE = 20.0  # [s] after which a person is told what is waited for
 
 
@@ -90,13 +92,16 @@ class _Worker:
         intrinsics: Intrinsics,
         number: int,
         most: int,
+        threads: str,
     ) -> None:
         self._args, self._settings, self._intrinsics = args, settings, intrinsics
-        self._number, self._most = number, most
+        self._number, self._most, self._threads = number, most, threads
 
     def load(self) -> str:
         """Load the model; return what runs it."""
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in cli.py, on any machine
+        if self._threads:  # else as many as Ray gives it processors
+            os.environ['OMP_NUM_THREADS'] = self._threads
         cv2.setNumThreads(threads())
         self._engine = create(self._settings.engine)
         self._pipelines = Pipelines(
@@ -154,7 +159,9 @@ def run_on_ray(
         ClusterError: Ray is not installed, or the cluster cannot be reached.
         DepthPcdError: the model cannot be loaded.
     """
-    if not args.ray:  # it listens to this machine alone, as Ray has it on macOS and Windows
+    if args.ray:
+        os.environ.setdefault('RAY_NUM_REDIS_GET_RETRIES', '1')  # of 40 s each; Ray has 20
+    else:  # it listens to this machine alone, as Ray has it on macOS and Windows
         os.environ.setdefault('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
     try:
         import ray
@@ -162,6 +169,7 @@ def run_on_ray(
         raise ClusterError(
             f'--ray needs the Python package ray ({err}): pip install "depth_pcd_ros[ray]"'
         ) from err
+    _check_reachable(args.ray)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(args.ray or 'local', include_dashboard=False, log_to_driver=False)
@@ -179,6 +187,16 @@ def run_on_ray(
         ray.shutdown()
         for source in driver.interrupted:
             _clean(args.out, source)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse at once what Ray would try for minutes, deaf to Ctrl-C; `auto` is left to Ray."""
+    host, _, port = address.removeprefix('ray://').rpartition(':')
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip('[]'), int(port)), REACHED_IN).close()
+        except (OSError, OverflowError) as err:
+            raise ClusterError(f'the Ray cluster {address} cannot be reached: {err}') from err
 
 
 class _Driver:
@@ -273,7 +291,8 @@ class _Driver:
     def _begin_worker(self) -> None:
         self._started += 1
         most = PICTURES_AT_ONCE if self.count > 1 else 0
-        worker = self._actor.remote(*self._arguments, self._started, most)
+        threads = os.environ.get('OMP_NUM_THREADS', '')
+        worker = self._actor.remote(*self._arguments, self._started, most, threads)
         self._loading[worker.load.remote()] = worker
 
     def _first_ones(self) -> list[Any]:

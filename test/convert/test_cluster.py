@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,12 @@ from ..support.converting import CAMERA, DEMO, contents, photos, video
 from ..support.recordings import cameras, record
 
 ROOT = Path(__file__).resolve().parents[2]
+# Starts one, prints its address, and ends with the next line that it is told.
+CLUSTER = """
+import ray
+print(ray.init('local', num_cpus=2, include_dashboard=False).address_info['gcs_address'], flush=True)
+input()
+"""
 
 
 def start(*words):
@@ -239,6 +246,25 @@ def name_of(process):
         return ''
 
 
+@pytest.mark.timeout(240)
+def test_a_cluster_that_is_there(tmp_path, many, monkeypatch):
+    """Which was started without OMP_NUM_THREADS; that of the command holds there."""
+    args, expected = many
+    monkeypatch.setenv('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')  # on the loopback interface
+    monkeypatch.setenv('RAY_AUTH_MODE', 'disabled')
+    words = [sys.executable, '-c', CLUSTER]
+    environment = {name: v for name, v in os.environ.items() if name != 'OMP_NUM_THREADS'}
+    with subprocess.Popen(
+        words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
+        address = head.stdout.readline().split()[-1]
+        driver = start(*args, '-o', str(tmp_path), '--workers', '1', '--ray', address)
+        told = driver.communicate(timeout=200)[1]
+        head.communicate('\n', timeout=60)
+    assert driver.returncode == 0, told
+    assert files(tmp_path) == expected
+
+
 @pytest.mark.usefixtures('ray')
 @pytest.mark.timeout(240)
 def test_a_divided_recording(tmp_path, capsys, monkeypatch):
@@ -274,8 +300,22 @@ def test_without_ray(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures('ray')
-def test_no_cluster(tmp_path, capsys):
-    """An address where there is none."""
+@pytest.mark.parametrize('address', ['127.0.0.1:{}', 'ray://127.0.0.1:{}', 'nothing.invalid:{}'])
+def test_no_cluster(tmp_path, capsys, address):
+    """Where there is none, that is said at once."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = address.format(free.getsockname()[1])
+        args = ['convert', photos(tmp_path / 'in', 1), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
+        assert main([*args, '--ray', address]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f'the Ray cluster {address} cannot be reached: ' in told[0]
+
+
+@pytest.mark.usefixtures('ray')
+def test_no_address_of_a_cluster(tmp_path, capsys):
+    """What Ray does not know."""
     args = ['convert', photos(tmp_path / 'in', 1), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]
     assert main([*args, '--ray', 'nothing://here']) == 2
     assert 'the Ray cluster nothing://here cannot be used' in capsys.readouterr().err
