@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Starts one, prints its address, and ends with the next line that it is told.
 CLUSTER = """
 import ray
-print(ray.init('local', num_cpus=2, include_dashboard=False).address_info['gcs_address'], flush=True)
+started = ray.init('local', num_cpus=2, include_dashboard=False)
+print(started.address_info['gcs_address'], flush=True)
 input()
 """
 
