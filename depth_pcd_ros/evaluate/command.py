@@ -22,7 +22,7 @@ from depth_pcd_ros.evaluate.results import NAME, Results, identify
 from depth_pcd_ros.evaluate.truth import Asked
 from depth_pcd_ros.geometry.calibration import CameraError
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.inputs.calibration_files import read_camera_info
+from depth_pcd_ros.inputs.calibration_files import calibration_text, read_camera_info
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
@@ -136,7 +136,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     options = {name: getattr(args, name) for name in OPTIONS}
     for name in ('camera_info', 'truth_camera_info'):
         path = getattr(args, name)
-        options[name] = None if path is None else path.read_text('utf-8')
+        options[name] = None if path is None else calibration_text(path)
     requests = []
     for setting in settings:
         parameters = {name: getattr(setting.settings, name) for name in SETTINGS}

@@ -318,6 +318,20 @@ def test_wrong_usage(tmp_path, capsys, options, told):
     assert told in capsys.readouterr().err
 
 
+def test_calibrations_as_powershell_writes_them(tmp_path):
+    """That of the pictures and that of the truth may be in UTF-16, as for convert."""
+    recorded(tmp_path, depth_image)
+    path = tmp_path / 'camera.yaml'
+    path.write_text(
+        f'image_width: {WIDTH}\nimage_height: {HEIGHT}\n'
+        f'camera_matrix: [[50, 0, {WIDTH / 2}], [0, 50, {HEIGHT / 2}], [0, 0, 1]]\n',
+        'utf-16',
+    )
+    options = ('--camera-info', str(path), '--truth-camera-info', str(path))
+    assert evaluate(tmp_path, *options) == 0
+    assert report(tmp_path)['settings'][0]['frames'] == 4
+
+
 def test_inputs_that_are_none(tmp_path, capsys):
     """No such folder, no pairs in it, and no truth in a recording."""
     assert evaluate(tmp_path) == 2
