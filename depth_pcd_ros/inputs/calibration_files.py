@@ -156,7 +156,7 @@ def _xml(text: str) -> Any:
         return words if len(words) > 1 else words[0] if words else None
 
     try:
-        return content(ElementTree.fromstring(text))
+        return content(ElementTree.fromstring(text.strip()))
     except ElementTree.ParseError as err:
         raise ValueError(f'{err}; {EXPECTED}') from err
 

@@ -241,6 +241,14 @@ def test_opencv(tmp_path, ending, names, fisheye):
     assert calibration.distortion_model == ('equidistant' if fisheye else 'plumb_bob')
 
 
+def test_xml_below_an_empty_line(tmp_path):
+    """Such as a file that was pasted."""
+    path = tmp_path / 'out.xml'
+    opencv_file(path, camera_matrix=np.array(K).reshape(3, 3), image_width=40, image_height=30)
+    path.write_text('\n' + path.read_text())
+    assert read_camera_info(path).k == K
+
+
 OST = """\
 # oST version 5.0 parameters
 
