@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,12 @@ def main(args: Sequence[str] | None = None) -> int:
         distribution = os.environ.get('ROS_DISTRO', '$ROS_DISTRO')
         print(f'There is no rviz2: apt install ros-{distribution}-rviz2', file=sys.stderr)
         return 1
-    signal.signal(signal.SIGINT, lambda *_: None)  # as in the node
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())  # as in the node
     rclpy.init(args=given)
     try:
+        if interrupted.is_set():  # before rclpy had handlers of its own
+            return 0
         node = rclpy.create_node('depth_pcd_rviz')
         names = node.declare_parameter('cameras', Parameter.Type.STRING_ARRAY).value or ()
         command = rviz_command(node, frames[0] if frames else first_frame(node, names), names)

@@ -178,6 +178,36 @@ def test_it_ends_while_it_waits(start, peer, number):
     assert not told.exists()
 
 
+def test_ctrl_c_before_rclpy_listens(tmp_path):
+    """It comes while the middleware is made, and is not forgotten."""
+    folder, told = fake_rviz(tmp_path / 'bin')
+    code = """
+import os, signal
+import rclpy
+from depth_pcd_ros.ros import rviz
+
+init = rclpy.init
+
+def slow(args=None):
+    os.kill(os.getpid(), signal.SIGINT)
+    init(args=args)
+
+rclpy.init = slow
+raise SystemExit(rviz.main([]))
+"""
+    env = {**os.environ, 'PATH': os.pathsep.join([str(folder), os.environ['PATH']])}
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, told.exists()) == (0, '', False)
+
+
 def test_without_rviz(tmp_path):
     """It says what to install."""
     command = [sys.executable, '-m', 'depth_pcd_ros.ros.rviz']
