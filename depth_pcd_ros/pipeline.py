@@ -102,7 +102,7 @@ class Pipeline:
         self._voxels = VoxelGrid()
         self._motion = MotionStage()
         self._true_scale = ScaleStage()
-        self._view = functools.lru_cache(VIEWS)(functools.partial(_view, engine.network))
+        self._view = functools.lru_cache(VIEWS)(functools.partial(_view, engine.network, []))
 
     def process(self, picture: Picture, *, with_confidence: bool = False) -> Frame:
         """Compute the filtered metric depth of one picture.
@@ -270,6 +270,7 @@ def estimate_batch(
 
 def _view(
     network: Family,
+    advised: list[str],  # what was said of calibrations before: a zoom lens has many
     calibration: Calibration,
     rectified: bool,
     distortion: str,
@@ -283,7 +284,9 @@ def _view(
         rectification = Rectification.from_calibration(calibration)
         whole, calibration = rectification.camera, calibration.rectified()
     visible = (rectification or whole).visible
-    if advice := lens_advice(raw) if rectification is None else rectification.advice():
+    advice = lens_advice(raw) if rectification is None else rectification.advice()
+    if advice and not advised:
+        advised.append(advice)
         log.warning('%s', advice)
     camera = whole
     if resolution == 'network':
