@@ -415,6 +415,8 @@ def test_an_error_that_stays_is_not_the_frames(eager, monkeypatch):
         'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
         'CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`',
         'cuDNN error: CUDNN_STATUS_ALLOC_FAILED',
+        'cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED',
+        'GET was unable to find an engine to execute this computation',
     ],
 )
 def test_a_full_device_says_so_in_several_ways(eager, monkeypatch, said):
