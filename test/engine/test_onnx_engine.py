@@ -203,6 +203,25 @@ def test_tensorrt_is_never_chosen_unasked(monkeypatch):
     assert runtime.provider_of('onnx:tensorrt') == 'tensorrt'
 
 
+def test_a_provider_that_fails_is_not_replaced():
+    """ONNX Runtime would go on with the CPU for good, and print that; the frame fails instead."""
+    made = engine.create(EngineSettings('demo', device='onnx:cpu', precision='fp32', input_size=28))
+    expected = made.infer(*seen(RGB))
+    (session,) = made._made.values()
+
+    class Failing:
+        @staticmethod
+        def run(*_):
+            raise onnxruntime.capi.onnxruntime_pybind11_state.EPFail('CUDA failure 700')
+
+    inner, session._sess = session._sess, Failing
+    with pytest.raises(FrameError, match='onnx:cpu: CUDA failure 700') as caught:
+        made.infer(*seen(RGB))
+    assert caught.value.cause == 'network_failed'
+    session._sess = inner
+    np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
+
+
 def test_tensorrt_keeps_its_engine_for_its_version(monkeypatch, tmp_path):
     """Beside the network, keyed by TensorRT's version and the driver's (no TensorRT runs here)."""
     from depth_pcd_ros.engine.onnx import engine as onnx_engine

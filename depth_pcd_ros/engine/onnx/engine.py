@@ -151,4 +151,5 @@ class OnnxEngine(SizedEngine):
                 f'{self.device} cannot run the network: ONNX Runtime could not load its '
                 f'{PROVIDERS[self._provider]}, as it says above'
             )
+        session.disable_fallback()  # nor from now on, without a word to us, where a run fails
         return session
