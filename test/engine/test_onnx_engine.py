@@ -222,6 +222,16 @@ def test_a_provider_that_fails_is_not_replaced():
     np.testing.assert_array_equal(made.infer(*seen(RGB)), expected)
 
 
+def test_cuda_computes_in_fp32(monkeypatch, tmp_path):
+    """All of it, where ONNX Runtime knows the option, which others refuse (no CUDA runs here)."""
+    made = engine.create(EngineSettings('demo', device='onnx:cpu', precision='fp32'))
+    made._provider = 'cuda'
+    monkeypatch.setattr(onnxruntime, '__version__', '1.17.3')
+    assert made._options(tmp_path) == {}
+    monkeypatch.setattr(onnxruntime, '__version__', '1.18.0')
+    assert made._options(tmp_path) == {'provider_options': [{'use_tf32': '0'}, {}]}
+
+
 def test_tensorrt_keeps_its_engine_for_its_version(monkeypatch, tmp_path):
     """Beside the network, keyed by TensorRT's version and the driver's (no TensorRT runs here)."""
     from depth_pcd_ros.engine.onnx import engine as onnx_engine

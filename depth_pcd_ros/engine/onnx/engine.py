@@ -23,13 +23,20 @@ from depth_pcd_ros.engine.base import (
 )
 from depth_pcd_ros.engine.hardware import hardware, threads
 from depth_pcd_ros.engine.host import SizedEngine
-from depth_pcd_ros.engine.onnx.runtime import PROVIDERS, onnxruntime, provider_of, tensorrt_version
+from depth_pcd_ros.engine.onnx.runtime import (
+    PROVIDERS,
+    onnxruntime,
+    provider_of,
+    tensorrt_version,
+    version,
+)
 from depth_pcd_ros.errors import DepthPcdError, DeviceLostError, FrameError
 from depth_pcd_ros.networks import checkpoints
 from depth_pcd_ros.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
+KNOWS_TF32 = 1, 18  # the first ONNX Runtime whose CUDA provider can be told about it
 # How ONNX Runtime tells of CUDA's errors, and those after which "the process must be terminated
 # and relaunched" (cudaError_t): illegal address, launch timeout, assert, stack to launch failure.
 CUDA_ERROR = re.compile(r'CUDA failure (\d+)')
@@ -102,7 +109,10 @@ class OnnxEngine(SizedEngine):
         return f'ONNX Runtime {onnxruntime().__version__}, {trt}{hardware()}'
 
     def _options(self, place: Path) -> dict[str, Any]:
-        """Return what TensorRT needs to keep its engine beside the network; nothing for others."""
+        """Return what CUDA needs to compute in fp32, and TensorRT to keep its engine at a place."""
+        if self._provider == 'cuda' and version() >= KNOWS_TF32:
+            # it would round the factors to 10 bits, in fp32 and in attention that stays in fp32
+            return {'provider_options': [{'use_tf32': '0'}, {}]}
         if self._provider != 'tensorrt':
             return {}
         kept = place / f'tensorrt-{zlib.crc32(self._made_of().encode()):08x}'

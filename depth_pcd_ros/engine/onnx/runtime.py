@@ -36,6 +36,11 @@ def onnxruntime() -> Any:
     return onnxruntime
 
 
+def version() -> tuple[int, ...]:
+    """Return the first two numbers of the version of ONNX Runtime."""
+    return tuple(map(int, onnxruntime().__version__.split('.')[:2]))
+
+
 def tensorrt_version() -> str:
     """Return the version of TensorRT's library, as its own number; '' where there is none."""
     for name in ('libnvinfer.so.10', 'libnvinfer.so.8', 'libnvinfer.so'):
