@@ -43,9 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except KeyboardInterrupt:
         return 130
-    except DepthPcdError as err:
+    except Exception as err:
         if number := _interruption(err):
             return 128 + number
+        if not isinstance(err, DepthPcdError):
+            raise
         print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
         return int(args.refused)
     finally:
