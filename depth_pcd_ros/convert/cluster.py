@@ -24,7 +24,7 @@ from depth_pcd_ros.convert.request import job_of, manifest_of, of_camera, reques
 from depth_pcd_ros.convert.stretches import Stretch, folder_of_parts, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.engine.hardware import threads
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import DepthPcdError, DeviceLostError
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
@@ -127,7 +127,10 @@ class _Worker:
             if stretches:
                 return [], stretches
         jobs = _jobs_of(part, request)
-        run(jobs, self._pipelines, report, resume=resume, batch=self._args.batch)
+        try:
+            run(jobs, self._pipelines, report, resume=resume, batch=self._args.batch)
+        except DeviceLostError:  # only another process can use it again: this one has died
+            os._exit(os.EX_UNAVAILABLE)
         return report.notes, []
 
     def _read_manifest(self) -> Manifest:

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from depth_pcd_ros.cli import main
+from depth_pcd_ros.cli import main, parser
 from depth_pcd_ros.convert import cluster
+from depth_pcd_ros.errors import DeviceLostError
+from depth_pcd_ros.inputs.options import intrinsics
+from depth_pcd_ros.inputs.sources import find
+from depth_pcd_ros.settings import Settings
 
 from ..support.converting import CAMERA, DEMO, contents, photos, video
+from ..support.fake_engine import FakeEngine
 from ..support.recordings import cameras, record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +143,26 @@ def test_a_worker_is_killed_that_writes_over_files(tmp_path, many):
     with in_the_middle([*args, '--force'], tmp_path, fresh, workers=3) as driver:
         kill_a_worker(driver)
     assert files(tmp_path) == expected
+
+
+def test_a_worker_whose_device_is_lost_has_died(tmp_path, monkeypatch):
+    """Nothing else it is given would do better; another process can use the device again."""
+
+    def lost(*_, **__):
+        raise DeviceLostError('cuda:0: CUDA error: an illegal memory access was encountered')
+
+    monkeypatch.setattr(cluster, 'run', lost)
+    monkeypatch.setattr(cluster, 'create', lambda _: FakeEngine())
+    monkeypatch.setattr(os, '_exit', sys.exit)
+    folder = photos(tmp_path / 'in', 1)
+    args = parser().parse_args(['convert', folder, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO])
+    args.out = tmp_path / 'out'
+    worker = cluster._Worker(args, Settings(), intrinsics(args, print), 1, 0)
+    worker.load()
+    part = cluster.Part(tuple(find([folder], args.out)))
+    with pytest.raises(SystemExit) as caught:
+        worker.convert(part, resume=False, is_retry=False)
+    assert caught.value.code == os.EX_UNAVAILABLE
 
 
 @pytest.mark.parametrize(
