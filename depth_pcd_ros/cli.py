@@ -17,7 +17,7 @@ from depth_pcd_ros import __version__
 from depth_pcd_ros.arguments import number, positive, size
 from depth_pcd_ros.calibrate.options import add_options as add_calibrate_options
 from depth_pcd_ros.convert.options import add_options
-from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.errors import DepthPcdError, DeviceLostError
 from depth_pcd_ros.evaluate.options import add_options as add_evaluate_options
 from depth_pcd_ros.networks.models import MODELS
 from depth_pcd_ros.settings import Settings
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(err, DepthPcdError):
             raise
         print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
-        return int(args.refused)
+        return 1 if isinstance(err, DeviceLostError) else int(args.refused)
     finally:
         signal.signal(signal.SIGTERM, before)
     return code

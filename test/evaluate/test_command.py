@@ -15,6 +15,7 @@ pytest.importorskip('matplotlib')
 pytest.importorskip('scipy')
 
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.evaluate import command
 from depth_pcd_ros.evaluate.metrics import NAMES
 from depth_pcd_ros.recordings.store import TYPES
@@ -330,6 +331,18 @@ def test_calibrations_as_powershell_writes_them(tmp_path):
     options = ('--camera-info', str(path), '--truth-camera-info', str(path))
     assert evaluate(tmp_path, *options) == 0
     assert report(tmp_path)['settings'][0]['frames'] == 4
+
+
+def test_a_device_that_is_lost_is_no_wrong_usage(tmp_path, capsys, monkeypatch):
+    """The exit code is that of something that has failed (the loss is a fake)."""
+
+    def lost(*_):
+        raise DeviceLostError('cuda:0: CUDA error: an illegal memory access was encountered')
+
+    recorded(tmp_path, depth_image)
+    monkeypatch.setattr(FakeEngine, '_run', lost)
+    assert evaluate(tmp_path) == 1
+    assert 'depth-pcd evaluate: cuda:0: CUDA error: an illegal' in capsys.readouterr().err
 
 
 def test_inputs_that_are_none(tmp_path, capsys):
