@@ -94,7 +94,7 @@ def judge(
             age = f'{-summary.arrival_age:.1f} s in the future'
         return DiagnosticStatus.WARN, (
             f'{rate}, stamps are {age} when the images arrive: do the clocks of camera and node '
-            'differ? A recording wants use_sim_time'
+            'differ? A recording wants use_sim_time, and somebody who publishes /clock'
         )
     if problem:
         return DiagnosticStatus.WARN, f'{rate}, {problem}'

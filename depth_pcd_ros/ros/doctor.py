@@ -27,6 +27,7 @@ from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros import transport, watch
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
+from depth_pcd_ros.ros.transforms import frame_advice
 from depth_pcd_ros.ros.visit import visit
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.camera_infos import CameraInfos
@@ -163,7 +164,8 @@ def _block(
     taken = {one.namespace for one in topics.values() if one not in infos} - {topic.namespace}
     free = [one for one in infos if one.namespace not in taken]
     info, told, options = _camera_info(topic, free, (width, height), rectified)
-    lines += [f'  CameraInfo: {told}', f'  tf: {_place(tf, frame_id)}']
+    place = frame_advice(frame_id) or _place(tf, frame_id)
+    lines += [f'  CameraInfo: {told}', f'  tf: {place}']
     base, compressed = topic.name.removesuffix('/compressed'), kind == 'CompressedImage'
     if compressed and base == topic.name:
         lines.append('  not usable: the node takes CompressedImage from .../compressed only')

@@ -14,6 +14,7 @@ from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.results import Result, outputs
 from depth_pcd_ros.ros import qos
 from depth_pcd_ros.ros.message_types import TYPES
+from depth_pcd_ros.ros.transforms import frame_advice
 from depth_pcd_ros.settings import Settings
 
 
@@ -32,6 +33,7 @@ class Publishers:
         except Exception:
             self.destroy()
             raise
+        self._advised: set[str] = set()  # frame_ids that were warned of
         # Of the last messages: publish() has copied what is in it when it returns.
         self._buffers = {topic: Buffer() for topic in self._outputs}
 
@@ -52,6 +54,10 @@ class Publishers:
         points: Callable[[Frame, Buffer | None], Points],
     ) -> None:
         """Publish a frame on some of the topics; arguments as those of `Result`."""
+        advice = frame_advice(header.frame_id)
+        if advice and header.frame_id not in self._advised:
+            self._advised.add(header.frame_id)
+            self._node.get_logger().warning(advice)
         result = Result(frame, header, settings, points, TYPES)
         for topic in topics:
             message = self._outputs[topic].message(result, self._buffers[topic])

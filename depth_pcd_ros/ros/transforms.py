@@ -68,3 +68,16 @@ class Transforms:
             return None
         t, r = found.transform.translation, found.transform.rotation
         return t.x, t.y, t.z, r.x, r.y, r.z, r.w
+
+
+def frame_advice(frame_id: str) -> str:
+    """Say what is wrong with the frame_id of images where tf2 does not take it; '' where it does.
+
+    What is made of them has the same, and neither RViz nor Nav2 can place it.
+    """
+    if frame_id and not frame_id.startswith('/'):
+        return ''
+    what = (
+        f'the frame_id {frame_id!r}, with a slash that tf2 refuses' if frame_id else 'no frame_id'
+    )
+    return f'the images have {what}: RViz and tf cannot place the results, name it in the driver'

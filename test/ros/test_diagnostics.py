@@ -111,6 +111,27 @@ def test_old_stamps_are_told(run_node, peer, shift, told):
     assert status.level == (WARN if shift else OK)
 
 
+def test_a_frame_that_tf_refuses_is_told(run_node, peer):
+    """The cloud has the frame_id of its image, and RViz cannot place it; each is told once."""
+    node = run_node({'model': 'slow:0'}, fake=True)
+    clouds = peer.subscribe('/points', PointCloud2)
+    for frame in ('', '/camera', 'camera', '', '/camera'):
+        before = len(clouds)
+        image = make_image(WIDTH, HEIGHT)
+        image.header.frame_id = frame
+
+        def shown(image=image, before=before):
+            peer.show(image, info())
+            time.sleep(0.1)
+            return len(clouds) > before
+
+        assert wait_until(shown)
+        assert wait_until(lambda frame=frame: clouds[-1].header.frame_id == frame)
+    node.wait_for("the images have the frame_id '/camera', with a slash that tf2 refuses")
+    assert node.log.count('the images have') == 2
+    assert node.log.count('the images have no frame_id: RViz and tf cannot place') == 1
+
+
 def test_a_picture_of_nothing_but_sky_is_told(run_node, peer):
     """It is no fault: its cloud has no point, its colour is that of sky, and both say why."""
     node = run_node({'model': 'sky'}, fake=True)
