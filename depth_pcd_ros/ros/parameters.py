@@ -241,7 +241,7 @@ def _wrong_type(name: str, given: Any, default: Any) -> str:
         advice = f': write {float(given)}'
     elif isinstance(given, list) and all(type(one) is int for one in given):
         advice = f': write {[float(one) for one in given]}'
-    return (
-        f'{name} is {given!r} ({type(given).__name__}), '
-        f'expected {kind(default)}, {OPTIONS[name.rpartition(".")[2]].allowed()}{advice}'
-    )
+    expected = f'{kind(default)}, {OPTIONS[name.rpartition(".")[2]].allowed()}'
+    if isinstance(default, bool):
+        expected = 'true or false'
+    return f'{name} is {given!r} ({type(given).__name__}), expected {expected}{advice}'

@@ -229,6 +229,7 @@ def test_yaml_file_with_a_typo(run_node, tmp_path):
             'depth_scale is 2 (int), expected float, from 0.01 to 100: write 2.0',
         ),
         ({'stride': 0}, 'stride is 0 (int), expected int, from 1 to 64 px'),
+        ({'rectified': 1}, 'rectified is 1 (int), expected true or false\n'),
         (
             {'scale_bounds': '[1, 2]'},
             'scale_bounds is [1, 2] (list), expected 2 floats, from 0.01 to 100: write [1.0, 2.0]',
