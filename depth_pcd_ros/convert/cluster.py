@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import glob
 import math
 import os
@@ -12,23 +13,21 @@ import signal
 import socket
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 
 from depth_pcd_ros.convert.jobs import Request
-from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.recording_job import JoinJob, RecordingJob
-from depth_pcd_ros.convert.request import job_of, manifest_of, of_camera, request_of
+from depth_pcd_ros.convert.request import Options, job_of, request_of
 from depth_pcd_ros.convert.stretches import Stretch, folder_of_parts, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.engine.hardware import threads
 from depth_pcd_ros.errors import DepthPcdError, DeviceLostError
 from depth_pcd_ros.files.whole_file import is_stored
-from depth_pcd_ros.inputs.intrinsics import Intrinsics
 from depth_pcd_ros.inputs.sources import Source
-from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.work.job import Failure, Job
 from depth_pcd_ros.work.report import Report
 from depth_pcd_ros.work.run import Pipelines, run
@@ -37,7 +36,9 @@ PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writ
 PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
 MOST_DEATHS = 3  # of workers that were at one input, after which it has failed, or at the model
 REACHED_IN = 10.0  # [s] or there is no cluster at an address
-PATIENCE = 20.0  # [s] after which a person is told what is waited for
+PATIENCE = 20.0  # [s] without a worker, after which a person learns what they wait for
+
+Note = tuple[str, tuple[Any, ...]]  # a method of `Report` and its arguments
 
 
 class ClusterError(DepthPcdError):
@@ -45,96 +46,76 @@ class ClusterError(DepthPcdError):
 
 
 class Part(NamedTuple):
-    """What is handed out at once."""
+    """The inputs that a worker gets at once."""
 
-    sources: tuple[Source, ...]  # inputs; a single one where it is divided
+    sources: tuple[Source, ...]  # a single one where it is divided
     stretches: tuple[Stretch, ...] = ()  # those of a recording that is divided
     stretch: Stretch | None = None  # the one that is converted; None: they are joined
 
 
 class _Notes(Report):
-    """What a worker's report is told, to be told to the one of the driver."""
+    """Notes each call that it gets, so that the report of the driver gets the same."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.notes: list[tuple[str, tuple[Any, ...]]] = []
+        self.notes: list[Note] = []
+        for name in ('start', 'advance', 'count', 'say', 'fail', 'finish'):
+            setattr(self, name, partial(self._note, name))
 
-    def start(self, total: int) -> None:
-        """Nothing to show."""
-
-    def finish(self) -> None:
-        """Nothing to sum up."""
-
-    def advance(self, pictures: int) -> None:
-        """See `Report`."""
-        self.notes.append(('advance', (pictures,)))
-
-    def count(self, label: str, result: str, number: int = 1) -> None:
-        """See `Report`."""
-        self.notes.append(('count', (label, result, number)))
-
-    def say(self, sentence: str) -> None:
-        """See `Report`."""
-        self.notes.append(('say', (sentence,)))
-
-    def fail(self, label: str, cause: str, reason: str, camera: str = '') -> None:
-        """See `Report`."""
-        self.notes.append(('fail', (label, cause, reason, camera)))
+    def _note(self, name: str, *values: Any) -> None:
+        if name not in ('start', 'finish'):  # the driver has begun, and goes on
+            self.notes.append((name, values))
 
 
 class _Worker:
-    """Has an engine, and converts what it is given."""
+    """Converts parts with an engine of its own.
 
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        settings: Settings,
-        intrinsics: Intrinsics,
-        number: int,
-        most: int,
-        threads: str,
-    ) -> None:
-        self._args, self._settings, self._intrinsics = args, settings, intrinsics
-        self._number, self._most, self._threads = number, most, threads
+    Args:
+        options: those of the command line.
+        number: of the worker.
+        most: pictures in a stretch of a recording; 0: recordings are not divided.
+        threads: `OMP_NUM_THREADS` for it; '': as many as Ray gives it processors.
+    """
+
+    def __init__(self, options: Options, number: int, most: int, threads: str) -> None:
+        self._options, self._number = options, number
+        self._most, self._threads = most, threads
 
     def load(self) -> str:
         """Load the model; return what runs it."""
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as in cli.py, on any machine
-        if self._threads:  # else as many as Ray gives it processors
+        if self._threads:
             os.environ['OMP_NUM_THREADS'] = self._threads
         cv2.setNumThreads(threads())
-        self._engine = create(self._settings.engine)
-        self._pipelines = Pipelines(
-            self._engine, self._settings, of_camera(self._args, self._settings)
-        )
-        self._manifest = self._read_manifest()
-        return f'{self._settings.model} on {self._engine.device} with {self._engine.precision}'
+        settings = self._options.settings
+        engine = create(settings.engine)
+        self._request = self._new_request()
+        self._pipelines = Pipelines(engine, settings, self._request.of_camera)
+        return f'{settings.model} on {engine.device} with {engine.precision}'
 
     def convert(
         self, part: Part, *, resume: bool, is_retry: bool
-    ) -> tuple[list[tuple[str, tuple[Any, ...]]], list[Stretch]]:
-        """Convert inputs; return what there is to report, or stretches to be converted instead."""
+    ) -> tuple[list[Note], list[Stretch]]:
+        """Convert a part; return what there is to report, or stretches to convert instead."""
         report = _Notes()
-        if is_retry:  # another worker has died on these inputs
-            self._manifest = self._read_manifest()
-        request = request_of(
-            self._args, self._settings, self._intrinsics, self._manifest, report.say
-        )
+        if is_retry:  # another worker has died on it: what does the manifest say now?
+            self._request = self._new_request()
+        request = dataclasses.replace(self._request, say=report.say)
         source = part.sources[0]
         if self._most and source.kind == 'recording' and not part.stretches:
-            is_done = resume and self._manifest.is_done(request.folder / source.name)
+            is_done = resume and request.manifest.is_done(request.folder / source.name)
             stretches = [] if is_done else stretches_of(source, request, self._most)
             if stretches:
                 return [], stretches
         jobs = _jobs_of(part, request)
         try:
-            run(jobs, self._pipelines, report, resume=resume, batch=self._args.batch)
+            run(jobs, self._pipelines, report, resume=resume, batch=self._options.args.batch)
         except DeviceLostError:  # only another process can use it again: this one has died
             os._exit(os.EX_UNAVAILABLE)
         return report.notes, []
 
-    def _read_manifest(self) -> Manifest:
-        return manifest_of(self._args, f'-ray-{self._number}')
+    def _new_request(self) -> Request:
+        return request_of(self._options, lambda _: None, f'-ray-{self._number}')
 
 
 def _jobs_of(part: Part, request: Request) -> list[Job]:
@@ -146,22 +127,17 @@ def _jobs_of(part: Part, request: Request) -> list[Job]:
 
 
 def run_on_ray(
-    args: argparse.Namespace,
-    settings: Settings,
-    intrinsics: Intrinsics,
-    *,
-    sources: Sequence[Source],
-    jobs: Sequence[Job],
-    report: Report,
+    options: Options, sources: Sequence[Source], jobs: Sequence[Job], report: Report
 ) -> None:
     """Convert all sources on a cluster; what fails is reported, and the rest goes on.
 
-    `args.ray` is the address of the cluster, '' for one of this machine.
+    The option `ray` is the address of the cluster, '' for one of this machine.
 
     Raises:
         ClusterError: Ray is not installed, or the cluster cannot be reached.
         DepthPcdError: the model cannot be loaded.
     """
+    args = options.args
     if args.ray:
         os.environ.setdefault('RAY_NUM_REDIS_GET_RETRIES', '1')  # of 40 s each; Ray has 20
     else:  # it listens to this machine alone, as Ray has it on macOS and Windows
@@ -181,7 +157,7 @@ def run_on_ray(
     finally:
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray has set its own
     plain = argparse.Namespace(**{k: v for k, v in vars(args).items() if k != 'run'})
-    driver = _Driver(ray, plain, settings, intrinsics, report)
+    driver = _Driver(ray, options._replace(args=plain), report)
     try:
         driver.run(sources, sum(job.pictures() for job in jobs))
     except SystemExit as err:  # of SIGTERM; inside Ray its code becomes 1
@@ -203,17 +179,17 @@ def _check_reachable(address: str) -> None:
 
 
 class _Driver:
-    def __init__(
-        self,
-        ray: Any,
-        args: argparse.Namespace,
-        settings: Settings,
-        intrinsics: Intrinsics,
-        report: Report,
-    ) -> None:
-        self._ray, self._report = ray, report
-        self._resume, self._force = args.resume, args.force
-        self._arguments = args, settings, intrinsics
+    """Hands out parts to workers.
+
+    Args:
+        ray: the module, connected to a cluster.
+        options: of the command line, without what cannot be sent to a worker.
+        report: gets what the workers report.
+    """
+
+    def __init__(self, ray: Any, options: Options, report: Report) -> None:
+        self._ray, self._options, self._report = ray, options, report
+        args = options.args
         nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
         cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ('CPU', 'GPU'))
         self.count = args.workers or sum(gpus) or max(1, sum(cpus) // 4)
@@ -223,7 +199,7 @@ class _Driver:
             share['num_gpus'] = min(1.0, share_of(gpus, self.count))
         self._share = share
         self._actor = ray.remote(_Worker).options(**share)
-        self._by_folder = settings.temporal_filter > 0.0
+        self._by_folder = options.settings.temporal_filter > 0.0
         self._started = 0
         self._busy: dict[Any, tuple[Any, Part, int]] = {}  # by task: worker, part, deaths
         self._loading: dict[Any, Any] = {}  # workers by task
@@ -232,14 +208,14 @@ class _Driver:
 
     @property
     def interrupted(self) -> list[Source]:
-        """What workers were at when all ended."""
+        """The inputs that workers were at when all ended."""
         return [source for _, part, _ in self._busy.values() for source in part.sources]
 
     def run(self, sources: Sequence[Source], pictures: int) -> None:
         """Hand out the sources until all are done."""
-        waiting = deque(
-            (part, 0) for part in _parts(sources, by_folder=self._by_folder)
-        )  # and how often it has failed
+        parts = _parts(sources, by_folder=self._by_folder)
+        args = self._options.args
+        waiting = deque((part, 0) for part in parts)  # and how many workers have died on it
         divided = any(source.kind == 'recording' for source in sources)
         count = self.count if divided else min(self.count, len(waiting))
         self._workers = f'{count} worker{"s" if count > 1 else ""}'
@@ -253,7 +229,7 @@ class _Driver:
                     part, deaths = waiting.popleft()
                     worker = free.pop()
                     # what a dead worker has made is left out; not where older files are there
-                    resume = self._resume or (deaths > 0 and not self._force)
+                    resume = args.resume or (deaths > 0 and not args.force)
                     task = worker.convert.remote(part, resume=resume, is_retry=deaths > 0)
                     self._busy[task] = worker, part, deaths
                 for task in self._ray.wait([*self._busy, *self._loading], timeout=1.0)[0]:
@@ -272,15 +248,15 @@ class _Driver:
         finally:
             self._report.finish()
 
-    def _tell(self, notes: list[tuple[str, tuple[Any, ...]]], *, is_retry: bool) -> None:
-        """Tell what a worker has noted; what its dead predecessor has made, is made now."""
+    def _tell(self, notes: list[Note], *, is_retry: bool) -> None:
+        """Report what a worker has noted; what its dead predecessor has made counts as done."""
         for name, values in notes:
-            if is_retry and not self._resume and values[1:2] == ('skipped',):
+            if is_retry and not self._options.args.resume and values[1:2] == ('skipped',):
                 values = (values[0], 'done', values[2])
             getattr(self._report, name)(*values)
 
     def _next(self, part: Part, stretches: Sequence[Stretch]) -> list[Part]:
-        """What is to be done after a part, the first at the end."""
+        """Return the parts that follow from one that is done, the first at the end."""
         source = part.sources[0]
         if stretches:
             self._to_join[source] = len(stretches)
@@ -295,7 +271,7 @@ class _Driver:
         self._started += 1
         most = PICTURES_AT_ONCE if self.count > 1 else 0
         threads = os.environ.get('OMP_NUM_THREADS', '')
-        worker = self._actor.remote(*self._arguments, self._started, most, threads)
+        worker = self._actor.remote(self._options, self._started, most, threads)
         self._loading[worker.load.remote()] = worker
 
     def _first_ones(self) -> list[Any]:
@@ -335,7 +311,7 @@ class _Driver:
         return [worker]
 
     def _after_death(self, part: Part, deaths: int, err: Exception) -> list[tuple[Part, int]]:
-        """What is to be tried again of what a dead worker had: each input for itself."""
+        """Return what to try again of a dead worker's part: each input by itself."""
         if deaths < MOST_DEATHS and (self._by_folder or part.stretches):
             self._report.say('a worker has died, and what it had is tried again')
             return [(part, deaths)]
@@ -371,7 +347,7 @@ def share_of(units: Sequence[int], count: int) -> float:
 
 
 def _parts(sources: Sequence[Source], *, by_folder: bool) -> list[Part]:
-    """What is handed out at once: several photos, or one of all else, the large ones first.
+    """Divide the inputs: several photos a part, one of all else; the large ones first.
 
     With `by_folder`, all photos of a folder, which are a sequence.
     """

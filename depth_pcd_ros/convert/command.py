@@ -15,7 +15,7 @@ from depth_pcd_ros.convert.cluster import run_on_ray
 from depth_pcd_ros.convert.jobs import UnknownJob, picture_size
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.options import SETTINGS
-from depth_pcd_ros.convert.request import job_of, manifest_of, request_of
+from depth_pcd_ros.convert.request import Options, job_of, request_of
 from depth_pcd_ros.convert.size import foretell
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DeviceLostError
@@ -68,8 +68,8 @@ def main(args: argparse.Namespace) -> int:
         raise InputsError(f'--ray takes {args.ray} as the address of a cluster: give --ray last')
     if args.end <= args.start:
         raise InputsError(f'--end is {args.end:g} s, expected more than --start {args.start:g}')
-    manifest = manifest_of(args)
-    request = request_of(args, settings, intrinsics, manifest, report.say)
+    options = Options(args, settings, intrinsics)
+    request = request_of(options, report.say)
     if args.shard:
         by_folder = settings.temporal_filter > 0.0
         sources = share(sources, *args.shard, by_folder=by_folder)
@@ -77,11 +77,11 @@ def main(args: argparse.Namespace) -> int:
     if not sources:
         return 0
     jobs = [job_of(source, request) for source in sources]
-    _check_existing(jobs, sources, manifest, args)
+    _check_existing(jobs, sources, request.manifest, args)
     foretell(jobs, args.write or ['ply'], settings, report.say)
     _check_folder(args.out)
     if args.ray is not None:
-        run_on_ray(args, settings, intrinsics, sources=sources, jobs=jobs, report=report)
+        run_on_ray(options, sources, jobs, report)
         return 1 if report.failed else 0
     engine = create(settings.engine)
     report.say(f'{settings.model} on {engine.device} with {engine.precision}')

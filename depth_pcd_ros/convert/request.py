@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from depth_pcd_ros.arguments import flag
 from depth_pcd_ros.convert.jobs import PhotoJob, Request, UnknownJob, VideoJob
@@ -24,14 +24,29 @@ from depth_pcd_ros.work.job import Job
 from depth_pcd_ros.work.selection import Selection
 
 
-def request_of(
-    args: argparse.Namespace,
-    settings: Settings,
-    intrinsics: Intrinsics,
-    manifest: Manifest,
-    say: Say,
-) -> Request:
-    """Put together what is asked for, of all inputs alike."""
+class Options(NamedTuple):
+    """The options of the command line, and what was read from them."""
+
+    args: argparse.Namespace
+    settings: Settings
+    intrinsics: Intrinsics
+
+
+def request_of(options: Options, say: Say, worker: str = '') -> Request:
+    """Make the request, and open the manifest of the output folder for it.
+
+    Args:
+        options: the options.
+        say: gets what a person should know.
+        worker: the end of the name of the manifest's file, where a job has several workers.
+
+    Raises:
+        InputsError: the manifest cannot be read, a store has results of other options, or a camera
+            of `--set` is not among those that are converted.
+        SettingsError: a value for one camera is not allowed; the message names the camera.
+    """
+    args, settings, intrinsics = options
+    manifest = _manifest_of(args, worker)
     return Request(
         folder=args.out,
         settings=settings,
@@ -40,7 +55,7 @@ def request_of(
         manifest=manifest,
         topics=topics(args),
         cameras=args.cameras,
-        of_camera=of_camera(args, settings),
+        of_camera=_of_camera(args, settings),
         selection=Selection(args.every, args.start, args.end),
         copy=args.copy,
         with_files=bool(args.write),
@@ -48,13 +63,8 @@ def request_of(
     )
 
 
-def of_camera(args: argparse.Namespace, settings: Settings) -> dict[str, Settings]:
-    """Return the settings of the cameras that have their own, by name, from those of all.
-
-    Raises:
-        InputsError: a camera is not among those that are converted.
-        SettingsError: a value is not allowed; it says of which camera.
-    """
+def _of_camera(args: argparse.Namespace, settings: Settings) -> dict[str, Settings]:
+    """Return the settings of the cameras that have their own, by name, from those of all."""
     found: dict[str, dict[str, Any]] = {}
     for camera, name, value in args.set:
         if camera not in (args.cameras or ()):
@@ -80,14 +90,8 @@ def job_of(source: Source, request: Request) -> Job:
     return jobs[source.kind](source, request) if source.kind in jobs else UnknownJob(source)
 
 
-def manifest_of(args: argparse.Namespace, worker: str = '') -> Manifest:
-    """Open the manifest of the output folder, with the options that say what comes out.
-
-    `worker` is the end of the name of the file that it writes, where a job has several.
-
-    Raises:
-        InputsError: one that is there cannot be read, or a store has results of other options.
-    """
+def _manifest_of(args: argparse.Namespace, worker: str) -> Manifest:
+    """Open the manifest of the output folder, with the options that decide what comes out."""
     names = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *names)}
     # only where they are given: folders of the time before there were these stay as they are

@@ -10,7 +10,7 @@ import pytest
 
 from depth_pcd_ros.cli import main, parser
 from depth_pcd_ros.convert.recording_job import JoinJob, RecordingJob
-from depth_pcd_ros.convert.request import manifest_of, request_of
+from depth_pcd_ros.convert.request import Options, request_of
 from depth_pcd_ros.convert.stretches import folder_of_parts, part_of, stretches_of
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.inputs.intrinsics import Intrinsics
@@ -29,7 +29,7 @@ def asked(out, *words):
     args.out = out
     names = ('model', 'device', 'input_size', 'temporal_filter', 'scale_source', 'camera_height')
     settings = Settings().replace({name: getattr(args, name) for name in names})
-    return request_of(args, settings, Intrinsics(), manifest_of(args), lambda _: None)
+    return request_of(Options(args, settings, Intrinsics()), lambda _: None)
 
 
 def of(recording):
