@@ -122,10 +122,10 @@ class Pipeline:
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
         view = self._view(
             picture.calibration,
-            settings.rectified,
-            settings.distortion,
-            settings.resolution,
-            settings.stride,
+            rectified=settings.rectified,
+            distortion=settings.distortion,
+            resolution=settings.resolution,
+            stride=settings.stride,
         )
         rgb = view.rgb(picture.rgb)
         return Prepared(picture, view, rgb, view.colours(rgb), settings)
@@ -180,17 +180,17 @@ class Pipeline:
             depth[confidence < settings.min_confidence] = np.nan
         valid = filters.drop_outside(depth, settings.min_depth, farthest, view.visible)
         return Frame(
-            rgb,
-            depth,
-            valid,
-            view.strided,
-            view.calibration,
-            max_range,
-            network_time,
-            true_scale,
-            sky,
-            steadiness if settings.temporal_filter > 0.0 else None,
-            confidence,
+            rgb=rgb,
+            source=depth,
+            valid_count=valid,
+            camera=view.strided,
+            calibration=view.calibration,
+            max_range=max_range,
+            network_time=network_time,
+            scale=true_scale,
+            sky=sky,
+            steadiness=steadiness if settings.temporal_filter > 0.0 else None,
+            confidence=confidence,
         )
 
     def _finish_on_device(self, estimate: Estimate, depth: DeviceDepth, max_range: float) -> Frame:
@@ -206,13 +206,13 @@ class Pipeline:
             visible=view.visible,
         )
         return Frame(
-            filters.every_nth(rgb, settings.stride),
-            filtered,
-            filtered.valid_count,
-            view.strided,
-            view.calibration,
-            max_range,
-            estimate.network_time,
+            rgb=filters.every_nth(rgb, settings.stride),
+            source=filtered,
+            valid_count=filtered.valid_count,
+            camera=view.strided,
+            calibration=view.calibration,
+            max_range=max_range,
+            network_time=estimate.network_time,
             sky=filtered.sky,
         )
 
@@ -272,6 +272,7 @@ def _view(
     network: Family,
     advised: list[str],  # what was said of calibrations before: a zoom lens has many
     calibration: Calibration,
+    *,
     rectified: bool,
     distortion: str,
     resolution: str,

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / 'depth_pcd_ros'
 
 # Each room may import those before it. CONTRIBUTING.md says what each is about.
 ROOMS = (
-    *('errors', 'option', 'kernels', 'memory', 'settings', 'arguments'),
+    *('errors', 'option', 'kernels', 'memory', 'bundled', 'settings', 'arguments'),
     *('geometry', 'cloud', 'messages', 'sync', 'networks', 'engine'),
     *('scale', 'motion', 'frame', 'pipeline'),
     *('files', 'show', 'results', 'inputs', 'recordings', 'live', 'work'),

@@ -63,7 +63,8 @@ def main(args: argparse.Namespace) -> int:
         still = args.distance is None or not pictures.have_moved
         return _report(scales, held, still=still)
     except (RecordingError, IntrinsicsError, FrameError, TimeoutError) as err:
-        return _fail(f'{args.inputs[0]}: {err}' if len(args.inputs) == 1 else err, 1)
+        _say(f'{args.inputs[0]}: {err}' if len(args.inputs) == 1 else str(err))
+        return 1
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -141,8 +142,8 @@ def _by_distance(args: argparse.Namespace) -> Measure:
         at = args.at or ((camera.width - 1) / 2, (camera.height - 1) / 2)
         x, y = camera.unproject(at)
         cone = 2.0 * math.atan(args.box / 2.0 / camera.fx / math.hypot(x, y, 1.0))
-        reading = RangeReading(0, '', args.distance, 0.0, math.inf, cone)
-        return beam.measure(frame.depth, camera, reading, (0, 0, 0), (x, y, 1), frame.max_range)
+        reading = RangeReading(0, '', args.distance, 0.0, math.inf, field_of_view=cone)
+        return beam.measure(frame.depth, camera, reading, ((0, 0, 0), (x, y, 1)), frame.max_range)
 
     return measure
 
@@ -185,7 +186,8 @@ def _report(scales: list[float], held: Held, *, still: bool) -> int:
     for share, why in held:
         _say(f'{share} tell nothing, {why}')
     if not scales:
-        return _fail('no picture tells the scale', 1)
+        _say('no picture tells the scale')
+        return 1
     low, median, high = np.percentile(scales, (10, 50, 90))
     print(
         f'depth_scale: {median:.4f}  # median of {len(scales)} pictures, '
@@ -209,11 +211,6 @@ def _report(scales: list[float], held: Held, *, still: bool) -> int:
             'average, scale_source follows it'
         )
     return 0
-
-
-def _fail(err: object, code: int) -> int:
-    _say(str(err))
-    return code
 
 
 def _say(sentence: str) -> None:

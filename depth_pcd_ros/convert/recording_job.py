@@ -209,29 +209,22 @@ class RecordingJob(Job):
         done = self._files is not None and self._files.are_done(name)
         if done and camera.scale is None and self._writer is None:
             return Skipped(self.label)
-        save = partial(self._save, time_ns, msg.header, name, camera)
+        header = msg.header
+
+        def save(frame: Frame, points: Points) -> None:
+            self._held[camera.name].add_state(frame.scale)
+            if frame.steadiness is not None:
+                first = frame.steadiness.cause == 'first'  # which nothing comes before
+                cause, reason = ('', '') if first else frame.steadiness[1:]
+                self._unmixed[camera.name].add(cause, reason)
+            tell_of_nothing(frame, where(self.label, camera.name), self._request.say)
+            if self._writer is not None:
+                self._writer.write(time_ns, header, frame, points, camera.name)
+            if self._files is not None:
+                self._files.write(name, frame, points)
+
         is_result = self._writer is None
         return Picture(self.label, picture, save, is_result=is_result, camera=camera.name)
-
-    def _save(
-        self,
-        time_ns: int,
-        header: Any,
-        name: str,
-        camera: RecordedCamera,
-        frame: Frame,
-        points: Points,
-    ) -> None:
-        self._held[camera.name].add_state(frame.scale)
-        if frame.steadiness is not None:
-            first = frame.steadiness.cause == 'first'  # which nothing comes before
-            cause, reason = ('', '') if first else frame.steadiness[1:]
-            self._unmixed[camera.name].add(cause, reason)
-        tell_of_nothing(frame, where(self.label, camera.name), self._request.say)
-        if self._writer is not None:
-            self._writer.write(time_ns, header, frame, points, camera.name)
-        if self._files is not None:
-            self._files.write(name, frame, points)
 
 
 class JoinJob(RecordingJob):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.engine.checks import check_finite, check_pictures
 from depth_pcd_ros.errors import DepthPcdError, FrameError
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.family import Family
@@ -27,6 +26,9 @@ Floats = npt.NDArray[np.float32]
 Size = tuple[int, int]  # height, width [px]
 
 PROOF_SHAPE = (480, 640)  # of the pictures, before the camera is known
+# The cost of attention grows with the square of the long side. No camera is wider than this, and
+# a broken picture of, say, 2 x 4000 pixels would stall the node for hours.
+MAX_ASPECT = 20
 ON_THE_CPU = ('cpu', 'openvino:CPU', 'onnx:cpu')  # held to recorded outputs by the tests, in fp32
 
 log = logging.getLogger(__name__)
@@ -212,7 +214,7 @@ class Engine(abc.ABC):
         """Check the arguments of `infer_batch`, and return what `run` gives for each picture."""
         if not pictures:
             return []
-        height, width = check_pictures(pictures)
+        height, width = _size_of(pictures)
         for camera in cameras:
             camera.check_image_size(width, height)
         entering = self.network.network_size(height, width)
@@ -263,3 +265,34 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def _free(self) -> None:
         """Let go of the network; called once."""
+
+
+def _size_of(pictures: Pictures) -> Size:
+    """Return the height and width [px] that all pictures have.
+
+    Raises:
+        ValueError: one is not (H, W, 3) uint8, or their sizes differ.
+        FrameError: `aspect_ratio` for pictures more than 20 times as long as wide.
+    """
+    for rgb in pictures:
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+            raise ValueError(f'rgb is {rgb.shape} {rgb.dtype}, expected (H, W, 3) uint8')
+    shapes = sorted({rgb.shape for rgb in pictures})
+    if len(shapes) != 1:
+        raise ValueError(f'the pictures are {shapes}, expected at least one, and one size')
+    height, width = shapes[0][:2]
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise FrameError(
+            'aspect_ratio',
+            f'the image is {width}x{height} px, expected sides of at most {MAX_ASPECT}:1',
+        )
+    return height, width
+
+
+def check_finite(depth: Floats, precision: str) -> None:
+    """Raise FrameError `network_not_finite` where a depth is not finite."""
+    if not np.isfinite(depth).all():
+        raise FrameError(
+            'network_not_finite',
+            f'the network gives NaN at {precision}; fp32 may help, or the weights are bad',
+        )

@@ -33,8 +33,8 @@ from depth_pcd_ros.engine.base import (
     Pictures,
     Size,
     UnusableDeviceError,
+    check_finite,
 )
-from depth_pcd_ros.engine.checks import check_finite
 from depth_pcd_ros.engine.device_depth import DeviceDepth, Lane, is_no_room, to_host
 from depth_pcd_ros.engine.device_path import DevicePath
 from depth_pcd_ros.engine.hardware import hardware

@@ -13,7 +13,6 @@ import numpy as np
 
 from depth_pcd_ros.engine.base import Engine, Floats, Pictures, Size
 from depth_pcd_ros.engine.upsample import upsample
-from depth_pcd_ros.networks.family import Family
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +50,8 @@ class SizedEngine(HostEngine):
 
     makes: ClassVar[str]
 
-    def __init__(
-        self,
-        model: str,
-        network: Family,
-        device: str,
-        precision: str,
-        fp32_attention: bool,
-    ) -> None:
-        super().__init__(model, network, device, precision, fp32_attention)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._made: OrderedDict[Size, Any] = OrderedDict()
 
     def _discard(self) -> None:

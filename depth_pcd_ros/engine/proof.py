@@ -28,7 +28,7 @@ from depth_pcd_ros.engine import cache
 from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, ProofError, Size
 from depth_pcd_ros.engine.export import reference_name
 from depth_pcd_ros.geometry.camera import Camera
-from depth_pcd_ros.networks.checkpoints import bundled
+from depth_pcd_ros.networks.checkpoints import bundled_model
 from depth_pcd_ros.networks.family import Family
 
 HEIGHT, WIDTH = 240, 320  # [px] of the pictures
@@ -157,7 +157,7 @@ def compare(network: Family, found: Floats, expected: Floats) -> Verdict:
 @functools.cache
 def pictures() -> list[npt.NDArray[np.uint8]]:
     """Read the pictures, each (240, 320, 3) uint8 RGB."""
-    path = bundled('proof.png')
+    path = bundled_model('proof.png')
     stacked = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if stacked is None or stacked.shape[1:] != (WIDTH, 3) or len(stacked) % HEIGHT:
         raise EngineError(f'{path} is damaged: install the package again')

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import re
 import sys
-from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate import report as written
-from depth_pcd_ros.evaluate.jobs import UNFILTERED, Request, job_of
+from depth_pcd_ros.evaluate.jobs import UNFILTERED, PairsJob, RecordingJob, Request
 from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
 from depth_pcd_ros.evaluate.results import NAME, Results, identify
 from depth_pcd_ros.evaluate.truth import Asked
@@ -26,7 +26,7 @@ from depth_pcd_ros.inputs.calibration_files import calibration_text, read_camera
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
-from depth_pcd_ros.inputs.sources import InputsError, absolute, find
+from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
 from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.work.report import Report
@@ -38,6 +38,8 @@ OPTIONS = (
     'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic',
     'truth_scale', 'truth_tolerance', 'every', 'start', 'end', *CAMERA,
 )  # fmt: skip
+
+Input = tuple[Path, type[RecordingJob] | type[PairsJob]]
 
 PACKAGES = ('matplotlib', 'scipy')
 PICTURES = 'frames'  # folder for a picture of each frame
@@ -52,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     inputs = _inputs(args)
     requests = _requests(args, settings, report)
     _check_scale_source(settings, inputs)
-    jobs = [[job_of(*one, request) for one in inputs] for request in requests]
+    jobs = [[job(path, request) for path, job in inputs] for request in requests]
     measured = zip(settings, requests, jobs, strict=True)
     for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
         _measure(list(same), args, report)
@@ -82,9 +84,9 @@ def _check_packages() -> None:
         )
 
 
-def _inputs(args: argparse.Namespace) -> list[tuple[Path, bool]]:
-    """The inputs, and whether each is a recording."""
-    found = []
+def _inputs(args: argparse.Namespace) -> list[Input]:
+    """Find the inputs, and the kind of job that each is."""
+    found: list[Input] = []
     for text in args.inputs:
         path = absolute(Path(text))
         if not os.path.exists(path):
@@ -95,28 +97,24 @@ def _inputs(args: argparse.Namespace) -> list[tuple[Path, bool]]:
             sources = find([text], args.out)
             if sources[0].kind != 'recording':
                 raise InputsError(f'{path} is no recording and no folder')
-            found.append((path, True))
+            found.append((path, RecordingJob))
             continue
-        recordings = [one.path for one in _sources(path, args.out) if one.kind == 'recording']
-        found += [(one, True) for one in recordings] or [(path, False)]
+        sources: list[Source] = []
+        with contextlib.suppress(InputsError):  # nothing in it: `find_pairs` says what it expects
+            sources = find([str(path)], args.out)
+        recordings = [one.path for one in sources if one.kind == 'recording']
+        found += [(one, RecordingJob) for one in recordings] or [(path, PairsJob)]
     return found
 
 
-def _check_scale_source(settings: list[Setting], inputs: list[tuple[Path, bool]]) -> None:
+def _check_scale_source(settings: list[Setting], inputs: list[Input]) -> None:
     """Refuse a sensor that a folder does not have."""
-    folders = [path for path, is_recording in inputs if not is_recording]
+    folders = [path for path, job in inputs if job is PairsJob]
     for source in (one.settings.scale_source for one in settings):
         if folders and source in TOPICS:
             raise InputsError(
                 f'{folders[0]} is a folder of photos: scale_source {source} is for recordings'
             )
-
-
-def _sources(path: Path, out: Path) -> Any:
-    try:
-        return find([str(path)], out)
-    except InputsError:  # nothing in it: what it should have is told for pairs
-        return []
 
 
 def _requests(args: argparse.Namespace, settings: list[Setting], report: Report) -> list[Request]:
@@ -171,7 +169,7 @@ def _truth_camera(args: argparse.Namespace, report: Report) -> Camera | None:
 def _measure(group: list[Any], args: argparse.Namespace, report: Report) -> None:
     """Measure settings that share an engine."""
     engine = create(group[0][0].settings.engine)
-    with closing(engine):
+    with contextlib.closing(engine):
         for setting, _, jobs in group:
             report.say(f'{setting.name} on {engine.device} with {engine.precision}')
             pipelines = Pipelines(engine, setting.settings.replace(UNFILTERED))

@@ -313,12 +313,3 @@ class RecordingJob(_Job):
         if found.topic:
             self._say(f'motion from {found.topic}, for the temporal error')
         return found
-
-
-def job_of(path: Path, is_recording: bool, request: Request) -> RecordingJob | PairsJob:
-    """The job of an input.
-
-    Raises:
-        PairsError: a folder has no pairs.
-    """
-    return (RecordingJob if is_recording else PairsJob)(path, request)

@@ -84,25 +84,19 @@ def combinations(args: argparse.Namespace) -> list[Setting]:
     given: dict[str, list[Any]] = {}
     for name in SETTINGS:
         value = getattr(args, name)
-        given[name] = value if isinstance(value, list) and not _is_tuple(name) else [value]
+        several = isinstance(value, list) and not isinstance(getattr(Settings, name), tuple)
+        given[name] = value if several else [value]
     varied = [name for name, values in given.items() if len(values) > 1] or ['model']
     found = []
     for values in itertools.product(*given.values()):
         parameters = dict(zip(given, values, strict=True))
         words = [
-            _model(parameters[name]) if name == 'model' else f'{name} {_shown(parameters[name])}'
-            for name in varied
+            Path(value).name if name == 'model' else f'{name} {_shown(value)}'
+            for name, value in parameters.items()
+            if name in varied
         ]
         found.append(Setting(', '.join(words), Settings().replace(parameters)))
     return found
-
-
-def _is_tuple(name: str) -> bool:
-    return isinstance(getattr(Settings, name), tuple)
-
-
-def _model(model: str) -> str:
-    return Path(model).name
 
 
 def _shown(value: Any) -> str:

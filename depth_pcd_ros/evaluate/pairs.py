@@ -247,11 +247,9 @@ def _tum(folder: Path) -> list[Pair]:
         if i is None or abs(stamps[i] - stamp) > TUM_APART:
             continue
         name = str(Path(photo).with_suffix(''))
-        # in whole nanoseconds: a double has some hundred of them
-        pairs.append(
-            Pair(name, folder / photo, folder / depths[i][1], TUM_UNIT, TUM, None,
-                 round(stamp * 1e9))
-        )  # fmt: skip
+        ns = round(stamp * 1e9)  # whole ones: a double has some hundred of them
+        depth = folder / depths[i][1]
+        pairs.append(Pair(name, folder / photo, depth, TUM_UNIT, TUM, stamp_ns=ns))
     if not pairs:
         raise PairsError(
             f'{folder}: of {len(photos)} stamps in rgb.txt and {len(depths)} in depth.txt none are '

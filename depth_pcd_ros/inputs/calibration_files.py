@@ -12,7 +12,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ import yaml
 
 from depth_pcd_ros.geometry.calibration import IDENTITY, Calibration, CameraError
 from depth_pcd_ros.geometry.distortion import LENSES, canonical
-from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
+from depth_pcd_ros.inputs.intrinsics import IntrinsicsError, Say
 
 EXPECTED = (
     'expected a file as camera_calibration, Kalibr or OpenCV write it, or what ros2 topic echo '
@@ -49,8 +49,6 @@ _BEGIN = re.compile(r'^(header|height|width|image_width|image_height|camera_name
 
 # What reading a file of another shape leads to.
 _MALFORMED = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
-Say = Callable[[str], None]
 
 
 def read_camera_info(path: Path, camera_name: str = '', say: Say = lambda _: None) -> Calibration:

@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from depth_pcd_ros.inputs.orientation import upright, upright_size
-from depth_pcd_ros.messages.compressed import is_deep_grey, picture_kind, rgb_from_picture
+from depth_pcd_ros.messages.compressed import (
+    decoded,
+    is_deep_grey,
+    picture_kind,
+    rgb_from_picture,
+)
 from depth_pcd_ros.messages.encodings import ImageError, Rgb, to_rgb
 
 # Exif 2.32 (CIPA DC-008): the first tag, the directory of the others, and these.
@@ -114,7 +118,7 @@ def read_photo(path: Path) -> tuple[Rgb, PhotoHeader]:
     if kind:
         rgb = rgb_from_picture(data, kind)
     else:
-        rgb = _decode_heif(data) if _is_heif(data) else _decode(data)
+        rgb = _decode_heif(data) if _is_heif(data) else to_rgb(decoded(data), 'bgr8')
     header = _header(io.BytesIO(data)) or PhotoHeader((rgb.shape[1], rgb.shape[0]))
     rgb = upright(rgb, header.orientation)
     return rgb, header._replace(size=(rgb.shape[1], rgb.shape[0]))
@@ -147,17 +151,6 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError, ArithmeticError):  # also of 0/0
         return 0.0
     return number if 0.0 < number < math.inf else 0.0
-
-
-def _decode(data: bytes) -> Rgb:
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as err:  # for one, a size beyond OpenCV's limit
-        raise ImageError('corrupt_picture', f'OpenCV cannot decode it: {err}') from err
-    if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise ImageError('corrupt_picture', 'OpenCV cannot decode it as a picture of 8 or 16 bits')
-    return to_rgb(np.asarray(picture), 'bgr8')
 
 
 def _decode_heif(data: bytes) -> Rgb:

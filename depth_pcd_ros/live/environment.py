@@ -7,6 +7,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+from depth_pcd_ros.bundled import bundled
+
 # Fast DDS takes its profiles from one of these: the first since Kilted, the second until Jazzy.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # glibc returns the memory of each message to the system and gets the next one page by page, which
@@ -30,11 +32,8 @@ def profile_variable() -> str:
 
 
 def profile_path() -> Path | None:
-    """Find config/fastdds.xml: beside the package in a source tree, else in its prefix's share/."""
-    package = Path(__file__).resolve().parents[1]
-    shares = (prefix / 'share' / package.name for prefix in package.parents)
-    files = (folder / 'config' / 'fastdds.xml' for folder in (package.parent, *shares))
-    return next((file for file in files if file.is_file()), None)
+    """Find config/fastdds.xml."""
+    return bundled('config/fastdds.xml')
 
 
 def for_large_messages(profile: str) -> dict[str, str]:

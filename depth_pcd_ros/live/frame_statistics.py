@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import statistics
 import threading
+from collections import Counter, deque
 from typing import NamedTuple
 
 WINDOW = 10.0  # [s] that rates and delays look back
@@ -33,21 +33,27 @@ class _Dropped(NamedTuple):
     message: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
+@dataclasses.dataclass
+class Counts:
+    """What has become of all images so far, and of the latest."""
+
+    lost: int = 0  # lost on the way here, as the middleware says
+    received: int = 0  # have arrived; each ends as one of the following, once
+    published: int = 0  # gave their results
+    superseded: int = 0  # replaced by a newer one before they were worked on, or in the middleware
+    unwanted: int = 0  # not worked on because nobody subscribes to a result
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)  # gave no result, by cause
+    idle: bool = False  # nobody wanted the latest
+    failure: str = ''  # why the latest was dropped, '' if it was not
+
+
+@dataclasses.dataclass(kw_only=True)
+class Summary(Counts):
     """The state at one moment; delays are [s] over the last seconds, NaN without a frame."""
 
-    lost: int  # images of which the middleware says that they were lost on the way here
-    received: int  # images that have arrived; each ends as one of the following, once
-    published: int  # gave their results
-    superseded: int  # replaced by a newer one before they were worked on, here or in the middleware
-    unwanted: int  # not worked on because nobody subscribes to a result
-    dropped: dict[str, int]  # gave no result, by cause
     seconds_since_image: float | None  # None before the first
     seconds_since_published: float | None  # None before the first
-    idle: bool  # nobody wanted the latest frame
-    failure: str  # why the latest frame was dropped, '' if it was not
-    lately_dropped: dict[str, int]  # frames dropped in the last seconds, by cause
+    lately_dropped: Counter[str]  # frames dropped in the last seconds, by cause
     latest_drop: str  # why the latest of these was dropped
     lately_lost: int  # images lost on the way in the last seconds
     lately_received: int  # and arrived
@@ -68,51 +74,44 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lost = 0
-        self._received = 0
-        self._published = 0
-        self._superseded = 0
-        self._unwanted = 0
-        self._dropped: collections.Counter[str] = collections.Counter()
+        self._counts = Counts()
         self._logged: dict[str, float] = {}
-        self._idle = False
-        self._failure = ''
         self._jumped = float('-inf')
-        self._losses: collections.deque[tuple[float, int]] = collections.deque(maxlen=MAX_EVENTS)
-        self._arrivals: collections.deque[float] = collections.deque(maxlen=MAX_EVENTS)
-        self._results: collections.deque[Published] = collections.deque(maxlen=MAX_EVENTS)
-        self._drops: collections.deque[_Dropped] = collections.deque(maxlen=MAX_EVENTS)
+        self._losses: deque[tuple[float, int]] = deque(maxlen=MAX_EVENTS)
+        self._arrivals: deque[float] = deque(maxlen=MAX_EVENTS)
+        self._results: deque[Published] = deque(maxlen=MAX_EVENTS)
+        self._drops: deque[_Dropped] = deque(maxlen=MAX_EVENTS)
 
     def lost(self, count: int, now: float) -> None:
         """Count images that were lost on the way here."""
         with self._lock:
-            self._lost += count
+            self._counts.lost += count
             self._losses.append((now, count))
 
     def received(self, now: float) -> None:
         """Count an image that has arrived."""
         with self._lock:
-            self._received += 1
+            self._counts.received += 1
             self._arrivals.append(now)
 
     def superseded(self) -> None:
         """Count an image that a newer one has replaced."""
         with self._lock:
-            self._superseded += 1
+            self._counts.superseded += 1
 
     def replaced(self, count: int, now: float) -> None:
         """Count images that have arrived, but were superseded before anybody took them."""
         with self._lock:
-            self._received += count
-            self._superseded += count
+            self._counts.received += count
+            self._counts.superseded += count
             self._arrivals.extend([now] * count)
 
     def unwanted(self) -> None:
         """Count an image that was not worked on because nobody subscribes to a result."""
         with self._lock:
-            self._unwanted += 1
-            self._idle = True
-            self._failure = ''
+            self._counts.unwanted += 1
+            self._counts.idle = True
+            self._counts.failure = ''
 
     def dropped(self, cause: str, message: str, now: float) -> int:
         """Count an image that gave no cloud.
@@ -122,28 +121,28 @@ class Statistics:
             and then every `LOG_PERIOD`; else 0.
         """
         with self._lock:
-            self._dropped[cause] += 1
-            self._idle = False
-            self._failure = message
+            self._counts.dropped[cause] += 1
+            self._counts.idle = False
+            self._counts.failure = message
             self._drops.append(_Dropped(now, cause, message))
             if now - self._logged.get(cause, -LOG_PERIOD) < LOG_PERIOD:
                 return 0
             self._logged[cause] = now
-            return self._dropped[cause]
+            return self._counts.dropped[cause]
 
     def discarded(self, count: int) -> None:
         """Count images that were dropped because the node was deactivated: not a failure."""
         with self._lock:
             if count:
-                self._dropped['deactivated'] += count
-            self._failure = ''
+                self._counts.dropped['deactivated'] += count
+            self._counts.failure = ''
 
     def published(self, frame: Published) -> None:
         """Count a published frame."""
         with self._lock:
-            self._published += 1
-            self._idle = False
-            self._failure = ''
+            self._counts.published += 1
+            self._counts.idle = False
+            self._counts.failure = ''
             self._results.append(frame)
 
     def time_jumped(self, now: float) -> None:
@@ -162,17 +161,10 @@ class Statistics:
             stamp_ages = [frame.stamp_age for frame in timed]
             arrival_ages = [frame.stamp_age - frame.latency for frame in timed]
             return Summary(
-                lost=self._lost,
-                received=self._received,
-                published=self._published,
-                superseded=self._superseded,
-                unwanted=self._unwanted,
-                dropped=dict(self._dropped),
+                **{**vars(self._counts), 'dropped': self._counts.dropped.copy()},
                 seconds_since_image=now - self._arrivals[-1] if self._arrivals else None,
                 seconds_since_published=now - self._results[-1].time if self._results else None,
-                idle=self._idle,
-                failure=self._failure,
-                lately_dropped=dict(collections.Counter(drop.cause for drop in drops)),
+                lately_dropped=Counter(drop.cause for drop in drops),
                 latest_drop=drops[-1].message if drops else '',
                 lately_lost=sum(count for time, count in self._losses if now - time <= WINDOW),
                 lately_received=len(arrivals),

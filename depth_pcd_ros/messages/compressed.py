@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_pcd_ros.messages.encodings import PACKED, ImageError, Rgb, to_rgb
 
@@ -49,18 +50,31 @@ def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
         raise _corrupt(picture_format, data, f'it begins with {data[:8]!r}, as no {kinds} does')
     if not _IS_COMPLETE[kind](data):
         raise _corrupt(picture_format, data, 'it is damaged or cut off')
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as err:  # for one, a size beyond OpenCV's limit
+        picture = decoded(data)
+    except ImageError as err:
         raise _corrupt(picture_format, data, str(err)) from err
-    if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise _corrupt(picture_format, data, 'OpenCV cannot decode it to 8 or 16 bits')
     has_rgb_order = encoding.startswith(('rgb', 'bgr')) and codec and 'compressed bgr' not in codec
     is_mosaic = encoding.startswith('bayer_') and codec.strip() == 'png compressed'
     if is_mosaic and encoding in PACKED:
         return to_rgb(np.ascontiguousarray(picture[..., 0]), encoding)
-    return to_rgb(np.asarray(picture), 'rgb8' if has_rgb_order else 'bgr8')
+    return to_rgb(picture, 'rgb8' if has_rgb_order else 'bgr8')
+
+
+def decoded(data: bytes) -> npt.NDArray[Any]:
+    """Decode a picture as it is stored, whatever EXIF's orientation: (H, W, 3) BGR, 8 or 16 bits.
+
+    Raises:
+        ImageError: `corrupt_picture`.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as err:  # for one, a size beyond OpenCV's limit
+        raise ImageError('corrupt_picture', f'OpenCV cannot decode it: {err}') from err
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        raise ImageError('corrupt_picture', 'OpenCV cannot decode it as a picture of 8 or 16 bits')
+    return np.asarray(picture)
 
 
 def picture_kind(data: bytes) -> str:

@@ -12,7 +12,7 @@ from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.kernels import kernel, readonly, writable
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.compressed import rgb_from_picture
-from depth_pcd_ros.messages.encodings import ImageError, Rgb, rgb_from_bytes
+from depth_pcd_ros.messages.encodings import ImageError, Layout, Rgb, rgb_from_bytes
 
 MAX_MILLIMETRES = 65535
 
@@ -20,6 +20,12 @@ MAX_MILLIMETRES = 65535
 def stamp_ns(header: Any) -> int:
     """The stamp of a header [ns]."""
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def numbers_of(transform: Any) -> tuple[float, ...]:
+    """The numbers of a geometry_msgs/Transform: x y z [m], qx qy qz qw."""
+    t, r = transform.translation, transform.rotation
+    return t.x, t.y, t.z, r.x, r.y, r.z, r.w
 
 
 def rgb_from_msg(msg: Any) -> Rgb:
@@ -39,10 +45,9 @@ def rgb_from_image(msg: Any) -> Rgb:
     Raises:
         ImageError: as `encodings.rgb_from_bytes`.
     """
+    layout = Layout(msg.encoding, msg.width, msg.height, msg.step, bool(msg.is_bigendian))
     try:
-        return rgb_from_bytes(
-            msg.data, msg.encoding, msg.width, msg.height, msg.step, bool(msg.is_bigendian)
-        )
+        return rgb_from_bytes(msg.data, layout)
     except ImageError as err:
         if err.cause != 'unknown_encoding':
             raise

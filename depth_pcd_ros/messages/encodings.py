@@ -60,9 +60,17 @@ YUV420 = {'nv12': cv2.COLOR_YUV2RGB_NV12, 'nv21': cv2.COLOR_YUV2RGB_NV21}
 SUPPORTED = (*PACKED, *YUV420, 'nv24')
 
 
-def rgb_from_bytes(
-    data: Any, encoding: str, width: int, height: int, step: int, is_bigendian: bool = False
-) -> Rgb:
+class Layout(NamedTuple):
+    """How an image lies in its bytes, as the fields of an Image have it."""
+
+    encoding: str  # a name of sensor_msgs/image_encodings.hpp, or nv12
+    width: int  # [px]
+    height: int  # [px]
+    step: int  # bytes from row to row; in nv12, nv21 and nv24, of the first plane
+    is_bigendian: bool  # of 16 bit values
+
+
+def rgb_from_bytes(data: Any, layout: Layout) -> Rgb:
     """RGB of an image's bytes; a view of them where the encoding is rgb8 already.
 
     16 bits become 8 by value * 255 / 65535, rounded, as in cv_bridge. YUV is BT.601 with limited
@@ -70,11 +78,7 @@ def rgb_from_bytes(
 
     Args:
         data: the bytes, as a buffer.
-        encoding: a name of sensor_msgs/image_encodings.hpp, or nv12.
-        width: of the image [px].
-        height: of the image [px].
-        step: bytes from row to row; in nv12, nv21 and nv24, of the first plane.
-        is_bigendian: of 16 bit values.
+        layout: how the image lies in them.
 
     Returns:
         (H, W, 3) uint8; its rows may be padded.
@@ -82,14 +86,15 @@ def rgb_from_bytes(
     Raises:
         ImageError: `empty_image`, `short_data`, `bad_step`, `odd_size`, `unknown_encoding`.
     """
+    encoding, width, height, step, _ = layout
     if width <= 0 or height <= 0 or not len(data):
         raise ImageError('empty_image', f'image is {width}x{height} with {len(data)} bytes')
     _check_length(data, height * step, f'{height} rows of {step}')
     raw = np.frombuffer(data, np.uint8)
     if encoding in PACKED:
-        return _rgb_from_packed(raw, encoding, width, height, step, is_bigendian)
+        return _rgb_from_packed(raw, layout)
     if encoding in YUV420 or encoding == 'nv24':
-        return _rgb_from_planes(raw, encoding, width, height, step)
+        return _rgb_from_planes(raw, layout)
     raise ImageError(
         'unknown_encoding', f'encoding {encoding!r} is not one of {", ".join(SUPPORTED)}'
     )
@@ -115,20 +120,15 @@ def to_rgb(pixels: npt.NDArray[Any], encoding: str) -> Rgb:
     return pixels
 
 
-def _rgb_from_packed(
-    raw: npt.NDArray[np.uint8],
-    encoding: str,
-    width: int,
-    height: int,
-    step: int,
-    is_bigendian: bool,
-) -> Rgb:
+def _rgb_from_packed(raw: npt.NDArray[np.uint8], layout: Layout) -> Rgb:
+    encoding, width, height, step, is_bigendian = layout
     item, channels, _ = PACKED[encoding]
-    _check_step(encoding, step, width, item * channels)
+    _check_step(layout, item * channels)
     if channels == 2:
         _check_even(encoding, width=width)
     dtype = np.dtype(f'{">" if is_bigendian else "<"}u{item}')
-    pixels = _view(raw, dtype, (height, width, channels), (step, item * channels, item))
+    strides = (step, item * channels, item)
+    pixels: npt.NDArray[Any] = np.ndarray((height, width, channels), dtype, raw, strides=strides)
     if channels == 1:
         pixels = pixels[..., 0]
     if item > 1:
@@ -136,15 +136,14 @@ def _rgb_from_packed(
     return to_rgb(pixels, encoding)
 
 
-def _rgb_from_planes(
-    raw: npt.NDArray[np.uint8], encoding: str, width: int, height: int, step: int
-) -> Rgb:
+def _rgb_from_planes(raw: npt.NDArray[np.uint8], layout: Layout) -> Rgb:
     """A luma plane, then one of interleaved chroma, with half the rows or (nv24) twice the step.
 
     Drivers differ in what they call step, so the whole image's bytes over its height, which is
     what the message definition says, are also taken, where the data have just that size.
     """
-    _check_step(encoding, step, width, 1)
+    encoding, width, height, step, _ = layout
+    _check_step(layout, 1)
     rows = 3 * height
     if encoding != 'nv24':
         _check_even(encoding, width=width, height=height)
@@ -153,24 +152,15 @@ def _rgb_from_planes(
         step = width
     _check_length(raw, rows * step, f'{encoding} has {rows} rows of {step}')
     if encoding != 'nv24':
-        planes = _view(raw, np.dtype(np.uint8), (rows, width), (step, 1))
+        planes = np.ndarray((rows, width), np.uint8, raw, strides=(step, 1))
         return np.asarray(cv2.cvtColor(planes, YUV420[encoding]), np.uint8)
-    luma = _view(raw, np.dtype(np.uint8), (height, width), (step, 1))
-    chroma = _view(raw[height * step :], np.dtype(np.uint8), (height, width, 2), (2 * step, 2, 1))
+    luma = np.ndarray((height, width), np.uint8, raw, strides=(step, 1))
+    chroma = np.ndarray((height, width, 2), np.uint8, raw, height * step, (2 * step, 2, 1))
     # OpenCV has no nv24: each pixel becomes a UYVY pair of itself, of which one is kept.
     pairs = np.empty((height, width, 4), np.uint8)
     cv2.mixChannels([luma, chroma], [pairs], [1, 0, 0, 1, 2, 2, 0, 3])
     rgb = cv2.cvtColor(pairs.reshape(height, 2 * width, 2), cv2.COLOR_YUV2RGB_UYVY)
     return np.ascontiguousarray(rgb[:, ::2], np.uint8)
-
-
-def _view(
-    raw: npt.NDArray[np.uint8],
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-) -> npt.NDArray[Any]:
-    return np.ndarray(shape, dtype, raw, strides=strides)
 
 
 def _check_length(data: Any, expected: int, reason: str) -> None:
@@ -180,12 +170,13 @@ def _check_length(data: Any, expected: int, reason: str) -> None:
         )
 
 
-def _check_step(encoding: str, step: int, width: int, pixel_bytes: int) -> None:
-    if step < width * pixel_bytes:
+def _check_step(layout: Layout, pixel_bytes: int) -> None:
+    least = layout.width * pixel_bytes
+    if layout.step < least:
         raise ImageError(
             'bad_step',
-            f'step is {step} bytes, expected at least {width * pixel_bytes}: '
-            f'{width} {encoding} pixels',
+            f'step is {layout.step} bytes, expected at least {least}: '
+            f'{layout.width} {layout.encoding} pixels',
         )
 
 

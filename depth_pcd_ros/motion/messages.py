@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.messages.decode import numbers_of, stamp_ns
 from depth_pcd_ros.settings import NORM_TOLERANCE
 from depth_pcd_ros.sync.odometry import OdometryReading
 
@@ -15,22 +15,19 @@ TOPIC, TYPE = 'odometry', 'nav_msgs/msg/Odometry'
 
 def odometry_reading(msg: Any) -> OdometryReading | None:
     """A nav_msgs/Odometry; None where its pose is none."""
-    return _reading(
-        msg.header, msg.child_frame_id, msg.pose.pose.position, msg.pose.pose.orientation
-    )
+    t, r = msg.pose.pose.position, msg.pose.pose.orientation
+    return _reading(msg, (t.x, t.y, t.z, r.x, r.y, r.z, r.w))
 
 
 def transform_reading(msg: Any) -> OdometryReading | None:
     """A geometry_msgs/TransformStamped; None where it is none."""
-    return _reading(
-        msg.header, msg.child_frame_id, msg.transform.translation, msg.transform.rotation
-    )
+    return _reading(msg, numbers_of(msg.transform))
 
 
-def _reading(header: Any, child: str, t: Any, r: Any) -> OdometryReading | None:
-    values = (t.x, t.y, t.z, r.x, r.y, r.z, r.w)
-    norm = math.hypot(r.x, r.y, r.z, r.w)
+def _reading(msg: Any, values: tuple[float, ...]) -> OdometryReading | None:
+    norm = math.hypot(*values[3:])
     if not all(map(math.isfinite, values)) or abs(norm - 1.0) > NORM_TOLERANCE:
         return None
-    parent = header.frame_id.removeprefix('/')  # as ROS 1 once wrote it
-    return OdometryReading(stamp_ns(header), parent, child.removeprefix('/'), values)
+    parent = msg.header.frame_id.removeprefix('/')  # as ROS 1 once wrote it
+    child = msg.child_frame_id.removeprefix('/')
+    return OdometryReading(stamp_ns(msg.header), parent, child, values)

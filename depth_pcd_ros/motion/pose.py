@@ -39,6 +39,3 @@ def pose(numbers: Sequence[float]) -> Pose:
         ValueError: the quaternion is not of length 1.
     """
     return Pose(*transform.split(numbers))
-
-
-STILL = Pose(np.eye(3), np.zeros(3))

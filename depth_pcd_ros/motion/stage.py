@@ -132,13 +132,9 @@ class MotionStage:
         if self._tracked is None:
             raise MotionError('few_tracks', 'no corners were followed yet')
         ids, depths = self._corners
-        found = np.searchsorted(ids, self._tracked.ids)
-        found[found == len(ids)] = 0
-        there = len(ids) > 0
-        before = np.full(len(found), np.nan)
-        if there:
-            same = ids[found] == self._tracked.ids
-            before[same] = depths[found[same]]
+        _, mine, its = np.intersect1d(self._tracked.ids, ids, True, return_indices=True)
+        before = np.full(len(self._tracked.ids), np.nan)
+        before[mine] = depths[its]
         assert self._camera is not None
         return 'camera', camera_motion(self._tracked, before, self._camera).inverse()
 

@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from depth_pcd_ros.bundled import bundled
 from depth_pcd_ros.networks.families import FAMILIES, family_of
 from depth_pcd_ros.networks.family import CheckpointError, Family
 from depth_pcd_ros.networks.models import DEMO, HUB_FILES, MODELS
@@ -68,7 +69,7 @@ def resolve(model: str, max_depth: float = 0.0) -> Checkpoint:
             data set while `max_depth` is 0, or a `max_depth` that the model cannot take.
     """
     if model == DEMO:
-        path, family, licence = bundled('demo.safetensors'), FAMILIES[DEMO], 'Apache-2.0'
+        path, family, licence = bundled_model('demo.safetensors'), FAMILIES[DEMO], 'Apache-2.0'
     elif model in HUB_FILES:
         path, file = _from_hub(model), HUB_FILES[model]
         family, licence = FAMILIES[file.family], file.licence
@@ -106,17 +107,19 @@ def _local(model: str) -> Path:
     )
 
 
-def bundled(filename: str) -> Path:
-    """Find a file of models/: beside the package in a source tree, else in its prefix's share/."""
-    package = Path(__file__).resolve().parents[1]
-    shares = (prefix / 'share' / package.name / 'models' for prefix in package.parents)
-    for folder in (package.parent / 'models', *shares):
-        if (folder / filename).is_file():
-            return folder / filename
-    raise CheckpointError(
-        f'the bundled {filename} is missing: it is neither in {package.parent / "models"} nor in '
-        f'share/{package.name}/models of the installation; install the package again'
-    )
+def bundled_model(filename: str) -> Path:
+    """Find a file of models/.
+
+    Raises:
+        CheckpointError: it is missing.
+    """
+    found = bundled(f'models/{filename}')
+    if found is None:
+        raise CheckpointError(
+            f'the bundled {filename} is missing: it is neither in models/ beside the package nor '
+            'in share/depth_pcd_ros/models of the installation; install the package again'
+        )
+    return found
 
 
 def sha256(path: Path) -> str:

@@ -42,7 +42,8 @@ class RecordedOdometry:
         self._reader = reader
         self._frame_id = ''  # the frame that moves, of those in /tf
         self.topic = find_odometry_topic(reader, asked)
-        self._to_come = self._readings(self.topic)
+        found = (odometry_reading(msg) for _, msg in reader.decoded(self.topic))
+        self._to_come: Iterator[OdometryReading] = filter(None, found)
         if not self.topic and any(c.topic == MOVING_TRANSFORMS for c in reader.connections):
             self.topic = MOVING_TRANSFORMS
             self._to_come = self._moving()
@@ -55,19 +56,10 @@ class RecordedOdometry:
         self._frame_id = self._frame_id or camera
         stamp = stamp_ns(header)
         self._odometry.find(stamp)
-        while not self._odometry.complete(stamp):
-            following = next(self._to_come, None)
-            if following is None:
-                break
+        while not self._odometry.complete(stamp) and (following := next(self._to_come, None)):
             self._odometry.add(following)
         reading, given = self._odometry.find(stamp), self._settings.optical_from_base
         return odom_from_camera(reading, camera, given, self._transforms.find)
-
-    def _readings(self, topic: str) -> Iterator[OdometryReading]:
-        for _, msg in self._reader.decoded(topic):
-            reading = odometry_reading(msg)
-            if reading is not None:
-                yield reading
 
     def _moving(self) -> Iterator[OdometryReading]:
         """The transforms of /tf whose child the camera is fixed to."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from depth_pcd_ros.geometry.transform import StaticTransforms
-from depth_pcd_ros.messages.decode import stamp_ns
+from depth_pcd_ros.messages.decode import numbers_of, stamp_ns
 from depth_pcd_ros.recordings.odometry import RecordedOdometry
 from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.recordings.topics import Topics, find_scale_topic
@@ -47,16 +47,14 @@ class RecordedScale:
             self.topic = self._odometry.topic
         if source in READERS:
             self.topic = find_scale_topic(reader, source, topics.scale, camera)
-            self._to_come = _readings(reader, source, self.topic)
+            read = READERS[source]
+            self._to_come = (read(msg) for _, msg in reader.decoded(self.topic))
 
     def evidence(self, header: Any) -> Evidence:
         """Return the evidence for the picture with this header."""
         stamp = stamp_ns(header)
-        reading = self._readings.find(stamp)  # where time jumps back, the old ones go
-        while not self._readings.complete(stamp):
-            following = next(self._to_come, None)
-            if following is None:
-                break
+        self._readings.find(stamp)  # where time jumps back, the old ones go
+        while not self._readings.complete(stamp) and (following := next(self._to_come, None)):
             self._readings.add(following)
         reading = self._readings.find(stamp)
         transform = None
@@ -69,19 +67,13 @@ class RecordedScale:
         return Evidence(reading, transform, *self._odometry.odom_from_camera(header))
 
 
-def _readings(reader: Recording, source: str, topic: str) -> Iterator[Reading]:
-    for _, msg in reader.decoded(topic):
-        yield READERS[source](msg)
-
-
 def static_transforms(reader: Recording) -> StaticTransforms:
     """The fixed transforms of a recording, by the names of their frames without a leading /."""
     transforms = StaticTransforms()
     for _, msg in reader.decoded(STATIC_TRANSFORMS):
         for one in msg.transforms:
-            t, r = one.transform.translation, one.transform.rotation
             parent, child = frame_name(one.header.frame_id), frame_name(one.child_frame_id)
-            transforms.add(parent, child, (t.x, t.y, t.z, r.x, r.y, r.z, r.w))
+            transforms.add(parent, child, numbers_of(one.transform))
     return transforms
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_pcd_ros.engine import Engine
 from depth_pcd_ros.live.frame_statistics import WINDOW, Summary
@@ -133,6 +132,7 @@ def engine_values(engine: Engine) -> dict[str, str]:
 
 def values(summary: Summary) -> dict[str, str]:
     """Return the numbers of a summary under the names that a person reads."""
+    sky = summary.sky_fraction
     return {
         'input rate [Hz]': f'{summary.input_rate:.2f}',
         'output rate [Hz]': f'{summary.output_rate:.2f}',
@@ -148,25 +148,8 @@ def values(summary: Summary) -> dict[str, str]:
         'latency from stamp p99 [ms]': _ms(summary.stamp_age_p99),
         'network time [ms]': _ms(summary.network_time),
         'valid fraction': f'{summary.valid_fraction:.3f}',
-        **(
-            {}
-            if math.isnan(summary.sky_fraction)
-            else {'sky fraction': f'{summary.sky_fraction:.3f}'}
-        ),
+        **({} if math.isnan(sky) else {'sky fraction': f'{sky:.3f}'}),
     }
-
-
-def diagnostic_status(
-    *, name: str, hardware_id: str, level: bytes, sentence: str, pairs: Mapping[str, str]
-) -> DiagnosticStatus:
-    """Make the message for one camera."""
-    return DiagnosticStatus(
-        level=level,
-        name=name,
-        message=sentence,
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=value) for key, value in pairs.items()],
-    )
 
 
 def _ms(seconds: float) -> str:

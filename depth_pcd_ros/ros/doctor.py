@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Topic:
 
     def __init__(self, node: Node, name: str, type_name: str) -> None:
         self.name, self.type = name, type_name
+        self.is_camera_info = type_name.endswith('CameraInfo')
         self.newest: Any = None
         self.lost = 0
         self.age = 0.0  # [s] of the newest stamp when it came
@@ -63,7 +64,7 @@ class Topic:
             self._take,
             depth=10,
             on_lost=self._count_lost,
-            latched=type_name.endswith('CameraInfo'),
+            latched=self.is_camera_info,
         )
 
     @property
@@ -116,9 +117,8 @@ def report(seconds: float, model: str) -> tuple[str, bool]:
                 topic.check()
             found.spin(min(LOOK_AROUND, max(end - time.monotonic(), 0.0)))
         simulated = found.node.count_publishers('/clock') > 0
-        infos = [topic for topic in topics.values() if topic.type.endswith('CameraInfo')]
-        pictures = [topic for topic in topics.values() if topic not in infos]
-        blocks = [_block(topic, topics, infos, tf, model, simulated) for topic in pictures]
+        pictures = [topic for topic in topics.values() if not topic.is_camera_info]
+        blocks = [_block(topic, topics, tf, model, simulated) for topic in pictures]
     lines = [_ros(), *(watch.headline(status) for status in statuses.values())]
     if not pictures:
         lines.append(
@@ -135,12 +135,7 @@ def _ros() -> str:
 
 
 def _block(
-    topic: Topic,
-    topics: dict[str, Topic],
-    infos: Sequence[Topic],
-    tf: Any,
-    model: str,
-    simulated: bool,
+    topic: Topic, topics: dict[str, Topic], tf: Any, model: str, simulated: bool
 ) -> tuple[list[str], bool]:
     """Return the lines about one topic, and whether the node can use it."""
     kind = topic.type.rpartition('/')[2]
@@ -161,9 +156,7 @@ def _block(
     if abs(topic.age) > OLD and not simulated:
         lines.append(f'  its stamps are {topic.age:.1f} s old: tf and sensors may not fit them')
     rectified = bool(rectified_advice(topic.name, rectified=False))
-    taken = {one.namespace for one in topics.values() if one not in infos} - {topic.namespace}
-    free = [one for one in infos if one.namespace not in taken]
-    info, told, options = _camera_info(topic, free, (width, height), rectified)
+    info, told, options = _camera_info(topic, topics, (width, height), rectified)
     place = frame_advice(frame_id) or _place(tf, frame_id)
     lines += [f'  CameraInfo: {told}', f'  tf: {place}']
     base, compressed = topic.name.removesuffix('/compressed'), kind == 'CompressedImage'
@@ -200,14 +193,17 @@ def _result_of_the_node(topic: Topic, topics: dict[str, Topic]) -> str:
 
 
 def _camera_info(
-    topic: Topic, infos: Sequence[Topic], size: tuple[int, int], rectified: bool
+    topic: Topic, topics: dict[str, Topic], size: tuple[int, int], rectified: bool
 ) -> tuple[str | None, str, list[str]]:
     """Find the CameraInfo of a picture: its topic, what to say of it, and the options without.
 
-    Those that lie beside the pictures of another camera are not among `infos`.
+    Those beside the pictures of another camera are that camera's.
     """
+    pictures = {one.namespace for one in topics.values() if not one.is_camera_info}
+    taken = pictures - {topic.namespace}
+    free = (one for one in topics.values() if one.is_camera_info and one.namespace not in taken)
     beside = f'{topic.namespace.rstrip("/")}/camera_info'
-    ordered = sorted(infos, key=lambda one: (one.name != beside, one.name))
+    ordered = sorted(free, key=lambda one: (one.name != beside, one.name))
     told, uncalibrated = f'none on {beside}', True
     for one in ordered:
         try:

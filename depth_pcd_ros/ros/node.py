@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
@@ -321,17 +321,18 @@ class DepthPcdNode(LifecycleNode):
             if due and self._log_due[camera](sentence, now):
                 self.get_logger().warning(f'{camera and f"{camera}: "}{sentence}')
         configured = self._configured
-        return diagnostics.diagnostic_status(
-            name=f'{self.get_fully_qualified_name()[1:]}: depth camera{camera and f" {camera}"}',
-            hardware_id=self.resolve_topic_name(f'{prefix(camera)}image'),
+        values = {
+            **(diagnostics.engine_values(configured.engine) if configured else {}),
+            'depth scale': f'{self.cameras[camera].depth_scale:g}',
+            **(live.scale_values() if live is not None else {}),
+            **diagnostics.values(summary),
+        }
+        return DiagnosticStatus(
             level=level,
-            sentence=sentence,
-            pairs={
-                **(diagnostics.engine_values(configured.engine) if configured else {}),
-                'depth scale': f'{self.cameras[camera].depth_scale:g}',
-                **(live.scale_values() if live is not None else {}),
-                **diagnostics.values(summary),
-            },
+            name=f'{self.get_fully_qualified_name()[1:]}: depth camera{camera and f" {camera}"}',
+            message=sentence,
+            hardware_id=self.resolve_topic_name(f'{prefix(camera)}image'),
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
 
 

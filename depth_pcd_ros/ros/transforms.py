@@ -10,6 +10,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from depth_pcd_ros.geometry.transform import StaticTransforms
+from depth_pcd_ros.messages.decode import numbers_of
 
 try:
     import tf2_ros
@@ -51,9 +52,7 @@ class Transforms:
 
     def _take(self, msg: Any) -> None:
         for one in msg.transforms:
-            t, r = one.transform.translation, one.transform.rotation
-            values = (t.x, t.y, t.z, r.x, r.y, r.z, r.w)
-            self._static.add(one.header.frame_id, one.child_frame_id, values)
+            self._static.add(one.header.frame_id, one.child_frame_id, numbers_of(one.transform))
 
     def _look_up(self, target: str, source: str) -> tuple[float, ...] | None:
         if self._all is None:
@@ -63,11 +62,10 @@ class Transforms:
             self._all = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._all, self._node)
         try:
-            found = self._all.lookup_transform(target, source, Time())  # the newest
+            newest = self._all.lookup_transform(target, source, Time())
         except tf2_ros.TransformException:  # the stage tells what is missing
             return None
-        t, r = found.transform.translation, found.transform.rotation
-        return t.x, t.y, t.z, r.x, r.y, r.z, r.w
+        return numbers_of(newest.transform)
 
 
 def frame_advice(frame_id: str) -> str:

@@ -23,8 +23,7 @@ def measure(
     depth: npt.NDArray[np.float32],
     camera: Camera,
     reading: RangeReading,
-    origin: Sequence[float],
-    direction: Sequence[float],
+    beam: tuple[Sequence[float], Sequence[float]],
     max_depth: float,
 ) -> Measurement:
     """Compare the distance with the median of the depths in the beam's cone.
@@ -36,8 +35,8 @@ def measure(
         depth: depth along z [m], (H, W) float32.
         camera: the model of these pixels.
         reading: what was measured.
-        origin: where the sensor is in the optical frame [m].
-        direction: of the beam in the optical frame, of any length.
+        beam: its origin [m], where the sensor is, and its direction, of any length, both in the
+            optical frame.
         max_depth: depth at which the network's output ends [m].
 
     Raises:
@@ -50,9 +49,8 @@ def measure(
             'out_of_range',
             f'the range is {r:g} m, expected {reading.minimum:g} to {reading.maximum:g} m',
         )
-    o = np.array(origin, np.float64)
-    beam = np.array(direction, np.float64)
-    middle = o + r * beam / np.linalg.norm(beam)
+    o, direction = np.array(beam, np.float64)
+    middle = o + r * direction / np.linalg.norm(direction)
     pixel = camera.project(middle)
     size = np.array([camera.width, camera.height])
     if not (np.isfinite(pixel).all() and (pixel >= 0).all() and (pixel <= size - 1).all()):

@@ -90,11 +90,10 @@ def _median(values: Array, weights: Array) -> float:
     return float((ordered[low] + ordered[min(high, len(values) - 1)]) / 2.0)
 
 
-def _least_absolute(true: Array, depth: Array, weights: Array | float = 1.0) -> tuple[float, float]:
+def _least_absolute(true: Array, depth: Array, weights: Array) -> tuple[float, float]:
     """Minimize sum(|true - scale x depth - shift| / depth) by iterated reweighting."""
     squared = weights * depth**-2.0
-    weights = squared
-    scale, shift = _least_squares(true, depth, weights)
+    scale, shift = _least_squares(true, depth, squared)
     for _ in range(ITERATIONS):
         residuals = np.abs(true - scale * depth - shift) / depth
         scale, shift = _least_squares(true, depth, squared / np.maximum(residuals, SMALL))

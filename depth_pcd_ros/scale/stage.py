@@ -137,8 +137,7 @@ def measure(
         if reading.frame_id != header.frame_id:
             xyz = transform.apply(_optical_from_sensor(header, evidence, settings), xyz)
         return points.measure(depth, camera, xyz, settings.scale_fit, max_depth)
-    origin, direction = _beam(header, evidence, settings)
-    return beam.measure(depth, camera, reading, origin, direction, max_depth)
+    return beam.measure(depth, camera, reading, _beam(header, evidence, settings), max_depth)
 
 
 def _beam(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.clouds import READERS, Cloud, read_cloud
@@ -143,11 +142,11 @@ def _put(server: Any, cloud: Cloud, distance: float) -> None:
     """Show a cloud in place of the one before."""
     step = max(1, -(-len(cloud[0]) // MAX_POINTS))
     xyz = np.ascontiguousarray(cloud[0][::step])
-    rgb = None if cloud[1] is None else np.ascontiguousarray(cloud[1][::step])
+    grey = np.full(xyz.shape, UNCOLOURED, np.uint8)
     server.scene.add_point_cloud(
         'cloud',
         xyz,
-        _grey(xyz) if rgb is None else rgb,
+        grey if cloud[1] is None else np.ascontiguousarray(cloud[1][::step]),
         point_size=distance
         * _PIXEL_ANGLE
         * 1.5
@@ -155,7 +154,3 @@ def _put(server: Any, cloud: Cloud, distance: float) -> None:
         precision='float32',
         point_shading='flat',
     )
-
-
-def _grey(xyz: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.full(xyz.shape, UNCOLOURED, np.uint8)

@@ -28,7 +28,7 @@ def reading(distance, field_of_view=0.0):
 def scale(depth, distance, origin=CENTRE, direction=AHEAD, field_of_view=0.0):
     """The scale that is measured."""
     given = reading(distance, field_of_view)
-    return measure(depth, CAMERA, given, origin, direction, 20.0).scale
+    return measure(depth, CAMERA, given, (origin, direction), 20.0).scale
 
 
 def test_along_the_axis():
