@@ -74,7 +74,7 @@ def _list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 
 
 def flag(name: str) -> str:
-    """The option for a setting of this name."""
+    """Return the option for a setting of this name."""
     return '--' + name.replace('_', '-')
 
 

@@ -75,7 +75,7 @@ class CauseError(DepthPcdError):
 
 
 class FrameError(CauseError):
-    """Why one frame gives no cloud, a `Cause`; the next frame is tried as usual."""
+    """One frame gives no cloud, for a `Cause`; the next frame is tried as usual."""
 
     cause: Cause
 

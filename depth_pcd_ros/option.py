@@ -35,12 +35,12 @@ class Option:
 
 
 def option(default: Any, description: str, **known: Any) -> Any:
-    """A field of the settings; a default of several floats is a tuple, of names an empty one."""
+    """Declare a setting; a default of several floats is a tuple, of names an empty one."""
     return dataclasses.field(default=default, metadata={'option': Option(description, **known)})
 
 
 def transform(description: str) -> Any:
-    """A field of the settings: a rigid transform, or all zero."""
+    """Declare a setting that is a rigid transform, or all zero."""
     meaning = f'{description}: x y z [m], qx qy qz qw; all zero: looked up with tf2'
     return option((0.0,) * 7, meaning, bounds=(-1000.0, 1000.0), live=True)
 

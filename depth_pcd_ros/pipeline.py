@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class _View(NamedTuple):
-    """What follows from a calibration and the settings, and is worked out once for both."""
+    """The cameras and masks that follow from a calibration and the settings, worked out once."""
 
     raw: Camera  # the camera of the picture as it comes
     rectification: Rectification | None  # what is done to the picture first; None: nothing
@@ -79,7 +79,7 @@ class Prepared(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What the network has seen in a picture, still to be corrected and filtered."""
+    """The network's depth of a picture, still to be corrected and filtered."""
 
     prepared: Prepared  # the picture
     # what it gave, (h, w) float32 m, or what has it on the network's device; `Pipeline.finish`

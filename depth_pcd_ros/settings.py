@@ -321,13 +321,13 @@ class Settings:
 
     @property
     def needs_odometry(self) -> bool:
-        """Whether the topic `odometry` is of use."""
+        """Return whether the topic `odometry` is of use."""
         filtered = self.temporal_filter > 0.0 and self.motion != 'camera'
         return filtered or self.scale_source == 'motion'
 
     @property
     def needs_motion(self) -> bool:
-        """Whether a picture has to do with those before, so that none may be left out."""
+        """Return whether a picture depends on those before, so that none may be left out."""
         return (
             self.temporal_filter > 0.0 or self.min_confidence > 0.0 or self.scale_source != 'none'
         )
@@ -453,7 +453,7 @@ def of_cameras(values: Mapping[str, Any]) -> dict[str, Settings]:
 
 
 def _of_camera(camera: str, values: Mapping[str, Any]) -> Settings:
-    """The settings of one camera; what is wrong is told with its name."""
+    """Return the settings of one camera; errors have its name."""
     try:
         return Settings().replace(values)
     except SettingsError as err:

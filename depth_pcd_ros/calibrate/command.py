@@ -79,7 +79,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> list[Source]:
-    """The inputs, none for live topics."""
+    """Find the inputs, none for live topics."""
     sources = find(args.inputs, Path(), _say) if args.inputs else []
     for source in sources:
         if source.kind == 'unknown':
@@ -93,7 +93,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 def _samples(
     args: argparse.Namespace, settings: Settings, sources: list[Source]
 ) -> Iterator[Picture]:
-    say = functools.cache(_say)  # a sentence on each picture of a video is said once
+    say = functools.cache(_say)  # once, what holds for each picture of a video
     given = intrinsics_given(args, say)
     if sources:
         if given.given and any(source.kind == 'recording' for source in sources):
@@ -170,7 +170,7 @@ def _by_source(settings: Settings) -> Measure:
 def _measured(
     pictures: Iterable[Picture], pipeline: Pipeline, measure: Measure
 ) -> tuple[list[float], Held]:
-    """The scales, and how often there was none."""
+    """Return the scales, and how often there was none."""
     scales, held = list[float](), Held()
     for picture in pictures:
         frame = pipeline.process(picture)

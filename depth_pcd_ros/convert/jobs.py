@@ -30,13 +30,13 @@ from depth_pcd_ros.work.selection import Selection
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked for, of all inputs alike."""
+    """The request, the same for all inputs."""
 
     folder: Path  # the output folder; below it each recording becomes a new one
     settings: Settings  # the node's parameters
     intrinsics: Intrinsics  # what the command line says about the camera
     outputs: Outputs  # writes the files of each picture
-    manifest: Manifest  # told of each new recording
+    manifest: Manifest  # notes each new recording
     topics: Topics  # of recordings
     # names of those of each recording; empty: all; None: it has just one
     cameras: Sequence[str] | None
@@ -44,7 +44,7 @@ class Request:
     selection: Selection  # which pictures of videos and recordings
     copy: bool  # whether a new recording has all messages of the old one, too
     with_files: bool  # whether recordings become files, too
-    say: Say  # told of what a person should know
+    say: Say  # gets what a person should know
 
 
 class PhotoJob(Job):
@@ -56,11 +56,11 @@ class PhotoJob(Job):
         self._request = request
 
     def picture_size(self) -> tuple[int, int] | None:
-        """Width and height, upright."""
+        """Return width and height, upright."""
         return picture_size(self._source)
 
     def existing(self) -> list[Path]:
-        """Those of its files that are there."""
+        """Return the files of its results that exist."""
         return self._request.outputs.existing(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
@@ -91,15 +91,15 @@ class VideoJob(PhotoJob):
     """A video; its pictures are numbered from 000000."""
 
     def pictures(self) -> int:
-        """What the header says, which may be wrong."""
+        """Count the pictures by the header, which may be wrong."""
         try:
             with closing(Video(self._source.path)) as video:
                 return self._request.selection.count(max(video.announced, 1), video.rate)
-        except ImageError:  # it is told when the video is read
+        except ImageError:  # `steps` reports it
             return 1
 
     def existing(self) -> list[Path]:
-        """The files in its folder."""
+        """Return the files in its folder that exist."""
         return self._request.outputs.existing_below(self._source.name)
 
     def steps(self, resume: bool) -> Iterator[Step]:
@@ -183,7 +183,7 @@ class UnknownJob(Job):
 
 
 def picture_size(source: Source) -> tuple[int, int] | None:
-    """Width and height of a photo or a video, upright [px]; None where there is no telling."""
+    """Return width and height of a photo or a video, upright [px]; None where it is unknown."""
     if source.kind == 'photo':
         header = read_header(source.path)
         return header.size if header else None

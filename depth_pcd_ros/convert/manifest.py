@@ -52,11 +52,11 @@ class Manifest:
         return _difference(self._known.get(made, {}), self._options)
 
     def is_there(self, path: Path) -> bool:
-        """Whether this file is there."""
+        """Return whether this file exists."""
         return os.path.exists(path)  # not Path.exists, which raises where a name is too long
 
     def is_done(self, path: Path) -> bool:
-        """Whether this file is there and is not known to be of other options."""
+        """Return whether this file exists and is not known to be of other options."""
         return self.is_there(path) and self._ids.get(self._name(path), self._id) == self._id
 
     def knows(self, path: Path) -> bool:
@@ -107,9 +107,9 @@ class Manifest:
 
 
 class StoreManifest(Manifest):
-    """That of a folder in an object store, where nothing can be appended to a file.
+    """The manifest of a folder in an object store, where nothing can be appended to a file.
 
-    So all results in a folder have the same options, which one file there says.
+    So all results in a folder have the same options, which one file there holds.
 
     Args:
         folder: in a store, which is asked once what is in it.
@@ -137,7 +137,7 @@ class StoreManifest(Manifest):
             )
 
     def difference(self, path: Path) -> str:
-        """None."""
+        """Return '': all have the same options."""
         return ''
 
     def is_there(self, path: Any) -> bool:

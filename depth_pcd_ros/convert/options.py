@@ -116,7 +116,7 @@ def _formats(text: str) -> list[str]:
 
 
 def _cameras(text: str) -> list[str]:
-    """The names; none for all."""
+    """Read names; an empty list for all."""
     names = [name.strip() for name in text.strip('[]').split(',')]
     for name in names:
         if not re.fullmatch(NAME, name, re.ASCII):
@@ -129,7 +129,7 @@ def _cameras(text: str) -> list[str]:
 
 
 def _of_camera(text: str) -> tuple[str, str, Any]:
-    """A camera, a parameter, and its value of the type that the parameter has."""
+    """Read a camera, a parameter, and its value of the type that the parameter has."""
     whole, equals, value = text.partition('=')
     camera, _, name = whole.rpartition('.')
     if not (camera and equals and name in SETTINGS and not OPTIONS[name].shared):

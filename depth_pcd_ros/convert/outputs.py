@@ -76,15 +76,15 @@ class Outputs:
         self._up = up
 
     def paths(self, name: str) -> list[Path]:
-        """The files of a picture of this name."""
+        """Name the files of a picture."""
         return [self._folder / (name + chosen.ending) for chosen in self._formats]
 
     def existing(self, name: str) -> list[Path]:
-        """Return those of the files of a picture that are there."""
+        """List the existing files of a picture."""
         return [path for path in self.paths(name) if self._manifest.is_there(path)]
 
     def existing_below(self, folder: str) -> list[Path]:
-        """The files in a folder of pictures, or in that of each camera in it, that are there."""
+        """List the existing files in a folder of pictures, or in that of each camera in it."""
         patterns = [f'**/*{chosen.ending}' for chosen in self._formats]
         return sorted(path for p in patterns for path in (self._folder / folder).glob(p))
 

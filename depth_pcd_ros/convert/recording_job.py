@@ -48,7 +48,7 @@ class RecordingJob(Job):
         self._unmixed = defaultdict[str, Held](Held)  # the same of the temporal filter
 
     def pictures(self) -> int:
-        """The number of messages on the image topics; one where there is no telling."""
+        """Count the messages on the image topics; 1 where they cannot be counted."""
         if self._stretch is not None:
             return self._stretch.pictures
         try:
@@ -59,7 +59,7 @@ class RecordingJob(Job):
             return 1
 
     def picture_size(self) -> tuple[int, int] | None:
-        """Those of the first picture."""
+        """Return width and height of the first picture; None where it cannot be read."""
         try:
             with open_recording(self._source.path) as reader:
                 topic = next(iter(self._image_topics(reader).values()))
@@ -69,7 +69,7 @@ class RecordingJob(Job):
             return None
 
     def existing(self) -> list[Path]:
-        """The folder of the new recording, if it is there, and its files that are."""
+        """Return the folder of the new recording and its files, as far as they exist."""
         files = self._files.existing_below(self._files_name) if self._files else []
         return [self._target, *files] if self._target.exists() else files
 
@@ -137,7 +137,7 @@ class RecordingJob(Job):
         self._request.say(f'{where(self.label, camera)}: {sentence}')
 
     def _sum_up(self) -> None:
-        """Tell why the scale was held and the temporal filter mixed nothing, where it was so."""
+        """Say why the scale was held and the temporal filter mixed nothing, where it was so."""
         for camera, held in self._held.items():
             for share, why in held:
                 self._say(f'the scale was held for {share}, {why}', camera)
@@ -159,7 +159,7 @@ class RecordingJob(Job):
         )
 
     def _image_topics(self, reader: Recording) -> dict[str, str]:
-        """The topic of the pictures of each camera, by its name; '' where there is just one."""
+        """Find the image topic of each camera, by its name; '' where there is just one."""
         asked, cameras = self._request.topics.image, self._request.cameras
         if cameras is None:
             return {'': find_image_topic(reader, asked, '--image-topic, or all with --cameras all')}
@@ -235,7 +235,7 @@ class JoinJob(RecordingJob):
         self._parts = [part_of(self._target, stretch) for stretch in stretches]
 
     def pictures(self) -> int:
-        """None that are not counted already."""
+        """Count the messages on the image topics; 1 where they cannot be counted."""
         return 0
 
     def steps(self, resume: bool) -> Iterator[Step]:

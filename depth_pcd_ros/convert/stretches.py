@@ -47,7 +47,7 @@ def stretches_of(source: Source, request: Request, size: int) -> list[Stretch]:
             if not (request.intrinsics.given or _is_fixed(reader, topic, request)):
                 return []
             return _divided(reader, topic, request, size)
-    except Exception:  # it is told when the recording is converted
+    except Exception:  # its job reports it
         return []
 
 
@@ -90,12 +90,12 @@ def _divided(reader: Recording, topic: str, request: Request, size: int) -> list
 
 
 def folder_of_parts(target: Path) -> Path:
-    """Where the parts of a new recording are until they are joined."""
+    """Return the folder that holds the parts of a new recording until they are joined."""
     return target.with_name(f'.{target.name}.parts')
 
 
 def part_of(target: Path, stretch: Stretch) -> Path:
-    """The recording that comes of a stretch."""
+    """Return the path of the recording that a stretch becomes."""
     return folder_of_parts(target) / f'{stretch.index:05d}'
 
 

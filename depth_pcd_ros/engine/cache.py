@@ -69,7 +69,7 @@ def converted(network: Family, weights: str, onnx: tuple[int, int] | None = None
     It is OpenVINO's XML, with the weights beside it, or ONNX, and may be read until the context
     ends.
 
-    Where the folder cannot be written to, the network is converted each time, which is told.
+    Where the folder cannot be written to, the network is converted each time, with a warning.
 
     Args:
         network: which one.

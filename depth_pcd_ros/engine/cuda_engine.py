@@ -264,7 +264,7 @@ def exactly(benchmark: bool = True) -> contextlib.AbstractContextManager[None]:
 
 
 class Capturing:
-    """What the graphs of an engine share: a stream, on which nothing else runs, and memory."""
+    """The resources that the graphs of an engine share: a stream of their own, and memory."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)

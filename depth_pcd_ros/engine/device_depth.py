@@ -231,7 +231,7 @@ class _Place:
         self._held: Floats | None = None
 
     def is_of(self, out: Floats) -> bool:
-        """Whether an array lies here, and fills it."""
+        """Return whether an array lies here, and fills it."""
         return self._at == (out.ctypes.data, out.nbytes)
 
     def pin(self, out: Floats) -> None:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Limit(NamedTuple):
-    """How far an engine may be off fp32, as a share of the depth; `sky` of the pixels."""
+    """The most that an engine may be off fp32, as a share of the depth; `sky` of the pixels."""
 
     mean: float
     scale: float
@@ -54,7 +54,7 @@ LIMITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How far an engine was off fp32; inf where it gave numbers that are not finite.
+    """The difference of an engine from fp32; inf where it gave numbers that are not finite.
 
     Attributes:
         mean: of the absolute difference, as a share of the depth.

@@ -74,7 +74,7 @@ def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advic
 
 
 def _best(summaries: Sequence[Summary]) -> int:
-    """The setting of the lowest AbsRel, or one as good that is quicker."""
+    """Choose the setting of the lowest AbsRel, or one as good that is quicker."""
     lowest = min(one['metrics']['abs_rel'] for one in summaries)
     as_good = [
         i for i, one in enumerate(summaries) if one['metrics']['abs_rel'] <= lowest * (1.0 + SAME)
@@ -86,7 +86,7 @@ def _best(summaries: Sequence[Summary]) -> int:
 
 
 def _about(summaries: Sequence[Summary], best: int) -> str:
-    """The sentence about the best setting, beside the next best and the quickest."""
+    """Describe the best setting in a sentence, beside the next best and the quickest."""
     chosen = summaries[best]
     figures = chosen['metrics']
     words = (
@@ -110,7 +110,7 @@ def _about(summaries: Sequence[Summary], best: int) -> str:
 def _depth_scale(
     chosen: Summary, rows: Sequence[Row], settings: Settings
 ) -> tuple[float, float, str]:
-    """The constant depth_scale, the AbsRel with it, and a sentence."""
+    """Return the constant depth_scale to suggest, the AbsRel with it, and a sentence."""
     now, scale = chosen['metrics']['abs_rel'], chosen['scale']
     spread = (scale['p90'] - scale['p10']) / scale['median']
     varies = f'it varies by {spread:.0%} from frame to frame'
@@ -133,13 +133,13 @@ def _depth_scale(
 
 
 def expected_abs_rel(rows: Sequence[Row], factor: float) -> float:
-    """The AbsRel that the depth would have times a factor, from the histogram of its errors."""
+    """Return the AbsRel of the depth times a factor, from the histogram of its errors."""
     bins, shares = errors(rows)
     return float(np.sum(shares * np.abs(factor * np.exp(bins) - 1.0)))
 
 
 def _trusted(rows: Sequence[Row]) -> tuple[float | None, float | None]:
-    """The nearest and farthest estimate, of the right scale, that is believed [m].
+    """Find the nearest and farthest estimate, of the right scale, that is believed [m].
 
     From either end, distances are given up as long as fewer than half of their points are within
     25 % of the truth; None where that is not so at the end.
@@ -159,7 +159,7 @@ def _trusted(rows: Sequence[Row]) -> tuple[float | None, float | None]:
 
 
 def _edge_filter(rows: Sequence[Row]) -> float | None:
-    """The angle that drops the most flying points beyond the good ones; None: nothing flies."""
+    """Choose the angle that drops most flying points beyond good ones; None: nothing flies."""
     tried = [row['edge_filter'] for row in rows if row['edge_filter'] is not None]
     if not tried:
         return None
@@ -171,7 +171,7 @@ def _edge_filter(rows: Sequence[Row]) -> float | None:
 
 
 def parameter_file(parameters: dict[str, Any], note: str) -> str:
-    """The parameters that differ from the defaults, as a file for the node, below a note."""
+    """Write the parameters that differ from the defaults as a file for the node, below a note."""
     lines = [f'# {note}', '/**:', '  ros__parameters:']
     for name, value in parameters.items():
         if value != getattr(Settings, name):

@@ -57,7 +57,7 @@ class Obstacles:
 
 
 def points_of(depth: Array, camera: Camera, step: int = 1) -> Array:
-    """Points of every `step`-th pixel in both directions, (N, 3) [m]; only valid ones."""
+    """Return the valid points of every `step`-th pixel in both directions, (N, 3) [m]."""
     nth = slice(step // 2, None, step)
     x, y, z = (plane[nth, nth] for plane in np.broadcast_arrays(*camera.ray_maps, depth))
     points = np.stack([x * z, y * z, z], axis=-1).reshape(-1, 3)
@@ -67,7 +67,7 @@ def points_of(depth: Array, camera: Camera, step: int = 1) -> Array:
 
 
 def distances(depth: Array, truth: Array, camera: Camera) -> CloudDistances:
-    """Distances of the clouds of two depth maps; of the estimate's, where the truth is known.
+    """Measure how far apart two clouds are; the estimate's counts where the truth is known.
 
     Args:
         depth: estimated depth along z [m], (H, W).
@@ -100,7 +100,7 @@ def _spread(depth: Array, camera: Camera, most: int = MOST_POINTS) -> Array:
 
 
 def _nearest(of: Array, among: Array) -> npt.NDArray[np.float64]:
-    """Distance of each point (N, 3) to the nearest of others (M, 3)."""
+    """Measure the distance of each point (N, 3) to the nearest of others (M, 3)."""
     from scipy.spatial import cKDTree  # an extra: only this command needs it
 
     if not len(of) or not len(among):
@@ -167,7 +167,7 @@ def _count(depth: Array, rays_x: Array, rays_y: Array, plane: Array, counts: Arr
 
 
 def _beside(cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The cells given and those that touch one of them."""
+    """Mark the cells given and those that touch one of them."""
     for axis in range(3):
         padded = np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)])
         n = cells.shape[axis]

@@ -19,7 +19,7 @@ Depth = npt.NDArray[np.float32]
 
 # A median scale beyond these is no error of a network: the truth is in another unit.
 SCALES = (0.05, 20.0)
-# What a unit may be taken for, and how it is told.
+# Mistaken units, by the factor that they put the truth off, in words.
 UNITS = {
     1000.0: 'millimetres taken for metres',
     5000.0: "the TUM data set's 1/5000 m taken for metres",
@@ -29,7 +29,7 @@ UNIT_TOLERANCE = 2.0
 
 
 def published(raw: Depth, camera: Camera, settings: Settings) -> Depth:
-    """The depth as the node would publish it: without flying pixels and what is out of range.
+    """Filter the depth as the node would: without flying pixels and what is out of range.
 
     Args:
         raw: as the pipeline gives it with the filters off, (H, W) m.

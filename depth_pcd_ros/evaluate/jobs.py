@@ -56,9 +56,9 @@ class Request:
     intrinsics: Intrinsics  # what the command line says about the camera
     topics: Topics  # of recordings
     selection: Selection  # which pictures are measured
-    truth: Asked  # what is said about it
+    truth: Asked  # the options about it
     results: Results  # where the figures go
-    say: Say  # told of what a person should know
+    say: Say  # gets what a person should know
 
 
 class _Shot(NamedTuple):
@@ -134,7 +134,7 @@ class _Job(Job):
         self._request.results.add(self._request.id, row)
 
     def _floor(self, true: Depth, camera: Camera) -> Any:
-        """The floor in the truth; None where none is in view."""
+        """Find the floor in the truth; None where none is in view."""
         settings = self._settings
         try:
             return find_floor(true, camera, settings.camera_pitch, settings.camera_roll)[0]
@@ -142,7 +142,7 @@ class _Job(Job):
             return None
 
     def _temporal(self, shot: _Shot, depth: Depth, camera: Camera) -> float | None:
-        """The temporal alignment error with the frame before; None where that is not known."""
+        """Return the temporal alignment error with the frame before; None where it is not known."""
         last, self._before = self._before, (shot, depth, camera)
         if last is None:
             return None
@@ -226,7 +226,7 @@ class RecordingJob(_Job):
             with open_recording(self._path) as recording:
                 topic = find_image_topic(recording, self._request.topics.image)
                 return self._request.selection.count(recording.count(topic))
-        except DepthPcdError:  # it is told when the recording is read
+        except DepthPcdError:  # `steps` reports it
             return 1
 
     def steps(self, resume: bool) -> Iterator[Step]:

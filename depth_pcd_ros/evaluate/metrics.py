@@ -40,18 +40,18 @@ NAMES = tuple(field.name for field in dataclasses.fields(Metrics))
 
 
 def known(depth: Depth) -> npt.NDArray[np.bool_]:
-    """Mask of the pixels that have a depth: finite and above zero."""
+    """Return the mask of the pixels that have a depth: finite and above zero."""
     with np.errstate(invalid='ignore'):
         return np.asarray((depth > 0.0) & (depth < np.inf))
 
 
 def valid(depth: Depth, truth: Depth) -> npt.NDArray[np.bool_]:
-    """Mask of the pixels that can be compared: both are known."""
+    """Return the mask of the pixels that can be compared: both are known."""
     return known(depth) & known(truth)
 
 
 def compare(depth: Depth, truth: Depth) -> Metrics:
-    """Metrics of a depth where it and the truth are valid, without any alignment.
+    """Compute the metrics of a depth where it and the truth are valid, without any alignment.
 
     Args:
         depth: depth along z [m], any shape; NaN, infinity and 0 are invalid.
@@ -74,7 +74,7 @@ def compare_aligned(depth: Depth, truth: Depth) -> Metrics:
 
 
 def scale_of(depth: Depth, truth: Depth) -> float:
-    """The factor that the depth lacks, median(truth / depth) over valid pixels.
+    """Return the factor that the depth lacks, median(truth / depth) over valid pixels.
 
     Raises:
         ValueError: as `compare`.
@@ -84,13 +84,13 @@ def scale_of(depth: Depth, truth: Depth) -> float:
 
 
 def mean(metrics: Sequence[Metrics]) -> Metrics:
-    """The mean of each metric over frames."""
+    """Average each metric over frames."""
     table = np.array([dataclasses.astuple(one) for one in metrics])  # frames x metrics
     return Metrics(*table.mean(axis=0).tolist())
 
 
 def pairs(depth: Depth, truth: Depth) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Depth and truth of the valid pixels, (N,) each; errors as `compare`."""
+    """Return depth and truth of the valid pixels, (N,) each; errors as `compare`."""
     if depth.shape != truth.shape:
         raise ValueError(f'depth is {depth.shape} and truth {truth.shape}, expected the same shape')
     both = valid(depth, truth)

@@ -76,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def combinations(args: argparse.Namespace) -> list[Setting]:
-    """All combinations of the values given, in the order given.
+    """Combine the values given, each with each, in the order given.
 
     Raises:
         SettingsError: one is not allowed.

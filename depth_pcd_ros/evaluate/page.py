@@ -211,7 +211,7 @@ def _frames(count: int) -> str:
 
 
 def _figures(chosen: Summary) -> str:
-    """The four figures that matter, large."""
+    """Show the four figures that matter, large."""
     obstacles = chosen['obstacles']
     shown = [
         (_percent(chosen['metrics']['abs_rel']), 'wrong on average (AbsRel)'),
@@ -226,7 +226,7 @@ def _figures(chosen: Summary) -> str:
 
 
 def _table(summaries: Sequence[Summary], chosen: int) -> str:
-    """All figures, a column for each setting."""
+    """Lay out all figures as a table with a column for each setting."""
     heads = ''.join(
         f'<th{" class=chosen" if i == chosen and len(summaries) > 1 else ""}>'
         f'{html.escape(one["name"])}</th>'
@@ -256,7 +256,7 @@ def _line(summaries: Sequence[Summary], row: Line) -> str:
 
 
 def _pictures(chosen: Summary, frames: Sequence[Row], folder: Path) -> str:
-    """The best, the median and the worst frame."""
+    """Show the best, the median and the worst frame."""
     figures = []
     for which, row in best_median_worst(frames):
         path = folder / row['picture']

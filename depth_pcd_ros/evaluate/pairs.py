@@ -68,7 +68,7 @@ def find_pairs(folder: Path, say: Say) -> list[Pair]:
 
     Args:
         folder: its layout is found out.
-        say: told which layout that is, and what is left out.
+        say: gets which layout that is, and what is left out.
 
     Raises:
         PairsError: it has none, or a file that says what belongs together cannot be read.
@@ -92,7 +92,7 @@ def find_pairs(folder: Path, say: Say) -> list[Pair]:
 
 
 def read_depth(pair: Pair, unit: float | None = None) -> Depth:
-    """The depth of a pair, (H, W) float32 m, NaN where unknown.
+    """Read the depth of a pair, (H, W) float32 m, NaN where unknown.
 
     Args:
         pair: the pair.
@@ -167,7 +167,7 @@ def _layout(
 
 
 def _key(path: Path, folder: Path) -> tuple[str, ...]:
-    """The name of a picture without what tells photo and depth apart."""
+    """Return the name of a picture without what tells photo and depth apart."""
     words = '|'.join((*DEPTH_WORDS, *COLOUR_WORDS))
     parts = path.relative_to(folder).with_suffix('').parts
     return tuple(
@@ -301,7 +301,7 @@ def _nearest(stamps: list[float], stamp: float) -> int | None:
 
 
 def _with_poses(folder: Path, pairs: list[Pair]) -> list[Pair]:
-    """The pairs with their poses: of TUM's groundtruth.txt, or of poses.txt, a 3 x 4 matrix each.
+    """Add their poses to the pairs: of TUM's groundtruth.txt, or of poses.txt, a 3 x 4 matrix each.
 
     poses.txt has a row for each pair, world_from_camera, as the odometry of KITTI has it.
     """

@@ -45,7 +45,7 @@ STYLE = {
 
 
 def by_distance(summaries: Sequence[Summary]) -> str:
-    """AbsRel of each setting by the true distance, over the share of the points there."""
+    """Plot the AbsRel of each setting by the true distance, over the share of the points there."""
     shown = [
         i
         for i, one in enumerate(summaries[0]['by_distance'])
@@ -75,7 +75,7 @@ def by_distance(summaries: Sequence[Summary]) -> str:
 
 
 def over_time(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> str:
-    """The scale that each frame lacks, over the number of the frame."""
+    """Plot the scale that each frame lacks, over the number of the frame."""
     with _axes('frame', 'truth / depth, median of the frame') as (axes, drawn):
         axes.axhline(1.0, color=GREY, linewidth=1)
         for number, (summary, frames) in enumerate(zip(summaries, rows, strict=True)):
@@ -119,7 +119,7 @@ def histogram(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> st
 
 
 def by_place(summary: Summary) -> str:
-    """AbsRel in each ninth of the picture."""
+    """Plot the AbsRel in each ninth of the picture."""
     values = np.array(
         [[math.nan if value is None else value for value in row] for row in summary['by_place']]
     )

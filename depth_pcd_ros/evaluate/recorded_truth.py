@@ -40,9 +40,9 @@ class RecordedTruth:
     Args:
         recording: it has the truth.
         image_topic: that of the pictures.
-        asked: what the command line says about the truth.
+        asked: the options about the truth.
         optical_from_sensor: the sensor's place, where it was given.
-        say: told what is taken for the truth.
+        say: gets what is taken for the truth.
 
     Attributes:
         topic: that of the truth.
@@ -80,7 +80,7 @@ class RecordedTruth:
             say(f'truth of {self.topic}')
 
     def find(self, stamp: int, frame_id: str) -> Truth | None:
-        """The truth of a picture; None where there is none within the tolerance.
+        """Find the truth of a picture; None where there is none within the tolerance.
 
         Args:
             stamp: of the picture [ns]; not before those asked for so far.
@@ -143,7 +143,7 @@ class RecordedTruth:
 
 
 def _own(recording: Recording, topic: str) -> RecordedCalibrations | None:
-    """The CameraInfo beside a depth topic, not that of another camera."""
+    """Find the CameraInfo beside a depth topic, not that of another camera."""
     try:
         found = find_camera_info_topic(recording, topic)
     except RecordingError:

@@ -82,7 +82,7 @@ def add_up(depth: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], edges
 
 
 def by_estimate(depth: Array, truth: Array) -> npt.NDArray[np.int64]:
-    """Pixels, and those that are wrong by less than 25 %, by estimated depth, (2, DEPTH_BINS)."""
+    """Count pixels, and those off by less than 25 %, by estimated depth, (2, DEPTH_BINS)."""
     z, t = pairs(depth, truth)
     bins = np.log(z / FIRST_DEPTH) / math.log(DEPTH_RATIO)
     bins = bins.clip(0, DEPTH_BINS - 1).astype(np.intp)

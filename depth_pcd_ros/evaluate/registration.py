@@ -83,7 +83,7 @@ def splat(
     optical_from_sensor: Sequence[float] | None,
     reach: int,
 ) -> Depth:
-    """Depth of the nearest point in each pixel, (H, W) [m], without those hidden within `reach`."""
+    """Draw points: the nearest depth in each pixel, (H, W) [m], but none hidden within `reach`."""
     if optical_from_sensor is not None:
         xyz = transform.apply(optical_from_sensor, xyz).astype(np.float32)
     z = np.ascontiguousarray(xyz[:, 2])

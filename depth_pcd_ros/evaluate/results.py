@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def identify(options: Mapping[str, Any]) -> str:
-    """A short name for the options that a measurement depends on."""
+    """Make a short name for the options that a measurement depends on."""
     text = json.dumps(options, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

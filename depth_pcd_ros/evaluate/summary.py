@@ -20,7 +20,7 @@ Summary = dict[str, Any]
 
 
 def summarize(name: str, parameters: dict[str, Any], rows: Sequence[Row]) -> Summary:
-    """The entry of one setting in report.json, from its frames, at least one.
+    """Make the entry of one setting in report.json, from its frames, at least one.
 
     Returns:
         As JSON has it. `metrics`, `points` and `obstacles` are means over frames, `by_distance`,
@@ -63,7 +63,7 @@ def summarize(name: str, parameters: dict[str, Any], rows: Sequence[Row]) -> Sum
 
 
 def scale_figures(rows: Sequence[Row]) -> dict[str, float | None]:
-    """The scale that the frames lack, median(truth / depth), its spread and its jumps.
+    """Return the scale that the frames lack, median(truth / depth), its spread and its jumps.
 
     Returns:
         `median`, the 10th and 90th percentile, `spread`, the standard deviation of its logarithm,
@@ -96,7 +96,7 @@ def errors(rows: Sequence[Row]) -> tuple[Array, Array]:
 
 
 def best_median_worst(rows: Sequence[Row]) -> list[tuple[str, Row]]:
-    """The frames of the lowest, the middle and the highest AbsRel, those that there are."""
+    """Choose the frames of the lowest, the middle and the highest AbsRel, as far as there are."""
     ordered = sorted(rows, key=lambda row: row['metrics']['abs_rel'])
     chosen = {'best': ordered[0], 'median': ordered[len(ordered) // 2], 'worst': ordered[-1]}
     return list(chosen.items())[: len(ordered)]

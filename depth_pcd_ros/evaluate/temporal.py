@@ -20,7 +20,7 @@ Depth = npt.NDArray[Any]
 def alignment_error(
     before: Depth, after: Depth, camera: Camera, after_from_before: Sequence[float]
 ) -> float:
-    """Temporal alignment error of two frames, in percent, as Video Depth Anything defines it.
+    """Compute the temporal alignment error of two frames [%], as Video Depth Anything does.
 
     Each pixel of one frame is unprojected, carried into the other frame by the camera's motion and
     rounded to a pixel there; mean of |depth there - depth carried| / depth there over all pixels

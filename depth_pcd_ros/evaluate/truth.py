@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The truth of one picture, and how it is laid over the depth that is judged."""
+"""The truth of one picture, brought into the pixels of the depth that is judged."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Transform = Sequence[float]
 
 
 class TruthError(FrameError):
-    """Why one picture has no truth that it could be compared with."""
+    """A picture has no truth to compare it with; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What the command line says about the truth."""
+    """The options about the truth."""
 
     topic: str = ''  # '': to be found by its type
     camera: Camera | None = None  # that of its depth images; None: as the recording says
@@ -46,7 +46,7 @@ class DepthTruth:
     optical_from_depth: Transform | None = None
 
     def over(self, frame: Frame, picture: Picture, settings: Settings) -> Depth:
-        """The true depth of the frame's pixels, (H, W) [m], NaN where unknown.
+        """Compute the true depth of the frame's pixels, (H, W) [m], NaN where unknown.
 
         Raises:
             TruthError: `truth_size`, where the depth image is of another size than its camera.
@@ -87,7 +87,7 @@ Truth = DepthTruth | PointsTruth
 def _in_frame(
     moved: Transform | None, frame: Frame, picture: Picture, settings: Settings
 ) -> Transform | None:
-    """The place in the frame's axes, which rectification may have turned."""
+    """Return the place in the frame's axes, which rectification may have turned."""
     if settings.distortion != 'rectify' or settings.rectified:
         return moved
     turn = transform.of_rotation(picture.calibration.rotation())

@@ -52,7 +52,7 @@ def write_picture(path: Path, pixels: npt.NDArray[Any], quality: int = 95) -> No
 
 
 def is_stored(path: Path) -> bool:
-    """Whether a path is in an object store: a `upath.UPath`, which is no `pathlib.Path`.
+    """Return whether a path is in an object store: a `upath.UPath`, which is no `pathlib.Path`.
 
     It has the same methods. Files come whole there or not at all, nothing is appended or renamed.
     """

@@ -106,7 +106,7 @@ class Calibration:
     def size_advice(self, *, rectified: bool = False) -> str:
         """Say what is probably wrong where the principal point is far off in both directions.
 
-        Nothing is said of a camera that `check` refuses, nor of a ROI.
+        '' for a camera that `check` refuses, and for a ROI.
         """
         _, _, cx, cy = self.intrinsics(rectified=rectified)
         ratios = (2.0 * cx / (self.width or 1), 2.0 * cy / (self.height or 1))

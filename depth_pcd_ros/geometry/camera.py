@@ -206,7 +206,7 @@ class Camera:
 
     @property
     def distorts(self) -> bool:
-        """Whether the lens is not an ideal one."""
+        """Return whether the lens is not an ideal one."""
         return self._lens is not None
 
     def pixels(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
@@ -230,7 +230,7 @@ class Camera:
 def lens_advice(camera: Camera) -> str:
     """Say what is probably wrong where most pixels of a camera have no ray; '' where they have.
 
-    Nothing is said of a fisheye lens, which may leave the corners dark and see behind itself.
+    '' also for a fisheye lens, which may leave the corners dark and see behind itself.
     """
     if camera.visible is None or canonical(camera.distortion_model) == 'equidistant':
         return ''

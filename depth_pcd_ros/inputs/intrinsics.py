@@ -61,12 +61,12 @@ class Intrinsics:
 
     @property
     def given(self) -> bool:
-        """Whether the command line has intrinsics."""
+        """Return whether the command line has intrinsics."""
         return self.calibration is not None or max(self.hfov, self.f35) > 0.0
 
     @property
     def lacks_size(self) -> bool:
-        """Whether the numbers are for a size that was not said."""
+        """Return whether the numbers are for a size that was not given."""
         return self.calibration is not None and not self.calibration.width
 
     def with_size(self, size: tuple[int, int], why: str) -> Intrinsics:

@@ -37,7 +37,7 @@ def upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.u
 
 
 def is_turned(orientation: int) -> bool:
-    """Whether the upright picture differs from the stored one."""
+    """Return whether the upright picture differs from the stored one."""
     return _turned(orientation) != _MATRICES[1]
 
 

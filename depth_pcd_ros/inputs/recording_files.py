@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files are a recording, told by their names."""
+"""Recognise the files of a recording by their names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_recording_folder(folder: Path) -> bool:
 
 
 def parts_in(folder: Path) -> list[Path]:
-    """The files of a recording that is a folder, name_2 before name_10."""
+    """List the files of a recording that is a folder, name_2 before name_10."""
 
     def order(path: Path) -> tuple[str, int]:
         match = _PART.fullmatch(path.name)

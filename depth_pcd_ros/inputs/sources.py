@@ -68,7 +68,7 @@ def find(
     Args:
         inputs: as typed; a list has a path a line, relative to the folder of the list.
         out: the output folder, absolute; what is in it is no input.
-        say: told which other files folders have.
+        say: gets which other files folders have.
 
     Raises:
         InputsError: nothing is found, a list or a store cannot be read, or `out` is a folder of the
@@ -146,7 +146,7 @@ def _expand_stored(path: Any) -> Iterator[Path]:
 
 
 def _below(folder: Path, out: Path) -> Iterator[Path]:
-    """The files of a folder, in the order of their names; a recording's folder is one."""
+    """Yield the files of a folder, in the order of their names; a recording's folder is one."""
     if is_stored(folder):
         yield from _below_stored(folder, out)
         return
@@ -154,18 +154,18 @@ def _below(folder: Path, out: Path) -> Iterator[Path]:
         paths = sorted(folder.iterdir())
     except OSError:
         paths = []
-        yield folder  # it is told that it cannot be read
+        yield folder  # its job reports that it cannot be read
     for path in paths:
         if path == out or path.name.startswith('.'):
             continue
         if not os.path.isdir(path) or _kind(path) == 'recording':
-            yield path  # also a link that leads nowhere: it is told
+            yield path  # also a link that leads nowhere: its job reports it
         elif not os.path.islink(path):  # a link may lead in a circle
             yield from _below(path, out)
 
 
 def _below_stored(folder: Any, out: Any) -> Iterator[Path]:
-    """All that begins with the folder, asked for at once."""
+    """Yield all that begins with the folder, asked for at once."""
     with telling(folder):
         names = folder.fs.find(folder.path)
     hidden = PurePosixPath(folder.path)
@@ -243,7 +243,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _below_all(path: Any) -> PurePath:
-    """A path for comparisons: that of a store begins with the bucket."""
+    """Return a path for comparisons: that of a store begins with the bucket."""
     return PurePosixPath('/', path.path) if is_stored(path) else path
 
 
@@ -252,7 +252,7 @@ def _place(path: Any) -> str:
 
 
 def _common(folders: Sequence[Path]) -> PurePath:
-    """The deepest folder that holds all of them."""
+    """Find the deepest folder that holds all of them."""
     places = {_place(path) for path in folders}
     if len(places) > 1:
         raise InputsError(f'inputs on {" and on ".join(sorted(places))}: convert them one by one')
@@ -285,7 +285,7 @@ def located(text: str) -> Path:
     try:
         from upath import UPath  # only these paths need it
 
-        logging.getLogger(STORES[kind]).setLevel(logging.CRITICAL)  # what it raises is told
+        logging.getLogger(STORES[kind]).setLevel(logging.CRITICAL)  # what it raises is reported
         path: Any = UPath(text)
         path.fs  # noqa: B018 - imports what reads it
     except ImportError as err:
@@ -298,6 +298,6 @@ def located(text: str) -> Path:
 
 
 def absolute(path: Path) -> Path:
-    """The absolute path, without '..', but with the names of links as they were given."""
+    """Return the absolute path, without '..', but with the names of links as they were given."""
     # not Path.expanduser, which raises where a name just begins with ~
     return Path(os.path.abspath(os.path.expanduser(path)))

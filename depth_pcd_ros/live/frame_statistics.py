@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has happened to the frames: counts, and rates and delays of the last seconds."""
+"""Statistics of the frames: counts, and rates and delays of the last seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Dropped(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """What has become of all images so far, and of the latest."""
+    """The fates of all images so far, and of the latest."""
 
     lost: int = 0  # lost on the way here, as the middleware says
     received: int = 0  # have arrived; each ends as one of the following, once
@@ -182,7 +182,7 @@ class Statistics:
 
 
 def _rate(times: list[float], now: float) -> float:
-    """Events a second since the first of `times` [Hz]; it falls when they cease."""
+    """Return the events a second since the first of `times` [Hz]; it falls when they cease."""
     if len(times) < 2 or now <= times[0]:
         return 0.0
     return (len(times) - 1) / (now - times[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has for the node: device, model, cache, shared memory. No ROS."""
+"""Describe what this machine has for the node: device, model, cache, shared memory. No ROS."""
 
 from __future__ import annotations
 

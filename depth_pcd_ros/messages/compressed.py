@@ -14,9 +14,9 @@ from depth_pcd_ros.messages.encodings import PACKED, ImageError, Rgb, to_rgb
 
 
 def rgb_from_picture(data: Any, picture_format: str) -> Rgb:
-    """RGB of a compressed picture.
+    """Decode a compressed picture to RGB.
 
-    What it is, is told by its first bytes; `picture_format` tells the order of its channels, as
+    Its first bytes tell the codec. `picture_format` gives the order of the channels, as
     image_transport's compressed subscriber reads it: in 'rgb8; jpeg compressed rgb8' OpenCV was
     given RGB where it expects BGR, everything else is an ordinary picture. A Bayer mosaic in a PNG
     ('bayer_rggb8; png compressed ') is interpolated. EXIF's orientation is ignored, because the
@@ -78,7 +78,7 @@ def decoded(data: bytes) -> npt.NDArray[Any]:
 
 
 def picture_kind(data: bytes) -> str:
-    """What the first bytes of a picture tell: jpeg, png, tiff, webp, or '' for none of these."""
+    """Recognise a picture by its first bytes: jpeg, png, tiff, webp, or '' for none of these."""
     return next((kind for start, kind in _STARTS.items() if data.startswith(start)), '')
 
 

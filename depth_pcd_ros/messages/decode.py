@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Image, CompressedImage and CameraInfo messages say; those of rclpy and of rosbags alike."""
+"""Read Image, CompressedImage and CameraInfo messages, of rclpy and of rosbags alike."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MAX_MILLIMETRES = 65535
 
 
 def stamp_ns(header: Any) -> int:
-    """The stamp of a header [ns]."""
+    """Return the stamp of a header [ns]."""
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def numbers_of(transform: Any) -> tuple[float, ...]:
-    """The numbers of a geometry_msgs/Transform: x y z [m], qx qy qz qw."""
+    """Return the numbers of a geometry_msgs/Transform: x y z [m], qx qy qz qw."""
     t, r = transform.translation, transform.rotation
     return t.x, t.y, t.z, r.x, r.y, r.z, r.w
 
 
 def rgb_from_msg(msg: Any) -> Rgb:
-    """RGB of an Image or a CompressedImage, (H, W, 3) uint8.
+    """Decode an Image or a CompressedImage to RGB, (H, W, 3) uint8.
 
     Raises:
         ImageError: as `rgb_from_image` and `rgb_from_compressed`.
@@ -38,7 +38,7 @@ def rgb_from_msg(msg: Any) -> Rgb:
 
 
 def rgb_from_image(msg: Any) -> Rgb:
-    """RGB of a sensor_msgs/Image, (H, W, 3) uint8; a view of its data where it is rgb8.
+    """Decode a sensor_msgs/Image to RGB, (H, W, 3) uint8; a view of its data where it is rgb8.
 
     An encoding that is not converted here goes through cv_bridge, where that is installed.
 
@@ -55,7 +55,7 @@ def rgb_from_image(msg: Any) -> Rgb:
 
 
 def rgb_from_compressed(msg: Any) -> Rgb:
-    """RGB of a sensor_msgs/CompressedImage, (H, W, 3) uint8.
+    """Decode a sensor_msgs/CompressedImage to RGB, (H, W, 3) uint8.
 
     Raises:
         ImageError: as `compressed.rgb_from_picture`.
@@ -64,7 +64,7 @@ def rgb_from_compressed(msg: Any) -> Rgb:
 
 
 def calibration_from_msg(msg: Any) -> Calibration:
-    """The numbers of a sensor_msgs/CameraInfo, as they are; ROS 1 writes them D, K, R and P."""
+    """Read the numbers of a sensor_msgs/CameraInfo; ROS 1 writes them D, K, R and P."""
     roi = msg.roi
     return Calibration(
         width=msg.width,
@@ -84,7 +84,7 @@ def calibration_from_msg(msg: Any) -> Calibration:
 def depth_pixels(
     depth: npt.NDArray[np.float32], encoding: str, memory: Buffer | None = None
 ) -> npt.NDArray[Any]:
-    """Pixels of a depth Image by REP 118: 32FC1 metres, NaN invalid; 16UC1 millimetres, 0 invalid.
+    """Encode depth by REP 118: 32FC1 metres, NaN invalid; or 16UC1 millimetres, 0 invalid.
 
     Depths beyond what 16 bits hold, 65.535 m, are invalid in 16UC1.
 

@@ -21,7 +21,7 @@ _HEADER = 12  # bytes before the PNG of compressedDepth: a format, and two float
 
 
 def depth_from_msg(msg: Any, unit: float | None = None) -> Depth:
-    """Depth along z of an Image or a CompressedImage.
+    """Decode an Image or a CompressedImage to depth along z.
 
     Args:
         msg: the message: 16UC1, 32FC1, a PNG of 16 bits, or compressedDepth as PNG.
@@ -56,7 +56,7 @@ def depth_from_msg(msg: Any, unit: float | None = None) -> Depth:
 
 
 def metres(pixels: npt.NDArray[Any], unit: float | None = None) -> Depth:
-    """Depth of the values of pixels.
+    """Convert the values of pixels to depth.
 
     Args:
         pixels: (H, W), 16 bits or floats; 0, 65535 of 16 bits, NaN and infinity are invalid.
@@ -78,7 +78,7 @@ def metres(pixels: npt.NDArray[Any], unit: float | None = None) -> Depth:
 
 
 def _decompressed(data: bytes, picture_format: str) -> npt.NDArray[Any]:
-    """Pixels of a compressed depth image.
+    """Decode the pixels of a compressed depth image.
 
     Source: https://github.com/ros-perception/image_transport_plugins,
     compressed_depth_image_transport/src/codec.cpp: an inverse depth of 16 bits for 32FC1.

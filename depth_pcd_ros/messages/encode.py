@@ -136,7 +136,7 @@ def camera_info_message(types: Types, calibration: Calibration, header: Any) -> 
 
 
 def floats(kind: type[Any], values: Sequence[float]) -> Any:
-    """Numbers as a field of float64[] of this class takes them."""
+    """Return numbers as a field of float64[] of this class takes them."""
     return np.array(values, np.float64) if _is_of_rosbags(kind) else list(values)
 
 

@@ -15,7 +15,7 @@ Rgb = npt.NDArray[np.uint8]
 
 
 class ImageError(FrameError):
-    """Why an image message is not a picture."""
+    """An image message is not a picture; the message says why."""
 
 
 class Packed(NamedTuple):
@@ -71,7 +71,7 @@ class Layout(NamedTuple):
 
 
 def rgb_from_bytes(data: Any, layout: Layout) -> Rgb:
-    """RGB of an image's bytes; a view of them where the encoding is rgb8 already.
+    """Decode an image's bytes to RGB; a view of them where the encoding is rgb8 already.
 
     16 bits become 8 by value * 255 / 65535, rounded, as in cv_bridge. YUV is BT.601 with limited
     range, as everywhere in OpenCV.
@@ -101,7 +101,7 @@ def rgb_from_bytes(data: Any, layout: Layout) -> Rgb:
 
 
 def to_rgb(pixels: npt.NDArray[Any], encoding: str) -> Rgb:
-    """RGB of pixels in a packed encoding.
+    """Convert pixels in a packed encoding to RGB.
 
     Args:
         pixels: (H, W) or (H, W, C), uint8 or uint16.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the camera's motion is good for: depth that is steady, and points that tell its true scale.
+"""The use of the camera's motion: steady depth, and points that tell its true scale.
 
 `tracks` follows corners, `camera_motion` tells the motion from them, `stabilize` mixes the depth
 with what was seen before, `triangulate` measures corners by the motion of the odometry, and `stage`

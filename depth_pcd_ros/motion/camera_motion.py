@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the camera has moved between two pictures, from the pictures and the depth of the first."""
+"""Estimate the motion of the camera between two pictures, from them and the depth of the first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIDENCE = 0.999  # of RANSAC, at which it ends
 
 
 class MotionError(CauseError):
-    """Why nothing tells how the camera has moved: the depth of this picture stands alone."""
+    """The motion of the camera is not known, so the depth of this picture stands alone."""
 
 
 def camera_motion(tracked: Tracked, depths: npt.NDArray[np.float64], camera: Camera) -> Pose:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each depth is to be believed."""
+"""The confidence in each depth."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Odometry messages say; those of rclpy and of rosbags alike."""
+"""Read poses from Odometry and transforms, of rclpy and of rosbags alike."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TOPIC, TYPE = 'odometry', 'nav_msgs/msg/Odometry'
 
 
 def odometry_reading(msg: Any) -> OdometryReading | None:
-    """A nav_msgs/Odometry; None where its pose is none."""
+    """Read a nav_msgs/Odometry; None where its pose is none."""
     t, r = msg.pose.pose.position, msg.pose.pose.orientation
     return _reading(msg, (t.x, t.y, t.z, r.x, r.y, r.z, r.w))
 
 
 def transform_reading(msg: Any) -> OdometryReading | None:
-    """A geometry_msgs/TransformStamped; None where it is none."""
+    """Read a geometry_msgs/TransformStamped; None where it is none."""
     return _reading(msg, numbers_of(msg.transform))
 
 

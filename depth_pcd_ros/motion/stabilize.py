@@ -70,7 +70,7 @@ class Stabilizer:
 
     @property
     def agreed(self) -> Floats:
-        """How many pictures agree on the last one's depth, itself included: the grid's pixels."""
+        """Pictures that agree on the last one's depth, itself included, by pixel of the grid."""
         return self._count
 
     def update(

@@ -118,7 +118,7 @@ class MotionStage:
         return confidence(depth, self._stabilizer.agreed)
 
     def _motion(self, settings: Settings) -> tuple[str, Pose]:
-        """What tells the camera's motion, and before_from_now.
+        """Return the source of the camera's motion, and before_from_now.
 
         Raises:
             MotionError: nothing does.
@@ -140,7 +140,7 @@ class MotionStage:
 
 
 def _depths(tracked: Tracked, depth: Depth) -> _Corners:
-    """The ids of all corners of a picture, and the depths there."""
+    """Return the ids of all corners of a picture, and the depths there."""
     pixels = np.concatenate([tracked.now, tracked.fresh])
     height, width = depth.shape
     u, v = np.rint(pixels).astype(np.intp).T

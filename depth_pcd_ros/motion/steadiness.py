@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the temporal filter has made of a frame."""
+"""The outcome of the temporal filter for one frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Steadiness(NamedTuple):
-    """How the depth of one frame was steadied."""
+    """The outcome of the temporal filter: whether the depth was mixed, and why not."""
 
     # what told how the camera has moved, `odometry` or `camera`; '' where nothing did
     motion: str = ''

@@ -111,7 +111,7 @@ class Tracks:
 
 
 def _small(rgb: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """The picture in grey, reduced by a whole number, and how many pixels one of its has."""
+    """Return the picture in grey, reduced by a whole number, and the size of its pixels [px]."""
     height, width = rgb.shape[:2]
     n = max(1, round(min(height, width) / SHORT_SIDE))
     size = max(1, width // n), max(1, height // n)

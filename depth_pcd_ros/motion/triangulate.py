@@ -168,7 +168,7 @@ def _meet(
     rays: Array, observed: Array, turn: Array, step: Array, steps: int, tolerance: float,
     state: Array, gap: Array, slack: Array,
 ) -> None:  # fmt: skip
-    """Gauss and Newton's steps for each corner, weighted as Geman and McClure do."""
+    """Take Gauss-Newton steps for each corner, weighted as Geman and McClure do."""
     for n in range(rays.shape[0]):
         a, b, r = state[n]
         for iteration in range(steps + 1):

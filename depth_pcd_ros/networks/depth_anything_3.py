@@ -96,7 +96,7 @@ class DepthAnything3(Family):
         return depth
 
     def _first_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after the first step."""
+        """Return height and width after the first step."""
         scale = self.input_size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 

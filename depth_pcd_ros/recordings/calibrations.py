@@ -31,7 +31,7 @@ class RecordedCalibrations:
         self._known = CameraInfos(any_frame=named)
 
     def find(self, time_ns: int, header: Any, width: int, height: int) -> Calibration:
-        """The calibration of a picture; see `CameraInfos.find` for the errors."""
+        """Find the calibration of a picture; see `CameraInfos.find` for the errors."""
         while self._to_come and (self._to_come[0][0] <= time_ns or not len(self._known)):
             _, of, calibration = self._to_come.popleft()
             self._known.add(stamp_ns(of), of.frame_id, calibration)

@@ -58,14 +58,14 @@ class RecordedCamera:
         self.scale = self._find_scale()
 
     def file_name(self, header: Any) -> str:
-        """The name of a picture's files: its stamp, and a number where others had that before."""
+        """Name a picture's files: by its stamp, and a number where others had that before."""
         stamp = stamp_ns(header)
         self._stamps[stamp] += 1
         again = f'_{self._stamps[stamp]}' if self._stamps[stamp] > 1 else ''
         return f'{self.name}/{stamp}{again}' if self.name else f'{stamp}{again}'
 
     def picture(self, msg: Any, time_ns: int, sequence: str) -> Picture:
-        """The picture in a message, with what the recording says about its scale and its motion.
+        """Decode the picture in a message, with what the recording says about scale and motion.
 
         Args:
             msg: an Image or CompressedImage.

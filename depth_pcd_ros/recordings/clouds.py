@@ -19,7 +19,7 @@ from depth_pcd_ros.show.view import Shown
 
 
 def recorded_clouds(recording: Recording, topic: str = '') -> list[Shown]:
-    """The clouds of a topic, by their stamps; each is read when it is shown.
+    """List the clouds of a topic, by their stamps; each is read when it is shown.
 
     Raises:
         RecordingError: no such topic, none, or several.
@@ -40,7 +40,7 @@ def recorded_clouds(recording: Recording, topic: str = '') -> list[Shown]:
 
 
 def _read(recording: Recording, topic: str, time_ns: int, before: int) -> Cloud:
-    """The cloud of this time; `before`, how many of the same time come first."""
+    """Read the cloud of this time; `before`, how many of the same time come first."""
     found = recording.decoded(topic, start=time_ns)
     for _ in range(before):
         next(found)

@@ -14,7 +14,7 @@ MAGIC = b'\x28\xb5\x2f\xfd'  # RFC 8878, 3.1.1; a message in CDR begins with 0
 
 
 def message(raw: bytes) -> bytes:
-    """A message, decompressed where it is compressed by itself."""
+    """Return a message, decompressed where it is compressed by itself."""
     return DECOMPRESSORS['zstd'](raw, 0) if raw[:4] == MAGIC else bytes(raw)
 
 

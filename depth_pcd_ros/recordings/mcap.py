@@ -40,13 +40,13 @@ class _Fields:
         self._data, self._at = memoryview(data), 0
 
     def take(self, kinds: str) -> tuple[int, ...]:
-        """Numbers, little-endian."""
+        """Return numbers, little-endian."""
         kinds = f'<{kinds}'
         at, self._at = self._at, self._at + struct.calcsize(kinds)
         return struct.unpack_from(kinds, self._data, at)
 
     def raw(self) -> bytes:
-        """Bytes with their number before them."""
+        """Return bytes that have their number before them."""
         (size,) = self.take('I')
         at, self._at = self._at, self._at + size
         if self._at > len(self._data):
@@ -54,11 +54,11 @@ class _Fields:
         return bytes(self._data[at : self._at])
 
     def text(self) -> str:
-        """Text; a definition of protobuf is none, and of no use here."""
+        """Return text; a definition of protobuf is none, and of no use here."""
         return self.raw().decode(errors='replace')
 
     def rest(self) -> bytes:
-        """What is left."""
+        """Return what is left."""
         return bytes(self._data[self._at :])
 
 
@@ -234,7 +234,7 @@ class McapFile(Storage):
 
 
 def _unpacked(chunk: bytes) -> bytes:
-    """The records of a chunk."""
+    """Return the records of a chunk, decompressed."""
     fields = _Fields(chunk)
     _, _, size, checksum = fields.take('QQQI')
     compression = fields.text()

@@ -62,7 +62,7 @@ class RecordedOdometry:
         return odom_from_camera(reading, camera, given, self._transforms.find)
 
     def _moving(self) -> Iterator[OdometryReading]:
-        """The transforms of /tf whose child the camera is fixed to."""
+        """Yield the transforms of /tf whose child the camera is fixed to."""
         for _, msg in self._reader.decoded(MOVING_TRANSFORMS):
             for one in msg.transforms:
                 reading = transform_reading(one)

@@ -42,7 +42,7 @@ class Recording:
 
     Args:
         path: a file, or a folder with metadata.yaml or the files of one recording.
-        say: told what is left out, and why.
+        say: gets what is left out, and why.
 
     Attributes:
         connections: the topics whose messages can be read.
@@ -106,7 +106,7 @@ class Recording:
         return sum(one.msgcount for one in self.connections if one.topic == topic)
 
     def deserialize(self, raw: bytes, msgtype: str) -> Any:
-        """A message of its bytes.
+        """Decode a message.
 
         Raises:
             RecordingError: its type is not known, or the bytes are none of it.
@@ -131,7 +131,7 @@ class Recording:
                 self._note(f'{topic}: {err}')
 
     def definition(self, connection: Connection) -> tuple[str, str]:
-        """The definition of a topic's type and its hash, as recorded or as they are known.
+        """Return the definition of a topic's type and its hash, as recorded or as they are known.
 
         Raises:
             RecordingError: neither is.
@@ -232,7 +232,7 @@ class Recording:
         return STORAGES[path.suffix.lower()](path)
 
     def _storage_files(self, say: Say) -> list[Path]:
-        """The files with messages; metadata.yaml, where it is there, says which."""
+        """Return the files with messages; metadata.yaml, where it is there, says which."""
         if not self.path.exists():
             raise RecordingError('no such file')
         if not self.path.is_dir():
@@ -254,7 +254,7 @@ class Recording:
         return [file for file in listed if file.exists()] or there
 
     def _store(self, msgtype: str) -> Any:
-        """The types that a type needs: as recorded, else as they are known from elsewhere."""
+        """Return the types that a type needs: as recorded, else as known from elsewhere."""
         for one in self.connections:
             if one.msgtype == msgtype and one.definition:
                 try:
@@ -322,7 +322,7 @@ def _is_no_bag(path: Path) -> bool:
 
 
 def _types(connection: Connection) -> Any:
-    """The types that a recorded definition defines."""
+    """Parse the types that a recorded definition defines."""
     text = connection.definition
     if text.startswith(f'{_IDL_PART}IDL: '):
         types: Any = {}

@@ -68,7 +68,7 @@ class RecordedScale:
 
 
 def static_transforms(reader: Recording) -> StaticTransforms:
-    """The fixed transforms of a recording, by the names of their frames without a leading /."""
+    """Read the fixed transforms of a recording; frames are named without a leading /."""
     transforms = StaticTransforms()
     for _, msg in reader.decoded(STATIC_TRANSFORMS):
         for one in msg.transforms:
@@ -78,5 +78,5 @@ def static_transforms(reader: Recording) -> StaticTransforms:
 
 
 def frame_name(frame_id: str) -> str:
-    """The name of a frame without a leading /."""
+    """Return the name of a frame without a leading /."""
     return frame_id.removeprefix('/')  # as ROS 1 once wrote it

@@ -12,6 +12,6 @@ TYPES: Any = STORE.types  # as `messages.encode` wants them
 
 
 def header_of(header: Any) -> Any:
-    """A ROS 2 Header like that of any message, also of ROS 1."""
+    """Make a ROS 2 Header of that of any message, also of ROS 1."""
     stamp = TYPES['builtin_interfaces/msg/Time'](header.stamp.sec, header.stamp.nanosec)
     return TYPES['std_msgs/msg/Header'](stamp, header.frame_id)

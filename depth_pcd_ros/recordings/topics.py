@@ -36,12 +36,12 @@ class Topics(NamedTuple):
     odometry: str = ''
 
     def of_camera(self, name: str) -> Topics:
-        """Those of one of several cameras."""
+        """Return the topics of one of several cameras."""
         return Topics(*(topic.replace(PLACE, name) for topic in self))
 
 
 def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-topic') -> str:
-    """The topic with the pictures: the one asked for, or the only one with colour or grey ones.
+    """Find the topic with the pictures: the one asked for, or the only one in colour or grey.
 
     A raw topic goes before the compressed one of the same camera, and topics without a message,
     which a recording has of cameras that were silent, are chosen only where there are no others.
@@ -60,7 +60,7 @@ def find_image_topic(reader: Recording, asked: str = '', option: str = '--image-
 def find_cameras(
     reader: Recording, asked: Sequence[str], pattern: str = '', option: str = '--image-topic'
 ) -> dict[str, str]:
-    """The image topics of several cameras, by their names.
+    """Find the image topics of several cameras, by their names.
 
     A camera is named by the namespace of its image topic: /front/image_raw is front,
     /robot/front/image_raw/compressed is robot/front. Where a namespace has several image topics, or
@@ -88,7 +88,7 @@ def find_cameras(
         found = {match[1]: topic for match, topic in matches if match}
     else:
         found = _named(_pictures(reader))
-        if asked:  # one that was silent, too: it is told then
+        if asked:  # one that was silent, too: its job reports that
             found = {**_named(_pictures(reader, silent=True)), **found}
     there = ', '.join(f'{name} ({topic})' for name, topic in sorted(found.items())) or 'none'
     if not asked:
@@ -120,7 +120,7 @@ def _named(topics: Iterable[str]) -> dict[str, str]:
 
 
 def _pictures(reader: Recording, *, silent: bool = False) -> list[str]:
-    """The topics of colour or grey pictures, one of each camera; `silent` ones, too."""
+    """Find the topics of colour or grey pictures, one of each camera; `silent` ones, too."""
     kinds = _kinds(reader, RAW, COMPRESSED)
     foreign = [topic for topic in kinds if not _is_own_result(reader, topic)]
     spoken = {c.topic for c in reader.connections if c.msgcount}
@@ -130,7 +130,7 @@ def _pictures(reader: Recording, *, silent: bool = False) -> list[str]:
 
 
 def _no_pictures(reader: Recording) -> dict[str, str]:
-    """The topics of images that are not a camera's pictures, and what they are."""
+    """Find the topics of images that are not a camera's pictures, and what they are."""
     images = {
         topic: 'a result of the node' if _is_own_result(reader, topic) else 'depth'
         for topic in sorted(_kinds(reader, RAW, COMPRESSED))
@@ -144,7 +144,7 @@ def _no_pictures(reader: Recording) -> dict[str, str]:
 
 
 def _kinds(reader: Recording, *kinds: str) -> dict[str, str]:
-    """The topics of these types, with their types."""
+    """List the topics of these types, with their types."""
     return {c.topic: c.msgtype for c in reader.connections if c.msgtype in kinds}
 
 
@@ -154,7 +154,7 @@ def find_camera_info_topic(
     asked: str = '',
     option: str = '--camera-info-topic',
 ) -> str:
-    """The CameraInfo topic asked for, or camera_info beside the image topic, or the only one.
+    """Find the CameraInfo topic asked for, or camera_info beside the image topic, or the only one.
 
     Raises:
         RecordingError: no such topic, none, or several.
@@ -166,7 +166,7 @@ def find_camera_info_topic(
 
 
 def find_scale_topic(reader: Recording, source: str, asked: str = '', camera: str = '') -> str:
-    """The topic of a `scale_source`: the one asked for, or scale/... of the node, or the only one.
+    """Find the topic of a `scale_source`: the one asked for, or scale/..., or the only one.
 
     That of one of several cameras, by its name, goes before those that all have.
 
@@ -178,7 +178,7 @@ def find_scale_topic(reader: Recording, source: str, asked: str = '', camera: st
 
 
 def find_odometry_topic(reader: Recording, asked: str = '') -> str:
-    """The Odometry topic asked for, or the only one; '' where there is none.
+    """Find the Odometry topic asked for, or the only one; '' where there is none.
 
     Raises:
         RecordingError: no such topic, or several.
@@ -189,7 +189,7 @@ def find_odometry_topic(reader: Recording, asked: str = '') -> str:
 
 
 def find_cloud_topic(reader: Recording, asked: str = '') -> str:
-    """The topic with the clouds to look at: the one asked for, or `points`, or the only one.
+    """Find the topic with the clouds to look at: the one asked for, or `points`, or the only one.
 
     Raises:
         RecordingError: no such topic, none, or several.
@@ -201,7 +201,7 @@ def find_cloud_topic(reader: Recording, asked: str = '') -> str:
 
 
 def find_truth_topic(reader: Recording, asked: str = '') -> str:
-    """The topic with the true depth: the one asked for, or the only depth images, or only cloud.
+    """Find the topic with the true depth: the one asked for, or the only depth image, or cloud.
 
     What the node or `convert` has made of a camera is no truth; a raw topic goes before the
     compressed one of the same camera.
@@ -224,7 +224,7 @@ def find_truth_topic(reader: Recording, asked: str = '') -> str:
 
 
 def find_camera(path: Path, names: Sequence[str] = ()) -> dict[str, str]:
-    """The camera of a recording, or several, as the launch file of the node names them.
+    """Find the camera of a recording, or several, as the launch file of the node names them.
 
     Returns:
         `image` and `camera_info`, the topics to remap to, and `image_transport`; of several cameras
@@ -290,7 +290,7 @@ def _is_own_depth(reader: Recording, topic: str) -> bool:
 def _find(
     reader: Recording, kind: str, asked: str, option: str, preferred: Sequence[str] = ()
 ) -> str:
-    """The topic of a type: the one asked for, else one that is preferred, else the only one."""
+    """Find the topic of a type: the one asked for, else a preferred one, else the only one."""
     topics, name = _kinds(reader, kind), kind.rpartition('/')[2]
     if asked:
         return _asked(reader, asked, topics, name)

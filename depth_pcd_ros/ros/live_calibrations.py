@@ -65,12 +65,12 @@ class LiveCalibrations:
 
     @property
     def known(self) -> bool:
-        """Whether there is something to work with."""
+        """Return whether there is something to work with."""
         return len(self._infos) > 0 or self._settings.field_of_view is not None
 
     @property
     def topic_names(self) -> str:
-        """The topics that are listened to, for a sentence."""
+        """Return the topics that it listens to, for a sentence."""
         return ' or '.join(one.topic_name for one in self.subscriptions)
 
     def who_publishes(self) -> str:

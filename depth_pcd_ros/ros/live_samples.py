@@ -25,11 +25,11 @@ CHECK_PERIOD = 1.0  # [s] in which subscriptions adapt to the publishers
 
 
 def live(settings: Settings, topics: Topics, count: int, patience: float) -> Iterator[Picture]:
-    """The newest picture, again and again, until there were `count`.
+    """Yield the newest picture, again and again, until there were `count`.
 
     Args:
         settings: `image_transport` and the `scale_source`.
-        topics: what the node's topics are remapped to, where that is said.
+        topics: those that the node's topics are remapped to; empty ones are not.
         count: how many pictures.
         patience: how long to wait for the next one [s].
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loading a model in a thread, so that the node can be told to end meanwhile."""
+"""Load a model in a thread, so that the node can be asked to end meanwhile."""
 
 from __future__ import annotations
 

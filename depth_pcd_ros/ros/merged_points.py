@@ -44,7 +44,7 @@ class MergedPoints:
             self._transforms = Transforms(node)
 
     def wanted(self) -> bool:
-        """Whether the topic has a subscriber."""
+        """Return whether the topic has a subscriber."""
         return bool(self._publisher.get_subscription_count())
 
     def add(self, camera: str, header: Any, points: Points, settings: Settings) -> None:

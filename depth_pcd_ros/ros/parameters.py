@@ -142,7 +142,7 @@ class NodeParameters:
             raise SettingsError(_wrong_type(name, given, default)) from err
 
     def _values(self, changes: Iterable[Parameter] = ()) -> dict[str, Any]:
-        """What the parameters say, each in its own right, with some of them changed."""
+        """Return the values of the parameters that were set, with some of them changed."""
         node = self._node
         there = [name for name in (*OPTIONS, *sorted(self._own)) if node.has_parameter(name)]
         values = {name: node.get_parameter(name).value for name in there}  # one may be deleted
@@ -177,7 +177,7 @@ def differences(before: Mapping[str, Settings], after: Mapping[str, Settings]) -
 
 
 def explained(result: SetParametersResult, parameters: Sequence[Parameter]) -> SetParametersResult:
-    """The result of setting parameters, with a sentence where rclpy gives two numbers of types."""
+    """Return the result of setting parameters; where rclpy gives numbers of types, in words."""
     if not result.reason.startswith('Wrong parameter type'):
         return result
     for one in parameters:

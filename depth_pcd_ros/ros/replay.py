@@ -34,7 +34,7 @@ ACK_TIMEOUT = 10.0  # [s]
 # [s] without another topic gaining its first subscriber. Those have to find this publisher, and
 # whoever wants their results has to find them: a frame that comes earlier may be lost.
 SETTLED = 1.0
-PATIENCE = 2.0  # [s] before it is said who is waited for
+PATIENCE = 2.0  # [s] before a person learns which topics it waits for
 
 
 class ReplayError(DepthPcdError):

@@ -107,7 +107,7 @@ def first_frame(node: Node, names: Sequence[str] = ()) -> str:
 
 
 def rviz_command(node: Node, fixed_frame: str, names: Sequence[str] = ()) -> list[str]:
-    """The command line of RViz on the topics that the names are remapped to."""
+    """Return the command line of RViz on the topics that the names are remapped to."""
     share = get_package_share_directory('depth_pcd_ros')
     config = os.path.join(share, 'rviz', 'depth_pcd.rviz')
     topics = [f'{name}/{topic}' for name in names for topic in TOPICS] or list(TOPICS)
@@ -125,7 +125,7 @@ def rviz_command(node: Node, fixed_frame: str, names: Sequence[str] = ()) -> lis
 
 
 def several_cameras(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The configuration of RViz for one camera with the displays of each of several."""
+    """Make the configuration of RViz for one camera with the displays of each of several."""
 
     def of_camera(display: dict[str, Any], name: str) -> dict[str, Any]:
         topic = {**display['Topic'], 'Value': f'/{name}{display["Topic"]["Value"]}'}

@@ -94,7 +94,7 @@ class ScaleSource:
 
 
 def diagnostic_values(state: ScaleState) -> dict[str, str]:
-    """The correction under the names that a person reads."""
+    """Return the correction under the names that a person reads."""
     return {
         'true scale': f'{state.scale:.4f}',
         'true scale shift [m]': f'{state.shift:.4f}',

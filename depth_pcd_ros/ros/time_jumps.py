@@ -19,7 +19,7 @@ def watch(node: Node, on_jump: Callable[[float], None]) -> JumpHandle:
     """Log each jump of a node's time and call `on_jump` with the monotonic time [s].
 
     Returns:
-        What is to be kept as long as jumps are to be told.
+        The handle; jumps are noticed as long as it is kept.
     """
 
     def tell(jump: TimeJump) -> None:

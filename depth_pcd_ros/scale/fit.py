@@ -80,7 +80,7 @@ def _check_spread(true: Array, kind: str) -> None:
 
 
 def _median(values: Array, weights: Array) -> float:
-    """The value that half of the weight is below, and half above."""
+    """Return the value that half of the weight is below, and half above."""
     order = np.argsort(values, kind='stable')
     share = np.cumsum(weights[order])
     half = share[-1] / 2.0

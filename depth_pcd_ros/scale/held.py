@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often there was no measurement of the scale, and why."""
+"""Count how often the scale could not be measured, and why."""
 
 from __future__ import annotations
 

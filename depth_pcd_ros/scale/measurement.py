@@ -20,4 +20,4 @@ class Measurement:
 
 
 class ScaleError(CauseError):
-    """Why a frame gives no measurement: the last good scale is held."""
+    """A frame gives no measurement, so the last good scale is held; the message says why."""

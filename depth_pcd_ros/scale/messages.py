@@ -30,7 +30,7 @@ class CloudError(DepthPcdError):
 
 
 def points_reading(msg: Any) -> Reading:
-    """A PointCloud2; a broken one is a reading that says so."""
+    """Read a PointCloud2; a broken one is a reading that says so."""
     stamp, frame_id = stamp_ns(msg.header), msg.header.frame_id
     try:
         return PointsReading(stamp, frame_id, xyz_of_cloud(msg))
@@ -39,7 +39,7 @@ def points_reading(msg: Any) -> Reading:
 
 
 def range_reading(msg: Any) -> Reading:
-    """A sensor_msgs/Range."""
+    """Read a sensor_msgs/Range."""
     return RangeReading(
         stamp_ns=stamp_ns(msg.header),
         frame_id=msg.header.frame_id,
@@ -54,7 +54,7 @@ READERS: dict[str, Callable[[Any], Reading]] = {'points': points_reading, 'range
 
 
 def xyz_of_cloud(msg: Any) -> npt.NDArray[np.float32]:
-    """The fields x, y and z of all points, (N, 3) [m], wherever in the point they are.
+    """Read the fields x, y and z of all points, (N, 3) [m], wherever in the point they are.
 
     Raises:
         CloudError: a field is missing or of no known type, or the data is too short.

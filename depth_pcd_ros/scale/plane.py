@@ -96,13 +96,13 @@ def find_floor(
 
 
 def up_vector(pitch: float, roll: float) -> Array:
-    """Up in the optical frame of a camera that looks `pitch` down and is rolled clockwise [deg]."""
+    """Return up in the optical frame of a camera, pitched down and rolled clockwise [deg]."""
     p, r = math.radians(pitch), math.radians(roll)
     return np.array([-math.sin(r) * math.cos(p), -math.cos(r) * math.cos(p), -math.sin(p)])
 
 
 def _grid(depth: npt.NDArray[np.float32], camera: Camera) -> tuple[Array, Array]:
-    """Points and unit normals towards the camera of every n-th pixel, (h, w, 3) each."""
+    """Return points and unit normals to the camera of every n-th pixel, (h, w, 3) each."""
     step = max(1, depth.shape[1] // GRID)
     nth = slice(step // 2, None, step)
     x, y, z = (plane[nth, nth] for plane in (*camera.ray_maps, depth))
@@ -117,7 +117,7 @@ def _grid(depth: npt.NDArray[np.float32], camera: Camera) -> tuple[Array, Array]
 
 
 def _hypotheses(rng: np.random.Generator, points: Array, up: Array) -> Array:
-    """Planes through three points each whose normals are near `up`, (M, 3)."""
+    """Fit planes through three points each whose normals are near `up`, (M, 3)."""
     triples = points[rng.integers(len(points), size=(HYPOTHESES, 3))]  # (M, 3, 3)
     normals = np.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
     normals *= np.sign(normals @ up)[:, None]
@@ -133,7 +133,7 @@ def _hypotheses(rng: np.random.Generator, points: Array, up: Array) -> Array:
 
 
 def _fit(points: Array, up: Array) -> Array:
-    """The plane m that minimizes mean((m . p + 1)^2), with a prior on its direction."""
+    """Fit the plane m that minimizes mean((m . p + 1)^2), with a prior on its direction."""
     height = -float(np.median(points @ up))
     matrix = points.T @ points / len(points)
     matrix += PRIOR * height**2 * (np.eye(3) - np.outer(up, up))

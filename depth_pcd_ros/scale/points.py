@@ -84,7 +84,7 @@ def compare(
 def _around(
     depth: npt.NDArray[np.float32], u: npt.NDArray[Any], v: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Nearest and farthest depth at and around pixels, each (M,)."""
+    """Find the nearest and farthest depth at and around pixels, each (M,)."""
     height, width = depth.shape
     reach = max(1, round(height * EDGE_REACH))
     columns, rows = np.rint(u).astype(np.intp), np.rint(v).astype(np.intp)

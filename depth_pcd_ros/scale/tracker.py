@@ -41,7 +41,7 @@ class ScaleState:
     held_for: float = math.inf
 
     def message_values(self, stamp: Any) -> list[float]:
-        """The values of `MESSAGE_FIELDS`, for a frame with this stamp (of a header)."""
+        """Return the values of `MESSAGE_FIELDS`, for a frame with this stamp (of a header)."""
         values = (self.scale, self.shift, self.inliers, bool(self.cause), self.age)
         return [float(value) for value in (*values, stamp.sec, stamp.nanosec)]
 
@@ -50,7 +50,7 @@ class ScaleState:
         return bool(self.cause) and self.held_for > timeout
 
     def apply(self, depth: float) -> float:
-        """A depth of the network [m], corrected, to the last bit as a depth map is."""
+        """Correct a depth of the network [m], to the last bit as a depth map is."""
         return float(np.float32(depth) * np.float32(self.scale) + np.float32(self.shift))
 
 
@@ -115,7 +115,7 @@ class Tracker:
         self._count = 0
 
     def _smooth(self, stamp_ns: int, new: Measurement, smoothing: float) -> None:
-        """Mean of the first measurements, then the exponential one over `smoothing` seconds."""
+        """Average the first measurements, then exponentially over `smoothing` seconds."""
         weight = 1.0
         if self._count and self._good_ns is not None and smoothing:
             seconds = max(stamp_ns - self._good_ns, 0) * 1e-9

@@ -82,7 +82,7 @@ class CameraInfos:
         The one of its own stamp is right where every image has another (a zoom lens) and the
         images wait behind a slow network. If the image before had one, this one's is waited for a
         moment: it may be on its way. One that is unusable whatever the image counts as
-        fitting, so that the reason is told.
+        fitting, so that its error says why.
 
         Raises:
             FrameError: none fits; the message compares the image with the newest one.

@@ -123,7 +123,7 @@ class Readings:
         return newest >= stamp_ns or bool(self._next)
 
     def find(self, stamp_ns: int) -> Reading | None:
-        """The newest reading that is not newer than a stamp; older ones are forgotten."""
+        """Find the newest reading that is not newer than a stamp; older ones are forgotten."""
         with self._changed:
             if self._begins_anew(stamp_ns):
                 self._readings, self._next = self._next, []

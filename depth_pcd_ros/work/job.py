@@ -61,7 +61,7 @@ def where(label: str, camera: str) -> str:
 
 
 class Job(abc.ABC):
-    """What is to be done with one input.
+    """The work on one input.
 
     Attributes:
         label: the input, for messages.

@@ -88,7 +88,7 @@ class Report:
 
 
 def _summary(results: Counter[str]) -> str:
-    """The outcome of one input."""
+    """Return the outcome of one input."""
     if results['failed']:
         return IN_PART if results['done'] or results['skipped'] else FAILED
     return THERE if results['skipped'] and not results['done'] else CONVERTED

@@ -92,7 +92,7 @@ def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
     pictures = [step for step in steps if isinstance(step, Picture)]
     estimates: Iterator[Estimate] = iter(())
     if len(pictures) > 1:
-        # whatever it raises is told below of the picture that raises it, and the others go on
+        # what it raises is reported below, of the picture that raises it, and the others go on
         with contextlib.suppress(Exception):
             seen = [pipelines[step.camera].prepare(step.picture) for step in pictures]
             estimates = iter(estimate_batch(pipelines.engine, seen))

@@ -131,7 +131,7 @@ def _coordinates(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def load(path: str | Path) -> DemoNetwork:
-    """The network with the weights of a safetensors file, which runs no code, ready for inference.
+    """Load the network from a safetensors file, without running any code in it, for inference.
 
     Raises:
         CheckpointError: no such file, not a safetensors file, or not the weights of this network;
