@@ -55,8 +55,6 @@ class Engine(abc.ABC):
         device: where it runs: `cpu`, `cuda:0`, `openvino:CPU`, ...
         precision: `fp32`, `fp16` or `bf16`.
         fp32_attention: attention, and the normalisation before it, is in fp32 all the same.
-        max_depth: depth at which the output ends [m]; inf: nowhere. See `farthest`.
-        input_size: side of the picture at the network [px], as its family reads it.
         keeps_attention: it can have attention alone in fp32.
         batch: how many pictures at once the device gains from.
         sizes: for how many sizes of pictures, and numbers of them at once, the network is kept
@@ -82,8 +80,6 @@ class Engine(abc.ABC):
         self.device = device
         self.precision = precision
         self.fp32_attention = fp32_attention
-        self.max_depth = network.max_depth
-        self.input_size = network.input_size
         self._proven: set[tuple[int, int]] = set()  # sizes at the network
         self._most = 2**31  # pictures at once that the device has room for, as far as is known
         self._lock = threading.Lock()  # held while the network runs and while it is freed

@@ -129,9 +129,10 @@ class DepthPcdNode(LifecycleNode):
             return self._failed('configure', err)
         self._configured = configured
         self._inactive = (DiagnosticStatus.WARN, 'not active')
+        farthest = engine.network.max_depth
         self.get_logger().info(
             f'{engine.model} on {engine.device} in {engine.precision}, depth '
-            + (f'up to {engine.max_depth:g} m' if engine.max_depth < math.inf else 'without an end')
+            + (f'up to {farthest:g} m' if farthest < math.inf else 'without an end')
         )
         return TransitionCallbackReturn.SUCCESS
 

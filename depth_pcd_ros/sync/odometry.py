@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from depth_pcd_ros.geometry import transform
-from depth_pcd_ros.sync.readings import JUMP_BACK, KEPT
+from depth_pcd_ros.sync.readings import KEPT, jumps_back, stamp_of
 
 MAX_GAP = 0.5  # [s] between two readings that tell what was between them
 MAX_AHEAD = 0.1  # [s] that a picture may be newer than the newest reading
@@ -44,9 +44,9 @@ class Odometry:
         """Remember a reading; where time has jumped back, those before go."""
         with self._changed:
             kept = self._readings
-            if kept and kept[-1].stamp_ns - reading.stamp_ns > JUMP_BACK * 1e9:
+            if jumps_back(kept, reading):
                 kept.clear()
-            bisect.insort(kept, reading, key=_stamp)
+            bisect.insort(kept, reading, key=stamp_of)
             del kept[:-KEPT]
             self._vain = False
             self._changed.notify_all()
@@ -66,7 +66,7 @@ class Odometry:
                 self._vain = not self._changed.wait_for(
                     lambda: self.complete(stamp_ns), self._patience
                 )
-            after = bisect.bisect_left(self._readings, stamp_ns, key=_stamp)
+            after = bisect.bisect_left(self._readings, stamp_ns, key=stamp_of)
             if after < len(self._readings) and self._readings[after].stamp_ns == stamp_ns:
                 return self._readings[after]
             if not after:
@@ -131,7 +131,3 @@ def odom_from_camera(
             'odometry_transform is not set, and no transform connects them'
         )
     return transform.compose(reading.odom_from_base, transform.invert(place)), ''
-
-
-def _stamp(reading: OdometryReading) -> int:
-    return reading.stamp_ns

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import bisect
 import math
+import operator
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ import numpy.typing as npt
 MAX_POINTS = 20_000
 KEPT = 2000  # readings at most
 JUMP_BACK = 1.0  # [s] by which a stamp is earlier than the last one: a recording begins again
+
+stamp_of = operator.attrgetter('stamp_ns')
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +112,8 @@ class Readings:
     def add(self, reading: Reading) -> None:
         """Remember a reading."""
         with self._changed:
-            if self._next or _jumps_back(self._readings, reading):
-                if _jumps_back(self._next, reading):  # once more
+            if self._next or jumps_back(self._readings, reading):
+                if jumps_back(self._next, reading):  # once more
                     self._readings, self._next = self._next, []
                 self._insert(self._next, reading)
             else:
@@ -132,7 +136,7 @@ class Readings:
                 self._vain = not self._changed.wait_for(
                     lambda: self.complete(stamp_ns), self._patience
                 )
-            after = bisect.bisect_right(self._readings, stamp_ns, key=_stamp)
+            after = bisect.bisect_right(self._readings, stamp_ns, key=stamp_of)
             if not after:
                 return None
             del self._readings[: after - 1]
@@ -150,14 +154,11 @@ class Readings:
         return self._last_ns is None or useless
 
     def _insert(self, kept: list[Reading], reading: Reading) -> None:
-        bisect.insort(kept, reading, key=_stamp)
-        outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=_stamp)
+        bisect.insort(kept, reading, key=stamp_of)
+        outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=stamp_of)
         del kept[: max(outdated, len(kept) - KEPT)]
 
 
-def _jumps_back(kept: list[Reading], reading: Reading) -> bool:
+def jumps_back(kept: Sequence[Any], reading: Any) -> bool:
+    """Return whether the stamp of a reading is before those that are kept, as after a jump."""
     return bool(kept) and kept[-1].stamp_ns - reading.stamp_ns > JUMP_BACK * 1e9
-
-
-def _stamp(reading: Reading) -> int:
-    return reading.stamp_ns

@@ -82,20 +82,21 @@ def test_an_engine_tells_what_it_is(files):
     """The attributes that the pipeline and the reports read."""
     made = engine.create(EngineSettings(files[1], device='cpu'))
     assert (made.model, made.device, made.precision) == (files[1], 'cpu', 'fp32')
-    assert (made.max_depth, made.input_size) == (80.0, 518)
-    assert engine.create(EngineSettings(files[1], max_depth=35.5, device='cpu')).max_depth == 35.5
+    assert (made.network.max_depth, made.network.input_size) == (80.0, 518)
+    nearer = engine.create(EngineSettings(files[1], max_depth=35.5, device='cpu'))
+    assert nearer.network.max_depth == 35.5
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
 def test_the_demo_model_is_an_engine_like_any_other(precision):
     """The bundled network by its name, with a size and a range of its own."""
     made = engine.create(EngineSettings('demo', device='cpu', precision=precision))
-    assert made.input_size % 14 == 0
+    assert made.network.input_size % 14 == 0
     depth = made.infer(*seen(RGB))
     assert depth.shape == (30, 40)
     assert depth.dtype == np.float32
     assert (depth > 0).all()
-    assert (depth <= made.max_depth).all()
+    assert (depth <= made.network.max_depth).all()
 
 
 def test_any_view_of_a_picture_will_do(small):

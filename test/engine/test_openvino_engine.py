@@ -88,7 +88,7 @@ def test_the_demo_model_runs_in_openvino():
     made = engine.create(EngineSettings('demo', device='openvino', precision='fp32'))
     expected = engine.create(EngineSettings('demo', device='cpu'))
     assert (made.model, made.device, made.precision) == ('demo', 'openvino:CPU', 'fp32')
-    assert (made.max_depth, made.input_size) == (12.0, 168)
+    assert (made.network.max_depth, made.network.input_size) == (12.0, 168)
     for rgb in (RGB, RGB[:20], RGB):
         np.testing.assert_allclose(made.infer(*seen(rgb)), expected.infer(*seen(rgb)), atol=1e-4)
 
