@@ -11,7 +11,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from depth_pcd_ros.option import Option, SettingsError, check, option, transform
 
@@ -20,8 +20,19 @@ __all__ = ['OPTIONS', 'EngineSettings', 'Option', 'Settings', 'SettingsError', '
 NORM_TOLERANCE = 1e-2  # of the length of a quaternion
 CAMERA_NAME = re.compile('[A-Za-z][A-Za-z0-9_]*')  # also a part of topics and parameters
 
-
 Transform = tuple[float, float, float, float, float, float, float]
+Value = TypeVar('Value')
+
+
+class _NonZero(Generic[Value]):
+    """A setting as the code reads it: None in place of zero, for ROS has no value for none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, settings: Settings, owner: type[Settings]) -> Value | None:
+        value: Value = getattr(settings, self._name)
+        return value if (any(value) if isinstance(value, tuple) else value) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,42 +293,15 @@ class Settings:
         True, 'configure and activate the lifecycle node by itself', shared=True
     )
 
-    # Zero stands for none where ROS has no parameter without a value; here None does.
-
-    @property
-    def range_limit(self) -> float | None:
-        """`max_range` [m]; None: as far as the model's depth goes."""
-        return self.max_range or None
-
-    @property
-    def edge_limit(self) -> float | None:
-        """`edge_filter` [deg]; None: no filter."""
-        return self.edge_filter or None
-
-    @property
-    def voxel(self) -> float | None:
-        """`voxel_size` [m]; None: each pixel is a point."""
-        return self.voxel_size or None
-
-    @property
-    def field_of_view(self) -> float | None:
-        """`hfov` [deg]; None: a camera without a calibration is not used."""
-        return self.hfov or None
-
-    @property
-    def optical_from_sensor(self) -> tuple[float, ...] | None:
-        """`scale_transform`; None: to be looked up."""
-        return self.scale_transform if any(self.scale_transform) else None
-
-    @property
-    def optical_from_base(self) -> tuple[float, ...] | None:
-        """`odometry_transform`; None: to be looked up."""
-        return self.odometry_transform if any(self.odometry_transform) else None
-
-    @property
-    def merged_from_optical(self) -> tuple[float, ...] | None:
-        """`frame_transform`; None: to be looked up."""
-        return self.frame_transform if any(self.frame_transform) else None
+    range_limit = _NonZero[float]('max_range')  # [m]; None: as far as the model's depth goes
+    edge_limit = _NonZero[float]('edge_filter')  # [deg]; None: no filter
+    voxel = _NonZero[float]('voxel_size')  # [m]; None: each pixel is a point
+    field_of_view = _NonZero[float]('hfov')  # [deg]; None: without a calibration, no cloud
+    optical_from_sensor = _NonZero[Transform]('scale_transform')  # None: to be looked up
+    optical_from_base = _NonZero[Transform]('odometry_transform')  # None: to be looked up
+    merged_from_optical = _NonZero[Transform]('frame_transform')  # None: to be looked up
+    # None: the x axis of the sensor
+    beam_direction = _NonZero[tuple[float, float, float]]('range_direction')
 
     @property
     def needs_odometry(self) -> bool:
@@ -331,11 +315,6 @@ class Settings:
         return (
             self.temporal_filter > 0.0 or self.min_confidence > 0.0 or self.scale_source != 'none'
         )
-
-    @property
-    def beam_direction(self) -> tuple[float, float, float] | None:
-        """`range_direction`; None: the x axis of the sensor."""
-        return self.range_direction if any(self.range_direction) else None
 
     def __post_init__(self) -> None:
         for name, known in OPTIONS.items():

@@ -21,6 +21,7 @@ from depth_pcd_ros.evaluate.truth import Depth, Transform, TruthError
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.calibration import Calibration, pinhole
 from depth_pcd_ros.inputs.intrinsics import Say
+from depth_pcd_ros.inputs.photos import read_header
 from depth_pcd_ros.inputs.sources import PHOTOS
 from depth_pcd_ros.messages.depth import metres
 
@@ -214,7 +215,8 @@ def _intrinsics_beside(photo: Path) -> tuple[float | None, Calibration | None]:
 
 def _kitti_camera(photo: Path) -> Calibration | None:
     """P_rect of calib_cam_to_cam.txt above a raw photo, or K of the benchmark's intrinsics/."""
-    size = _size(photo)
+    header = read_header(photo)
+    size = header.size if header else (0, 0)
     cropped = photo.parent.parent / 'intrinsics' / f'{photo.stem}.txt'
     if cropped.is_file():
         k = _floats(cropped, _text(cropped), 9)
@@ -228,13 +230,6 @@ def _kitti_camera(photo: Path) -> Calibration | None:
                 p = _floats(path, found[1], 12)
                 return pinhole(p[0], p[5], p[2], p[6], size)
     return None
-
-
-def _size(photo: Path) -> tuple[int, int]:
-    from depth_pcd_ros.inputs.photos import read_header
-
-    header = read_header(photo)
-    return header.size if header else (0, 0)
 
 
 def _tum(folder: Path) -> list[Pair]:
