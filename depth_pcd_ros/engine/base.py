@@ -182,17 +182,7 @@ class Engine(abc.ABC):
 
         self._proven.add(size)
         try:
-            place, runtime = self._origin(size)
-            verdict = proof.prove(
-                self._run,
-                self.network,
-                size,
-                place=place,
-                device=self.device,
-                precision=self.precision,
-                fp32_attention=self.fp32_attention,
-                runtime=runtime,
-            )
+            verdict = proof.prove(self, size, *self._origin(size))
         except BaseException:
             self._proven.discard(size)
             raise

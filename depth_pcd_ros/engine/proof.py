@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.engine import cache
-from depth_pcd_ros.engine.base import EngineError, Floats, Pictures, ProofError, Size
+from depth_pcd_ros.engine.base import Engine, EngineError, Floats, ProofError, Size
 from depth_pcd_ros.engine.export import reference_name
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.networks.checkpoints import bundled_model
@@ -77,27 +76,13 @@ class Verdict:
         return f'mean {self.mean:.2%}, scale {self.scale:.2%}{sky}'
 
 
-def prove(
-    run: Callable[[Pictures, Size, Size], Floats],
-    network: Family,
-    size: tuple[int, int],
-    *,
-    place: Path,
-    device: str,
-    precision: str,
-    fp32_attention: bool,
-    runtime: str,
-) -> Verdict | None:
+def prove(engine: Engine, size: Size, place: Path, runtime: str) -> Verdict | None:
     """Compare an engine with the network in fp32, unless that was done.
 
     Args:
-        run: as `Engine._run`.
-        network: which one.
+        engine: the engine; its lock is held.
         size: height and width at the network [px].
         place: the folder in which the verdict is kept.
-        device: of the engine.
-        precision: of the engine.
-        fp32_attention: of the engine.
         runtime: the versions and the hardware that the engine is made of.
 
     Returns:
@@ -106,7 +91,8 @@ def prove(
     Raises:
         ProofError: it is off by more than `LIMITS`.
     """
-    kind = f'{precision}-fp32-attention' if fp32_attention else precision
+    network, device, precision = engine.network, engine.device, engine.precision
+    kind = f'{precision}-fp32-attention' if engine.fp32_attention else precision
     name = f'{device}-{kind}-{size[0]}x{size[1]}'.replace(':', '-')
     kept = place / f'proof-{name}-{zlib.crc32(runtime.encode()):08x}.json'
     verdict = _read(kept)
@@ -115,12 +101,12 @@ def prove(
         expected = _reference(network, size, place)
         if expected is None:
             return None
-        found = np.concatenate([run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
+        found = np.concatenate([engine._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
         verdict = compare(network, found, expected)
         _write(kept, json.dumps({**dataclasses.asdict(verdict), 'runtime': runtime}).encode())
     limit = LIMITS[precision]
     if not verdict.within(limit):
-        attention = ' with attention in fp32' if fp32_attention else ''
+        attention = ' with attention in fp32' if engine.fp32_attention else ''
         raise ProofError(
             f'{device} in {precision}{attention} is not used: for pictures of '
             f'{size[1]}x{size[0]} at the network its depth is off that in fp32 by {verdict}; '
