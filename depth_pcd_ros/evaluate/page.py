@@ -173,6 +173,7 @@ def page(
 ) -> str:
     """Write the report of all settings, with the frames of each, whose pictures are in a folder."""
     chosen, frames = summaries[advice.setting], rows[advice.setting]
+    count = chosen['frames']
     names = ', '.join(html.escape(Path(one).name) for one in inputs)
     said = ''.join(f'<p>{html.escape(sentence)}</p>' for sentence in advice.sentences)
     plotted = [
@@ -187,7 +188,7 @@ def page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<title>Depth of {names}</title><style>{CSS}</style></head><body>\n',
             f'<h1>How good is the depth of {names}?</h1>',
-            f'<p class="about">{_frames(chosen["frames"])}, {len(summaries)} '
+            f'<p class="about">{count} frame{"" if count == 1 else "s"}, {len(summaries)} '
             f'{"setting" if len(summaries) == 1 else "settings"}, truth for '
             f'{_percent(chosen["known"])} of the pixels</p>\n',
             f'<section class="card advice"><div>{said}</div>',
@@ -204,10 +205,6 @@ def page(
             '</section></body></html>\n',
         ]
     )
-
-
-def _frames(count: int) -> str:
-    return f'{count} frame' + ('' if count == 1 else 's')
 
 
 def _figures(chosen: Summary) -> str:

@@ -71,7 +71,9 @@ class Triangulation:
                 'few_tracks',
                 f'{len(ids)} corners could be followed, expected {MIN_POINTS} or more',
             )
-        moved = _distance(self._views[-1].pose, pose) if self._views else math.inf
+        moved = math.inf
+        if self._views:
+            moved = float(np.linalg.norm(self._views[-1].pose.translation - pose.translation))
         if moved < SPACING:
             raise ScaleError(
                 'no_motion',
@@ -88,10 +90,6 @@ class Triangulation:
                 f'{MAX_UNCERTAINTY:.0%}, expected {MIN_FOUND} or more',
             )
         return points
-
-
-def _distance(a: Pose, b: Pose) -> float:
-    return float(np.linalg.norm(a.translation - b.translation))
 
 
 def _triangulate(views: list[_View], focal: float) -> MovingPoints:

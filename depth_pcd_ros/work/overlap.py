@@ -79,15 +79,10 @@ def overlap(
             threads[1].join(_POLL)
     finally:
         stop.set()
-        _wake(after)
+        with contextlib.suppress(queue.Full):  # then nobody waits for an item
+            after.put_nowait(_END)
         for thread in threads:
             with contextlib.suppress(RuntimeError):  # not started yet when interrupted
                 thread.join(_PATIENCE)
     if errors:
         raise errors[0]
-
-
-def _wake(waiting: queue.Queue[Any]) -> None:
-    """Let the thread that waits for an item see that there will be none."""
-    with contextlib.suppress(queue.Full):  # then it does not wait
-        waiting.put_nowait(_END)
