@@ -26,7 +26,7 @@ from depth_pcd_ros.inputs.calibration_files import calibration_text, read_camera
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
-from depth_pcd_ros.inputs.sources import InputsError, Source, absolute, find
+from depth_pcd_ros.inputs.sources import InputsError, absolute, find
 from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.work.report import Report
@@ -99,10 +99,10 @@ def _inputs(args: argparse.Namespace) -> list[Input]:
                 raise InputsError(f'{path} is no recording and no folder')
             found.append((path, RecordingJob))
             continue
-        sources: list[Source] = []
+        recordings: list[Path] = []
         with contextlib.suppress(InputsError):  # nothing in it: `find_pairs` says what it expects
-            sources = find([str(path)], args.out)
-        recordings = [one.path for one in sources if one.kind == 'recording']
+            below = find([str(path)], args.out)
+            recordings = [one.path for one in below if one.kind == 'recording']
         found += [(one, RecordingJob) for one in recordings] or [(path, PairsJob)]
     return found
 

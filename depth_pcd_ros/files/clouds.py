@@ -47,7 +47,8 @@ def _read_pcd(path: Path) -> Cloud:
         raise CloudFileError('it is no binary PCD with x, y, z and perhaps rgb')
     count = len(header['FIELDS'])
     points = np.frombuffer(data, '<f4').reshape(int(header['POINTS'][0]), count)
-    return _split(turned_back(points, head.decode('ascii')))
+    valid = valid_points(turned_back(points, head.decode('ascii')))
+    return valid[:, :3], unpack_rgb(valid[:, 3]) if count == 4 else None
 
 
 def _read_las(path: Path) -> Cloud:
@@ -66,12 +67,6 @@ def _read_npz(path: Path) -> Cloud:
         xyz = np.asarray(arrays['xyz'], np.float32).reshape(-1, 3)
         valid = np.isfinite(xyz).all(axis=1)
         return xyz[valid], arrays['rgb'].reshape(-1, 3)[valid] if 'rgb' in arrays else None
-
-
-def _split(points: npt.NDArray[np.float32]) -> Cloud:
-    """Split valid points, (..., 3 or 4), into positions and colours."""
-    points = valid_points(points)
-    return points[:, :3], unpack_rgb(points[:, 3]) if points.shape[1] == 4 else None
 
 
 READERS: dict[str, Callable[[Path], Cloud]] = {

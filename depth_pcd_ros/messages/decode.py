@@ -32,9 +32,11 @@ def rgb_from_msg(msg: Any) -> Rgb:
     """Decode an Image or a CompressedImage to RGB, (H, W, 3) uint8.
 
     Raises:
-        ImageError: as `rgb_from_image` and `rgb_from_compressed`.
+        ImageError: as `rgb_from_image` and `rgb_from_picture`.
     """
-    return rgb_from_compressed(msg) if hasattr(msg, 'format') else rgb_from_image(msg)
+    if hasattr(msg, 'format'):
+        return rgb_from_picture(msg.data, msg.format)
+    return rgb_from_image(msg)
 
 
 def rgb_from_image(msg: Any) -> Rgb:
@@ -52,15 +54,6 @@ def rgb_from_image(msg: Any) -> Rgb:
         if err.cause != 'unknown_encoding':
             raise
         return _rgb_by_cv_bridge(msg, err)
-
-
-def rgb_from_compressed(msg: Any) -> Rgb:
-    """Decode a sensor_msgs/CompressedImage to RGB, (H, W, 3) uint8.
-
-    Raises:
-        ImageError: as `compressed.rgb_from_picture`.
-    """
-    return rgb_from_picture(msg.data, msg.format)
 
 
 def calibration_from_msg(msg: Any) -> Calibration:

@@ -152,10 +152,10 @@ def _rgb_from_planes(raw: npt.NDArray[np.uint8], layout: Layout) -> Rgb:
         step = width
     _check_length(raw, rows * step, f'{encoding} has {rows} rows of {step}')
     if encoding != 'nv24':
-        planes = np.ndarray((rows, width), np.uint8, raw, strides=(step, 1))
+        planes: Rgb = np.ndarray((rows, width), np.uint8, raw, strides=(step, 1))
         return np.asarray(cv2.cvtColor(planes, YUV420[encoding]), np.uint8)
-    luma = np.ndarray((height, width), np.uint8, raw, strides=(step, 1))
-    chroma = np.ndarray((height, width, 2), np.uint8, raw, height * step, (2 * step, 2, 1))
+    luma: Rgb = np.ndarray((height, width), np.uint8, raw, strides=(step, 1))
+    chroma: Rgb = np.ndarray((height, width, 2), np.uint8, raw, height * step, (2 * step, 2, 1))
     # OpenCV has no nv24: each pixel becomes a UYVY pair of itself, of which one is kept.
     pairs = np.empty((height, width, 4), np.uint8)
     cv2.mixChannels([luma, chroma], [pairs], [1, 0, 0, 1, 2, 2, 0, 3])

@@ -119,7 +119,9 @@ def report(seconds: float, model: str) -> tuple[str, bool]:
         simulated = found.node.count_publishers('/clock') > 0
         pictures = [topic for topic in topics.values() if not topic.is_camera_info]
         blocks = [_block(topic, topics, tf, model, simulated) for topic in pictures]
-    lines = [_ros(), *(watch.headline(status) for status in statuses.values())]
+    domain = os.environ.get('ROS_DOMAIN_ID') or '0'
+    lines = [f'ROS: {get_rmw_implementation_identifier()}, domain {domain}']
+    lines += [watch.headline(status) for status in statuses.values()]
     if not pictures:
         lines.append(
             f'No topic with pictures (Image, CompressedImage) in {seconds:g} s: does the driver of '
@@ -127,11 +129,6 @@ def report(seconds: float, model: str) -> tuple[str, bool]:
         )
     lines += [line for block, _ in blocks for line in ('', *block)]
     return '\n'.join(lines), any(usable for _, usable in blocks)
-
-
-def _ros() -> str:
-    domain = os.environ.get('ROS_DOMAIN_ID') or '0'
-    return f'ROS: {get_rmw_implementation_identifier()}, domain {domain}'
 
 
 def _block(

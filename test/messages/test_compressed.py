@@ -73,14 +73,14 @@ def test_compressed_without_bgr(encoding):
     """'compressed rgb8' says that OpenCV was given RGB instead of BGR."""
     rgb = smooth()
     msg = compressed(rgb, '.png', f'{encoding}; png compressed rgb8')
-    np.testing.assert_array_equal(decode.rgb_from_compressed(msg), rgb)
+    np.testing.assert_array_equal(decode.rgb_from_msg(msg), rgb)
 
 
 @pytest.mark.parametrize('picture_format', ['mono8; jpeg compressed mono8', 'jpeg'])
 def test_compressed_grey(picture_format):
     """Grey is grey three times."""
     grey = smooth(1)[..., 0]
-    decoded = decode.rgb_from_compressed(compressed(grey, '.jpg', picture_format))
+    decoded = decode.rgb_from_msg(compressed(grey, '.jpg', picture_format))
     assert (decoded == decoded[..., :1]).all()
     assert np.abs(decoded[..., 0].astype(int) - grey).max() <= 4
 
@@ -89,15 +89,15 @@ def test_compressed_sixteen_bits():
     """Scaled as a raw image is."""
     rgb = RNG.integers(0, 65536, (48, 64, 3), np.uint16)
     msg = compressed(rgb[..., ::-1], '.png', 'rgb16; png compressed bgr16')
-    np.testing.assert_array_equal(decode.rgb_from_compressed(msg), by_hand(rgb))
+    np.testing.assert_array_equal(decode.rgb_from_msg(msg), by_hand(rgb))
     grey = compressed(rgb[..., 0], '.png', 'mono16; png compressed ')
-    np.testing.assert_array_equal(decode.rgb_from_compressed(grey)[..., 2], by_hand(rgb[..., 0]))
+    np.testing.assert_array_equal(decode.rgb_from_msg(grey)[..., 2], by_hand(rgb[..., 0]))
 
 
 def test_compressed_alpha_is_dropped():
     """A transparent PNG keeps its colours."""
     bgra = np.dstack([smooth(), np.full((48, 64), 3, np.uint8)])
-    decoded = decode.rgb_from_compressed(compressed(bgra, '.png', 'png'))
+    decoded = decode.rgb_from_msg(compressed(bgra, '.png', 'png'))
     np.testing.assert_array_equal(decoded, bgra[..., 2::-1])
 
 
@@ -140,10 +140,8 @@ def test_exif_orientation_is_ignored():
     turned = with_exif_rotation(jpeg)
     buffer = np.frombuffer(turned, np.uint8)
     assert cv2.imdecode(buffer, cv2.IMREAD_COLOR).shape == (64, 48, 3)  # the header works
-    decoded = decode.rgb_from_compressed(compressed_bytes(turned, 'jpeg'))
-    np.testing.assert_array_equal(
-        decoded, decode.rgb_from_compressed(compressed_bytes(jpeg, 'jpeg'))
-    )
+    decoded = decode.rgb_from_msg(compressed_bytes(turned, 'jpeg'))
+    np.testing.assert_array_equal(decoded, decode.rgb_from_msg(compressed_bytes(jpeg, 'jpeg')))
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp', 'progressive'])
