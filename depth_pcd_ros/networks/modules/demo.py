@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -138,19 +138,14 @@ def load(path: str | Path) -> DemoNetwork:
             the message names the file and the keys.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f'there is no file {path}')
-    try:
-        with safe_open(path, 'pt') as file:
-            name = (file.metadata() or {}).get('network')
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as err:
-        raise CheckpointError(f'{path}: not a safetensors file: {err}') from err
+    tensors = state_dict.read(path)
+    with safe_open(path, 'pt') as file:
+        name = (file.metadata() or {}).get('network')
     if name != NETWORK:
         raise CheckpointError(
             f'{path}: its metadata names the network {name!r}, expected {NETWORK!r}'
         )
-    network = DemoNetwork()
-    state_dict.check_fit(tensors, network.state_dict(), path)
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    with torch.device('meta'):  # no time and memory for initial values
+        network = DemoNetwork()
+    state_dict.fill(network, tensors, path)
+    return network
