@@ -201,7 +201,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     no_ros = ''
-    try:  # first of all, since the wheels of ROS start Python anew
+    try:  # first of all, since the ROS wheels restart Python
         from depth_pcd_ros.ros import doctor, watch
     except ImportError as err:
         no_ros = str(err)
@@ -258,7 +258,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(prog='depth-pcd', description='Metric point clouds from any camera.')
     parser.add_argument('--version', action='version', version=__version__)
-    parser.set_defaults(refused=1)  # the exit code where what is asked for cannot be done
+    parser.set_defaults(refused=1)  # exit code of an error
     commands = parser.add_subparsers(required=True, metavar='COMMAND', dest='command')
 
     fetch = commands.add_parser(

@@ -150,7 +150,7 @@ class Pipeline:
         sky = np.isnan(depth) if self.engine.network.knows_sky else None
         if steadies or settings.scale_source == 'motion':
             self._motion.begin(rgb, camera, picture.header, picture.evidence, settings)
-        # What absurd numbers of a sensor make is no measurement, and NumPy's warnings no help.
+        # Absurd sensor numbers end in no measurement; NumPy's warnings would not help.
         with np.errstate(all='ignore'):
             if settings.depth_scale != 1.0:
                 depth *= np.float32(settings.depth_scale)

@@ -32,12 +32,12 @@ from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import RangeReading
 
-# The filters have no say: the depth is measured as the network gives it.
+# Without filters: the depth is measured as the network gives it.
 UNFILTERED = {'min_depth': 0.0, 'edge_filter': 0.0}
-# What the motion tells comes of many pictures, from the pipeline: without smoothing and bounds.
+# The scale from motion rests on many pictures, so the pipeline measures it: unsmoothed, unbounded.
 MEASURED = {'scale_smoothing': 0.0, 'scale_step': 1.0, 'scale_bounds': (0.01, 100.0)}
-MAX_SPREAD = 0.1  # of the scale, above which a constant is no good
-# Pictures of a camera that stands still differ by less, on average, at this size: by noise.
+MAX_SPREAD = 0.1  # of the scale; with more, a constant is a poor choice
+# Noise makes the pictures of a camera at rest differ by less, on average, at this size.
 SMALL, MAX_DIFFERENCE = (32, 24), 8.0  # px, grey levels
 
 Measure = Callable[[Frame, Picture], Measurement]
@@ -93,7 +93,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 def _samples(
     args: argparse.Namespace, settings: Settings, sources: list[Source]
 ) -> Iterator[Picture]:
-    say = functools.cache(_say)  # once, what holds for each picture of a video
+    say = functools.cache(_say)  # what holds for each picture of a video is said once
     given = intrinsics_given(args, say)
     if sources:
         if given.given and any(source.kind == 'recording' for source in sources):

@@ -9,7 +9,7 @@ from depth_pcd_ros.arguments import add_settings
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
 from depth_pcd_ros.recordings.options import add_options as add_topic_options
 
-# Those of the node that say how the raw depth comes about, and what is known about it.
+# The node's settings of the raw depth and of its scale.
 SETTINGS = (
     'model', 'max_depth', 'input_size', 'device', 'precision', 'image_transport', 'rectified',
     'distortion', 'focal_correction', 'scale_source', 'scale_timeout', 'scale_transform',

@@ -87,7 +87,7 @@ def _of_recording(
         step = max(1, round(reader.count(topic) / count))
         good, problem = 0, None
         for i, (time_ns, msg) in enumerate(reader.decoded(topic)):
-            # what the motion tells needs every picture, the network only some of them
+            # the scale from motion needs every picture, the others only some
             if i % step and settings.scale_source != 'motion':
                 continue
             try:

@@ -29,10 +29,10 @@ Rays = npt.NDArray[np.float32]
 Ray = tuple[float, float]
 Pixels = TypeVar('Pixels', bound=np.generic)
 
-_MARGIN = 1e-5  # of rounding in the cheap test for steep chords
+_MARGIN = 1e-5  # for rounding, in the cheap test for steep chords
 _NO_MASK = np.empty((0, 0), np.uint8)
 
-# The least growth of depth that a steep chord of a camera has, for the `tan` it was last asked for.
+# By camera: the last `tan`, and the least growth of depth along a chord that is as steep.
 _least: weakref.WeakKeyDictionary[Camera, tuple[float, np.float32]] = weakref.WeakKeyDictionary()
 
 

@@ -14,7 +14,7 @@ from depth_pcd_ros.kernels import BOOL, COLOURS, DEPTH, NONE, RAYS, RGB, kernel,
 Floats = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
 
-FIELD_NAMES = ('x', 'y', 'z', 'rgb')  # of a point; the last only where there are colours
+FIELD_NAMES = ('x', 'y', 'z', 'rgb')  # of a point; rgb only where there are colours
 
 XYZ = np.dtype([('x', np.float32), ('y', np.float32), ('z', np.float32)])
 XYZRGB = np.dtype([*XYZ.descr, ('rgb', np.uint32)])  # 0x00RRGGBB

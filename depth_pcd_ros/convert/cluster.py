@@ -32,11 +32,11 @@ from depth_pcd_ros.work.job import Failure, Job
 from depth_pcd_ros.work.report import Report
 from depth_pcd_ros.work.run import Pipelines, run
 
-PHOTOS_AT_ONCE = 16  # that a worker is given, so that it reads, infers and writes at the same time
-PICTURES_AT_ONCE = 256  # of a recording that is divided, of at least twice as many
-MOST_DEATHS = 3  # of workers that were at one input, after which it has failed, or at the model
+PHOTOS_AT_ONCE = 16  # for a worker, which then reads, infers and writes at the same time
+PICTURES_AT_ONCE = 256  # of a recording, which is divided where it has twice as many
+MOST_DEATHS = 3  # of workers on one input, or while loading the model, before it has failed
 REACHED_IN = 10.0  # [s] or there is no cluster at an address
-PATIENCE = 20.0  # [s] without a worker, after which a person learns what they wait for
+PATIENCE = 20.0  # [s] without a worker before a person learns what they wait for
 
 Note = tuple[str, tuple[Any, ...]]  # a method of `Report` and its arguments
 
@@ -98,7 +98,7 @@ class _Worker:
     ) -> tuple[list[Note], list[Stretch]]:
         """Convert a part; return what there is to report, or stretches to convert instead."""
         report = _Notes()
-        if is_retry:  # another worker has died on it: what does the manifest say now?
+        if is_retry:  # another worker has died on it, and may have noted files
             self._request = self._new_request()
         request = dataclasses.replace(self._request, say=report.say)
         source = part.sources[0]
@@ -228,7 +228,7 @@ class _Driver:
                 while waiting and free:
                     part, deaths = waiting.popleft()
                     worker = free.pop()
-                    # what a dead worker has made is left out; not where older files are there
+                    # leave out what a dead worker has finished, unless older files may be there
                     resume = args.resume or (deaths > 0 and not args.force)
                     task = worker.convert.remote(part, resume=resume, is_retry=deaths > 0)
                     self._busy[task] = worker, part, deaths

@@ -38,7 +38,7 @@ class Request:
     outputs: Outputs  # writes the files of each picture
     manifest: Manifest  # notes each new recording
     topics: Topics  # of recordings
-    # names of those of each recording; empty: all; None: it has just one
+    # names of a recording's cameras; empty: all; None: just one
     cameras: Sequence[str] | None
     of_camera: Mapping[str, Settings]  # the settings of those that have their own
     selection: Selection  # which pictures of videos and recordings
@@ -77,7 +77,7 @@ class PhotoJob(Job):
                 'are taken for photos'
             )
         calibration = request.intrinsics.fitted(header, request.say)
-        # the pictures of a folder are a sequence where that matters; what is none is noticed
+        # for the filter, a folder is a sequence; it notices pictures that do not belong together
         sequence = str(self._source.path.parent) if filtered else self.label
         picture = FramePicture(rgb, calibration, Header(sequence=sequence))
         yield Picture(self.label, picture, partial(self._save, name))

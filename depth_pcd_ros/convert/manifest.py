@@ -88,7 +88,7 @@ class Manifest:
     def _append(self, line: Mapping[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._path.open('ab') as file:
-            # the end of the line comes first, so that half a line spoils no other
+            # the newline comes first, so that a line cut short spoils no other
             file.write(b'\n' + json.dumps(line, sort_keys=True).encode())
 
     def _read(self, paths: Iterable[Path]) -> None:
@@ -100,7 +100,7 @@ class Manifest:
                     self._known[content['id']] = dict(content['options'])
                 else:
                     files.append((int(content.get('time', 0)), content['file'], content['id']))
-            # half a line, of a full disk or a machine that went down, or what else it has left
+            # cut short by a full disk or a crash, or whatever else that has left
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
         self._ids.update({name: made for _, name, made in sorted(files)})
@@ -125,7 +125,7 @@ class StoreManifest(Manifest):
         folder.fs.invalidate_cache()
         try:
             self._there = set(folder.fs.find(folder.path))
-        except FileNotFoundError as err:  # not of a folder, of which there are none in a store
+        except FileNotFoundError as err:  # the bucket: stores have no folders
             raise InputsError(f'{folder} cannot be written to: there is no such bucket') from err
         self._is_noted = self._note.path in self._there
         before = self._note.read_text('utf-8') if self._is_noted else self._text

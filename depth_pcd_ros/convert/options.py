@@ -24,7 +24,7 @@ FORMATS = {
 }
 ALL = 'all'  # cameras
 NAME = r'[A-Za-z]\w*(?:/[A-Za-z]\w*)*'  # of a camera: as ROS has it, parts of a topic
-# Those of the node that make sense here; the rest is about topics, or of several cameras at once.
+# The node's settings but for those about topics, or about several cameras at once.
 NODE_ONLY = ('image_transport', 'frames', 'autostart', 'hfov', 'cameras', 'max_batch')
 MERGED = ('merged_points', 'merged_frame', 'merged_timeout', 'frame_transform')
 SETTINGS = tuple(name for name in OPTIONS if name not in NODE_ONLY + MERGED)

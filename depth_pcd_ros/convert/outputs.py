@@ -26,7 +26,7 @@ class Format(NamedTuple):
     ending: str  # of its name
     # writes it; the last argument as that of `write_ply`
     write: Callable[[Path, Frame, Points, str], object]
-    # without and with colours, of points that are all valid, at most
+    # at most, without and with colours
     bytes_per_pixel: tuple[int, int]
 
 

@@ -240,7 +240,7 @@ class JoinJob(RecordingJob):
 
     def steps(self, resume: bool) -> Iterator[Step]:
         """Read the parts."""
-        # without a folder of parts, a worker that has died meanwhile has joined them
+        # without a folder of parts, another worker had joined them before it died
         is_joined = resume or not folder_of_parts(self._target).exists()
         if is_joined and self._request.manifest.is_done(self._target):
             yield Skipped(self.label, 0)

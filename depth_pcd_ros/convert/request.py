@@ -94,7 +94,7 @@ def _manifest_of(args: argparse.Namespace, worker: str) -> Manifest:
     """Open the manifest of the output folder, with the options that decide what comes out."""
     names = ('image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'copy')
     options = {name: getattr(args, name) for name in (*SETTINGS, *CAMERA, *names)}
-    # only where they are given: folders of the time before there were these stay as they are
+    # only where given, so that older folders, made before these existed, still match
     part = {'every': args.every, 'start': args.start, 'end': args.end}
     given = {name: value for name, value in part.items() if value != getattr(Selection, name)}
     options.update(given)

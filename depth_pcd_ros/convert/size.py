@@ -14,7 +14,7 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.work.job import Job
 
 LARGE_PICTURE, LARGE_RUN = 50e6, 1e9  # bytes, above which a person is warned
-MOST_LOOKED_AT = 50  # inputs, spread over all, whose pictures' size is read
+MOST_LOOKED_AT = 50  # inputs, evenly spread, whose size is read
 # A recording's cloud (x y z rgb) and depth for each pixel, before they are compressed.
 RECORDING_BYTES = 16 + 4
 

@@ -70,7 +70,7 @@ def _divided(reader: Recording, topic: str, request: Request, size: int) -> list
         return []
     if max(stamps.values()) > 1 or sorted(selected) != selected:
         return []
-    # a new one begins where no picture before was recorded at the same time
+    # a stretch begins where no earlier picture has the same time
     starts = [0]
     for i in range(1, len(selected) - size + 1):
         if i >= starts[-1] + size and selected[i][0] > selected[i - 1][0]:

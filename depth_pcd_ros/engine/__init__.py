@@ -18,7 +18,7 @@ from depth_pcd_ros.settings import EngineSettings
 __all__ = ['DEVICES', 'Engine', 'EngineError', 'create']
 
 DEVICES = 'auto, cpu, cuda, cuda:N, openvino or openvino:NAME, onnx or onnx:PROVIDER'
-# By what stands before the colon of a device: the class, and the module that has it.
+# By the part of a device before the colon: the module, and the class in it.
 ENGINES = {
     'cpu': ('depth_pcd_ros.engine.torch_engine', 'TorchEngine'),
     'cuda': ('depth_pcd_ros.engine.cuda_engine', 'CudaEngine'),

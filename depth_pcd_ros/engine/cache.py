@@ -58,7 +58,7 @@ def folder() -> Path:
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     try:
         return Path(base).expanduser() / 'depth_pcd_ros'
-    except RuntimeError:  # a user without a home: no folder is safe to keep something in
+    except RuntimeError:  # a user without a home: no folder is safe
         return Path(os.devnull) / 'depth_pcd_ros'
 
 
@@ -259,7 +259,7 @@ def _run_export(
         arguments += [what, f'{size[0]}x{size[1]}']
     process = subprocess.Popen(
         [sys.executable, '-m', export.__name__, *map(str, arguments)],
-        stdin=subprocess.PIPE,  # nothing is written: the program ends when this one does
+        stdin=subprocess.PIPE,  # closes when this process ends, and so ends the other
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join(path for path in sys.path if path)},

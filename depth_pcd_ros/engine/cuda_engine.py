@@ -46,7 +46,7 @@ from depth_pcd_ros.networks.modules.dinov2 import in_precision
 from depth_pcd_ros.settings import EngineSettings
 
 REMEMBERED = 16  # sizes that came last
-WARM_UP = 3  # runs before a capture, as torch asks for: libraries choose their kernels in them
+WARM_UP = 3  # runs before a capture, as torch requires: libraries choose their kernels in them
 # Held while something is recorded or freed: torch can do either once at a time in a process.
 RECORDING = threading.Lock()
 
@@ -185,7 +185,7 @@ class CudaEngine(Engine):
         except RuntimeError as err:
             if self._lasting_error():
                 raise
-            # In the midst of a capture, another error follows from the one that matters.
+            # Within a capture, the error that matters is followed by another one.
             reason = str(err.__context__ or err)
         else:
             log.info(

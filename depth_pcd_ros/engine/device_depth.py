@@ -26,13 +26,13 @@ from depth_pcd_ros.geometry.camera import Camera, Mask
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.networks.family import Family
 
-# As the driver says it, and the libraries that get no memory from it. What torch says of a
-# convolution for which there was none is that it has found no engine (its Conv_v8.cpp).
+# In the words of the driver, and of libraries that get no memory from it. Of a convolution without
+# memory, torch says that it is unable to find an engine (its Conv_v8.cpp).
 NO_ROOM = re.compile(
     '(CUDA|HIP) error: out of memory|STATUS_([A-Z_]+_)?ALLOC(ATION)?_FAILED'
     '|BLAS_STATUS_NOT_INITIALIZED|unable to find an engine'
 )
-CAMERAS = 8  # whose maps are kept, in 32 bytes a pixel: as many as a pipeline keeps
+CAMERAS = 8  # whose maps are kept, 32 bytes a pixel: as many as a pipeline keeps
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from depth_pcd_ros.evaluate.results import Row
 from depth_pcd_ros.evaluate.summary import Summary, errors
 from depth_pcd_ros.settings import Settings
 
-SAME = 0.05  # share of the AbsRel by which settings differ that are as good as each other
+SAME = 0.05  # settings whose AbsRel differs by this share are equally good
 GAIN = 0.03  # share of the AbsRel that a depth_scale must save to be worth it
-STEADY = 0.1  # of the scale, from its 10th to its 90th percentile: more is no constant
-TRUSTED = 0.5  # share of the points of a distance that must be within 25 % of the truth
+STEADY = 0.1  # spread of the scale, 10th to 90th percentile, above which it is no constant
+TRUSTED = 0.5  # share of the points at a distance that must be within 25 % of the truth
 ENOUGH = 0.002  # share of all pixels below which a distance says nothing
-DANGER = 0.05  # share of obstacles missed that is worth a word
+DANGER = 0.05  # share of obstacles missed that deserves a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _best(summaries: Sequence[Summary]) -> int:
     as_good = [
         i for i, one in enumerate(summaries) if one['metrics']['abs_rel'] <= lowest * (1.0 + SAME)
     ]
-    # a difference of times that is noise decides nothing
+    # small differences in time are noise
     quickest = min(summaries[i]['network_ms'] for i in as_good)
     as_quick = [i for i in as_good if summaries[i]['network_ms'] <= 1.2 * quickest]
     return min(as_quick, key=lambda i: summaries[i]['metrics']['abs_rel'])

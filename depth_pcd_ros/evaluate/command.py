@@ -33,7 +33,7 @@ from depth_pcd_ros.work.report import Report
 from depth_pcd_ros.work.run import Pipelines, run
 from depth_pcd_ros.work.selection import Selection
 
-# What a measurement depends on, beside the parameters of the node.
+# Options that a measurement depends on, beside the node's parameters.
 OPTIONS = (
     'image_topic', 'camera_info_topic', 'scale_topic', 'odometry_topic', 'truth_topic',
     'truth_scale', 'truth_tolerance', 'every', 'start', 'end', *CAMERA,

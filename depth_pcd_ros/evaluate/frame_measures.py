@@ -17,7 +17,7 @@ from depth_pcd_ros.settings import Settings
 
 Depth = npt.NDArray[np.float32]
 
-# A median scale beyond these is no error of a network: the truth is in another unit.
+# No network is off by more than this; beyond, the truth is in another unit.
 SCALES = (0.05, 20.0)
 # Mistaken units, by the factor that they put the truth off, in words.
 UNITS = {

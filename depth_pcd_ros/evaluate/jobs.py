@@ -39,10 +39,10 @@ from depth_pcd_ros.sync.readings import Evidence, Header
 from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step, Write
 from depth_pcd_ros.work.selection import Selection
 
-# The pipeline leaves these to `published`: what they would drop is measured, too.
+# `published` filters instead of the pipeline, so that what is dropped can be measured.
 UNFILTERED = {'min_depth': 0.0, 'max_range': 0.0, 'edge_filter': 0.0}
 USUAL_RATE = 30.0  # Hz, of photos without a stamp
-TRIALS = 50  # frames of an input in which other angles of the edge filter are tried, about
+TRIALS = 50  # frames of an input, about, on which other angles of the edge filter are tried
 QUALITY = 85  # of the pictures, as JPEG
 
 
@@ -51,7 +51,7 @@ class Request:
     """The request, the same for all inputs."""
 
     setting: Setting  # that is judged
-    id: str  # of it and of all else that the figures depend on
+    id: str  # of the setting and all else that the figures depend on
     pictures: Path  # folder for a picture of each frame
     intrinsics: Intrinsics  # what the command line says about the camera
     topics: Topics  # of recordings
@@ -81,8 +81,8 @@ class _Job(Job):
         self._settings = request.setting.settings
         self._before: tuple[_Shot, Depth, Camera] | None = None
         self._held = Held()
-        self._trying = 1  # in each which frame other angles of the edge filter are tried
-        # such a picture depends on those before: none is left out
+        self._trying = 1  # other angles of the edge filter are tried on every n-th frame
+        # then a picture depends on those before, and none is left out
         stateful = ('scale_source', 'none'), ('temporal_filter', 0.0)
         self._depends = any(getattr(self._settings, k, v) != v for k, v in stateful)
 

@@ -15,7 +15,7 @@ from depth_pcd_ros.recordings.options import add_options as add_topic_options
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.work.options import add_options as add_work_options
 
-# Those of convert but for what the output looks like: every pixel is judged.
+# The settings of convert without those of its output: every pixel is judged.
 OUTPUT = ('stride', 'voxel_size', 'cloud_fields', 'organized', 'depth_encoding', 'resolution')
 SETTINGS = tuple(name for name in convert.SETTINGS if name not in OUTPUT)
 TOLERANCE = 0.05  # [s]

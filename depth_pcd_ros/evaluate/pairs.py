@@ -26,7 +26,7 @@ from depth_pcd_ros.inputs.sources import PHOTOS
 from depth_pcd_ros.messages.depth import metres
 
 DEPTHS = ('.png', '.pgm', '.tif', '.tiff', '.npy')
-# Words in names that say what a picture is, and no part of which picture it is.
+# Words in names that tell depth from colour, not one picture from another.
 DEPTH_WORDS = ('sync_depth', 'groundtruth_depth', 'depth', 'disp', 'gt', 'truth')
 COLOUR_WORDS = ('rgb', 'color', 'colour', 'image', 'img', 'photo')
 MILLIMETRES = 0.001  # [m], NYU Depth V2 as everybody unpacks it, Kinects, RealSense

@@ -15,7 +15,7 @@ from depth_pcd_ros.show.colorize import colorize, usual_range
 WIDTH = 320  # [px] of each of the five
 MOST_ERROR = 0.4  # ln(z / t) at which the error's colours end: a third too near, half too far
 UNKNOWN = 40  # grey level
-FEW = 0.2  # share of known pixels below which each is drawn larger
+FEW = 0.2  # share of known pixels below which they are drawn larger
 TOO_NEAR, RIGHT, TOO_FAR = (197, 105, 33), (245, 245, 245), (43, 24, 178)  # BGR
 
 

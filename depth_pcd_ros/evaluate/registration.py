@@ -54,7 +54,7 @@ def register(
         return np.where(known(depth), depth, np.float32(np.nan)).astype(np.float32)
     x, y = depth_camera.ray_maps
     points = np.stack(np.broadcast_arrays(x * depth, y * depth, depth), axis=-1).reshape(-1, 3)
-    # a coarser image leaves gaps between its points, through which nothing is to be seen
+    # the points of a coarser image have gaps between them, which must hide what is behind
     coarser = max(camera.fx / depth_camera.fx, camera.fy / depth_camera.fy)
     reach = math.ceil(coarser / 2.0) if coarser > 1.0 else 0
     return splat(points, camera, optical_from_depth, reach)

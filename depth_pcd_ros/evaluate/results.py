@@ -42,7 +42,7 @@ class Results:
             try:
                 row = json.loads(line)
                 self._rows.setdefault(row.pop('setting'), {})[row['frame']] = row
-            # half a line, of a full disk or a machine that went down, or what else it has left
+            # cut short by a full disk or a crash, or whatever else that has left
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
 
@@ -57,7 +57,7 @@ class Results:
             OSError: it cannot be written.
         """
         with self._path.open('ab') as file:
-            # the end of the line comes first, so that half a line spoils no other
+            # the newline comes first, so that a line cut short spoils no other
             file.write(b'\n' + json.dumps({'setting': setting, **row}).encode())
         self._rows.setdefault(setting, {})[row['frame']] = row
 

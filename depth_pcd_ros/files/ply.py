@@ -15,7 +15,7 @@ from depth_pcd_ros.files.whole_file import whole_file
 
 _POSITION, _COLOUR = ('x', 'y', 'z'), ('red', 'green', 'blue')
 _PROPERTIES = [(name, '<f4') for name in _POSITION] + [(name, 'u1') for name in _COLOUR]
-# Points that are written at once: they stay in the processor's cache.
+# Points written at once: they fit in the processor's cache.
 _BLOCK = 1 << 14
 _KEYWORDS = {'<f4': 'float', 'u1': 'uchar'}
 

@@ -267,7 +267,7 @@ def _is_depth(reader: Recording, topic: str) -> bool:
     encoding, _, codec = msg.format.partition(';')
     if 'compressedDepth' in msg.format or encoding.strip() in DEPTH_ENCODINGS:
         return True
-    # 16 bits of grey are depth where nothing says that they are brightness
+    # 16-bit grey is depth unless something says that it is brightness
     return not codec and is_deep_grey(bytes(msg.data[:26]))
 
 

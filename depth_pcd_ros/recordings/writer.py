@@ -41,7 +41,7 @@ class RecordingWriter:
         self._clouds = 0
         shutil.rmtree(self._half, ignore_errors=True)
         self._half.mkdir(parents=True)
-        # below it, because the name of the folder is in what is written
+        # below it, because the folder's name becomes part of the metadata
         self._writer = Writer(
             self._half / folder.name, version=_VERSION, storage_plugin=StoragePlugin.MCAP
         )
@@ -135,7 +135,7 @@ class RecordingWriter:
 
     def abort(self) -> None:
         """Remove what is not finished."""
-        with contextlib.suppress(OSError):  # a full disk has no room for what is buffered, either
+        with contextlib.suppress(OSError):  # a full disk takes no buffered data, either
             self._writer.abort()
         shutil.rmtree(self._half, ignore_errors=True)
 

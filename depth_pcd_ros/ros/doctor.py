@@ -42,8 +42,8 @@ TYPES = {
     'sensor_msgs/msg/CompressedImage': CompressedImage,
     'sensor_msgs/msg/CameraInfo': CameraInfo,
 }
-LOOK_AROUND = 0.25  # [s] between two looks at which topics there are
-OLD = 1.0  # [s] by which a stamp may be behind the clock before it is worth a word
+LOOK_AROUND = 0.25  # [s] between two looks at the topics
+OLD = 1.0  # [s] that a stamp may be off the clock before a warning
 
 
 class Topic:

@@ -222,7 +222,7 @@ class DepthPcdNode(LifecycleNode):
             publishers.destroy()
         if configured.merged is not None:
             configured.merged.destroy()
-        # later, where a frame is in the network: it would be closed under it
+        # only after a frame that is in the network, or the engine would be closed under it
         configured.worker.stop(
             IDLE_PATIENCE, then=functools.partial(self._close, configured.engine)
         )
@@ -242,7 +242,7 @@ class DepthPcdNode(LifecycleNode):
             raise KeyboardInterrupt from err
         if isinstance(err, DeviceLostError):
             self._end(err)
-        # one of this package's own has a sentence for a person
+        # the package's own errors need no class name
         kind = '' if isinstance(err, DepthPcdError) else f'{type(err).__name__}: '
         self._inactive = (DiagnosticStatus.ERROR, f'cannot {transition}: {kind}{err}')
         self.get_logger().error(self._inactive[1])

@@ -113,7 +113,7 @@ def rviz_command(node: Node, fixed_frame: str, names: Sequence[str] = ()) -> lis
     topics = [f'{name}/{topic}' for name in names for topic in TOPICS] or list(TOPICS)
     if names:
         several = several_cameras(yaml.safe_load(Path(config).read_text('utf-8')), names)
-        # RViz reads it at its start, and a person may save to it
+        # kept: RViz reads it at its start, and the user may save to it
         handle, config = tempfile.mkstemp('.rviz', 'depth_pcd_')
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
             yaml.safe_dump(several, file, sort_keys=False)
@@ -136,7 +136,7 @@ def several_cameras(config: dict[str, Any], names: Sequence[str]) -> dict[str, A
         several = 'Topic' in display
         displays += [of_camera(display, name) for name in names] if several else [display]
     manager = {**config['Visualization Manager'], 'Displays': displays}
-    # the places of the docked pictures are by their names: RViz finds places of its own
+    # it places docked pictures by name; without it RViz finds places for the new ones
     state = {**config['Window Geometry']}
     state.pop('QMainWindow State')
     return {**config, 'Visualization Manager': manager, 'Window Geometry': state}

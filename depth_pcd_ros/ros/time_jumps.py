@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 FORWARD = Duration(seconds=5)  # more than the step from one /clock of a fast replay to the next
 BACKWARD = Duration(nanoseconds=-1)
-LOG_PERIOD = 1.0  # [s]: two replays at once make the time jump with each message
+LOG_PERIOD = 1.0  # [s]; with two replays at once, time jumps with each message
 
 
 def watch(node: Node, on_jump: Callable[[float], None]) -> JumpHandle:

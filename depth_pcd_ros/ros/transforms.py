@@ -15,7 +15,7 @@ from depth_pcd_ros.messages.decode import numbers_of
 try:
     import tf2_ros
     from tf2_msgs.msg import TFMessage
-except ImportError:  # it is no dependency: scale_transform does without
+except ImportError:  # optional: scale_transform does without
     tf2_ros = None
 
 AVAILABLE = tf2_ros is not None

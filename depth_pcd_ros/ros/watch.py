@@ -19,7 +19,7 @@ LEVELS = {
     DiagnosticStatus.STALE: 'STALE',
 }
 SILENCE = 5.0  # [s] after which a person wonders
-CLEAR = '\x1b[H\x1b[2J'  # a terminal: the cursor to the upper left corner, and nothing below it
+CLEAR = '\x1b[H\x1b[2J'  # for a terminal: cursor to the upper left, and clear
 
 
 def watch() -> None:
@@ -41,7 +41,7 @@ def watch() -> None:
             start = CLEAR if sys.stdout.isatty() else ''
             try:
                 print(start + '\n'.join(block(one) for one in newest.values()), flush=True)
-            except BrokenPipeError:  # whoever reads it, such as head, has had enough
+            except BrokenPipeError:  # the reader, such as head, has ended
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return
 

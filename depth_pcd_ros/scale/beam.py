@@ -15,7 +15,7 @@ from depth_pcd_ros.sync.readings import RangeReading
 
 SAMPLES = 15  # pixels along each side of the square around the beam
 MIN_REACH = 1 / 80  # of the picture's height, from the beam's middle to the outermost of them
-MAX_SPREAD = 0.25  # of the samples' scales, 10th to 90th percentile: else it meets an edge
+MAX_SPREAD = 0.25  # of the samples' scales, 10th to 90th percentile; with more, it meets an edge
 MIN_SAMPLES = 0.5  # share that must be in the picture
 
 

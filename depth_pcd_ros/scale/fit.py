@@ -20,7 +20,7 @@ TOLERANCE = 0.15  # relative, within which a point agrees with the fit
 ONE_DEPTH = {'scale': 0.02, 'scale_shift': 0.2}
 ITERATIONS = 15  # of reweighting
 SMALL = 1e-4  # relative residual below which a weight grows no more
-DEVIATION = 1.4826  # of a normal distribution, by its median absolute deviation
+DEVIATION = 1.4826  # standard deviation of a normal distribution by its median absolute deviation
 
 
 def fit(true: Array, depth: Array, kind: str, weights: Array | None = None) -> Measurement:
@@ -107,7 +107,7 @@ def _least_squares(true: Array, depth: Array, weights: Array) -> tuple[float, fl
     centred = depth - mean_depth
     weighted = weights * centred
     variance = float(weighted @ centred)
-    if variance <= 1e-12 * total:  # one depth to the network: there is no telling
+    if variance <= 1e-12 * total:  # the network sees one depth: a shift cannot be told
         return mean_true / mean_depth, 0.0
     scale = float(weighted @ true) / variance
     return scale, mean_true - scale * mean_depth

@@ -13,7 +13,7 @@ from depth_pcd_ros.scale.fit import fit
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.points import compare
 
-MEMORY = 5.0  # [s] for which a point counts, by the stamps: one picture's say too little
+MEMORY = 5.0  # [s] for which a point counts, by the stamps: those of one picture are too few
 MIN_POINTS = 15
 # Of a depth, that the points of one picture have in common: the network's error, the pose's. So
 # many points of one picture say little more than a few.

@@ -22,7 +22,7 @@ MAX_CANDIDATES = 800  # that are asked about each hypothesis
 # The depth's error is a share of the depth, so that of a point's height below the camera is the
 # same share of the height, wherever on the floor the point is.
 HEIGHT_TOLERANCE = 0.06
-BELOW = 1.2  # times the plane's height: what is lower is below it
+BELOW = 1.2  # times the plane's height; lower points are below it
 MAX_BELOW = 0.02  # share of the picture that may be below the floor
 MIN_SUPPORT = 0.04  # share of the picture that must be floor
 # How much the nominal normal weighs against the points: the camera is mounted, and the floor is

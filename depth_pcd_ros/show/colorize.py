@@ -15,9 +15,9 @@ from depth_pcd_ros.memory import Buffer
 
 # The warmest colour is for this share of the range, and nearer: of 20 m indoors, 1.25 m.
 WARMEST = 1 / 16
-# Of a depth without an end, the coldest colour is for this, and farther [m].
+# Where depth has no end, the coldest colour is for this, and farther [m].
 ENDLESS = 40.0
-SKY = (224, 208, 192)  # BGR: a pale grey blue, which is none of the colours of depths
+SKY = (224, 208, 192)  # BGR: pale grey blue, which no depth has
 
 
 def color_range(min_depth: float, max_range: float) -> tuple[float, float]:

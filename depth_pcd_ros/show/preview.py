@@ -19,7 +19,7 @@ UNCOLOURED = 200  # grey level of points without a colour
 # enough to be looked at like the photo.
 YAW, PITCH = -18.0, 14.0  # [deg]
 DISTANCE = 1.35  # from the middle of the cloud, in units of its distance from the camera
-# More pixels than this tell a person no more, and take long to draw.
+# More pixels than this show no more to a person, and take long to draw.
 MOST_PIXELS = 1280 * 960
 NEAREST = 0.25  # nearer points than this part of that distance would fill the picture
 

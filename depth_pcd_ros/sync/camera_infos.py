@@ -10,11 +10,11 @@ from typing import NamedTuple
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 
-# Among so many of the last ones, one is looked for that fits an image without its own.
+# An image without a CameraInfo of its own gets one that fits, of this many of the last ones.
 RECENT = 64
 # Where every image is worked on, so many are found by their stamp: 1 GiB of small images may wait.
 KEPT = 2**14
-# How long an image waits for the CameraInfo of its own stamp, which many drivers publish second.
+# The wait for the CameraInfo of an image's own stamp, which many drivers publish second.
 PATIENCE = 0.05  # [s]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# Of the sensor's points at most so many are kept, evenly spread: enough for any fit.
+# Most points of a reading that are kept, evenly spread: enough for any fit.
 MAX_POINTS = 20_000
 KEPT = 2000  # readings at most
 JUMP_BACK = 1.0  # [s] by which a stamp is earlier than the last one: a recording begins again

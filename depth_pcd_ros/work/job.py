@@ -30,7 +30,7 @@ class Write:
     label: str
     run: Callable[[], None]
     pictures: int = 0  # how many are finished with it
-    results: int = 0  # how many things are there then that a person counts
+    results: int = 0  # how many results, as a person counts them, are complete then
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,8 @@ U = TypeVar('U')
 
 # Items that wait between two threads: enough for all three to be busy.
 WAITING = 2
-_POLL = 0.1  # [s], how soon a thread that waits for room notices the end
-_PATIENCE = 30.0  # [s], for the item that a thread is at when all is to end
+_POLL = 0.1  # [s] after which a waiting thread notices the end
+_PATIENCE = 30.0  # [s] for a thread to finish its item at the end
 _END = object()
 
 

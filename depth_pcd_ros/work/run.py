@@ -83,7 +83,7 @@ def _read(jobs: Sequence[Job], resume: bool) -> Iterator[Step]:
     for job in jobs:
         try:
             yield from job.steps(resume)
-        except Exception as err:  # whatever one input does, the next one is tried
+        except Exception as err:  # whatever happens to one input, the next one is tried
             yield Failure(job.label, err)
 
 
@@ -103,7 +103,7 @@ def _infer(steps: list[Step], pipelines: Pipelines) -> list[Outcome]:
             frame = pipeline.finish(next(estimates, None) or pipeline.estimate(step.picture))
         except DeviceLostError:  # none of the pictures to come would do better
             raise
-        except Exception as err:  # whatever one picture does, the next one is tried
+        except Exception as err:  # whatever happens to one picture, the next one is tried
             return Failure(step.label, err, camera=step.camera)
         results = int(step.is_result)
         return Write(step.label, partial(save, step, frame), pictures=1, results=results)
