@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.uint8]
 Number = TypeVar('Number', np.float32, np.uint8)
 
 MIN_VISIBLE = 0.5  # share of the pixels that have a ray; of a lens that fits its D nearly all have
-# Pixels at a time: what is computed on the way stays in the processor's cache.
+# Pixels at a time, so that intermediate results stay in the processor's cache.
 BLOCK_PIXELS = 16384
 
 

@@ -47,7 +47,7 @@ _SIZE = ('resolution', 'imagesize')
 # The first line of a calibration whose file begins with something else, a warning for example.
 _BEGIN = re.compile(r'^(header|height|width|image_width|image_height|camera_name)\s*:', re.M)
 
-# What reading a file of another shape leads to.
+# Errors of reading a file of another shape.
 _MALFORMED = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 

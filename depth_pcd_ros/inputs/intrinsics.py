@@ -17,7 +17,7 @@ from depth_pcd_ros.inputs.photos import PhotoHeader
 # Diagonal of the 36 mm x 24 mm film that a 35 mm equivalent focal length is for.
 # Source: CIPA DCG-001, Guideline for Noting Digital Camera Specifications in Catalogs.
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # [mm]
-# What lenses have, from fisheye to the longest zoom; some cameras write 1 or 65535 for unknown.
+# From fisheye to the longest zoom; some cameras write 1 or 65535 for unknown.
 MIN_35MM, MAX_35MM = 5.0, 5000.0  # [mm]
 SENSORS, SHAPE_TOLERANCE = (4.0 / 3.0, 3.0 / 2.0), 0.03  # of phones, of cameras: long by short
 # Aspect ratios that differ by more are not taken for one that was rounded to whole pixels.

@@ -14,7 +14,7 @@ from depth_pcd_ros.arguments import size
 if TYPE_CHECKING:
     from depth_pcd_ros.inputs.intrinsics import Intrinsics
 
-# The names in the namespace that argparse gives, of all that are not files.
+# The options, as argparse names them, but for those that are files.
 NAMES = ('camera_name', 'fx', 'fy', 'cx', 'cy', 'size', 'hfov', 'f35', 'force_intrinsics')
 MIN_HFOV, MAX_HFOV = 1.0, 168.0  # [deg]; the last is that of `calibration.MIN_FOCAL`
 

@@ -131,7 +131,7 @@ def _by_focal_plane(
     resolutions = [_number(exif.get(tag)) for tag in _FOCAL_PLANE]
     unit = _UNITS.get(int(_number(exif.get(_FOCAL_PLANE_UNIT))), _UNITS[2])
     pixels = [_number(exif.get(tag)) or side for tag, side in zip(_PIXELS, stored, strict=True)]
-    # of a photo that was made smaller, EXIF has the pixels that it had
+    # EXIF has the size that a reduced photo had before
     scales = [side / old for side, old in zip(stored, pixels, strict=True)]
     if min(resolutions) == 0.0 or abs(scales[0] / scales[1] - 1.0) > 0.01:
         return 0.0, 0.0

@@ -102,7 +102,7 @@ def find(
 
     def name(path: Path) -> str:
         stem = _stem(path)
-        # a video beside a folder of the same name would write into what comes of that
+        # a video would write into the results of a folder of the same name
         taken = stems[stem] > 1 or (stem != path and not is_stored(stem) and os.path.isdir(stem))
         return str(_below_all(path if taken else stem).relative_to(root))
 

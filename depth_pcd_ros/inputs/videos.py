@@ -17,7 +17,7 @@ from depth_pcd_ros.inputs.photos import PhotoHeader
 from depth_pcd_ros.messages.encodings import ImageError, Rgb
 
 USUAL_RATE = 30.0  # Hz, of a video that does not say
-# How far a video is turned to the right by OpenCV to be upright [deg], to EXIF's orientation.
+# EXIF's orientation, by how far OpenCV turns a video to the right to be upright [deg].
 ORIENTATIONS = {0: 1, 90: 6, 180: 3, 270: 8}
 
 

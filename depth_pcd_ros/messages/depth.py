@@ -16,7 +16,7 @@ Depth = npt.NDArray[np.float32]
 
 # Metres of one unit of each encoding.
 UNITS = {'16UC1': 0.001, 'mono16': 0.001, '32FC1': 1.0}
-NOTHING = 65535  # of 16 bits, that some cameras send for nothing seen, beside 0
+NOTHING = 65535  # in 16 bits, which some cameras send where they see nothing, beside 0
 _HEADER = 12  # bytes before the PNG of compressedDepth: a format, and two floats
 
 

@@ -13,7 +13,7 @@ from depth_pcd_ros.motion.pose import Pose
 from depth_pcd_ros.motion.tracks import Tracked
 
 MIN_CORNERS = 20  # that agree on a motion
-MIN_SHARE = 0.5  # of the corners that could be followed: fewer, and it may be something that moves
+MIN_SHARE = 0.5  # of the corners that could be followed; with fewer, something else may be moving
 TOLERANCE = 2.0  # px that a corner may be off
 ROUNDS = 100  # of RANSAC, at most
 CONFIDENCE = 0.999  # of RANSAC, at which it ends

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 EDGE = 1.08  # ratio of depths around a pixel of the grid above which there is an edge
-REACH = 4.0  # pixels of the grid, from an edge or the border, at which nothing of it is left
+REACH = 4.0  # pixels of the grid from an edge or the border, beyond which it has no effect
 
 
 def confidence(depth: Floats, agreed: Floats) -> Floats:

@@ -39,7 +39,7 @@ AROUND = (5, 5)  # pixels of the grid whose mean is compared
 # Log ratio of the depths above which they are not of the same thing: where the colour is the same,
 # and where it is another one, that is, COLOUR or more apart in a channel, of 255.
 SAME_COLOUR_GATE, OTHER_COLOUR_GATE, COLOUR = 1.0, 0.1, 11.0
-MAX_COLOUR = 30.0  # difference above which it is another thing, wherever it is
+MAX_COLOUR = 30.0  # difference of colour above which it is another thing, whatever its depth
 MAX_JUMP = 0.3  # log ratio of the common scale above which the view is another one
 AGREES = 0.4  # log ratio of a pixel that agrees on the view
 MIN_AGREEMENT = 0.3  # share of the pixels that must agree, or the view is another one

@@ -85,7 +85,7 @@ class Tracks:
             'minEigThreshold': MIN_EIGENVALUE,
         }
         now, found, _ = cv2.calcOpticalFlowPyrLK(self._before, grey, before, None, **lk)
-        # From where they were, so that what is measured is whether they stay there.
+        # The search begins where they are now, to test whether it leads back.
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(grey, self._before, now, None, **lk)
         height, width = grey.shape
         inside = ((now >= 0) & (now <= (width - 1, height - 1))).all(axis=1)

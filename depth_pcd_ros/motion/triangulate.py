@@ -26,9 +26,9 @@ MIN_FOUND = 5  # corners in one picture
 MAX_UNCERTAINTY = 0.05  # of the depth, one standard deviation
 MAX_GAP = 1.5  # px, root mean square, by which the rays to a corner may miss it
 PIXEL_NOISE = 0.5  # px, of a corner that is followed through many pictures
-# What odometry is trusted with from one picture to another; what is farther off turns the rays.
+# Error of the odometry's turns from one picture to another, for which the rays are turned.
 TURN_NOISE = math.radians(0.15)
-# What is left of that; the share of a turn by which a focal length or the odometry is off.
+# Error left after that; share of a turn by which a focal length or the odometry is off.
 TURN_LEFT, TURN_SHARE = math.radians(0.05), 0.02
 STEPS = 3  # of Gauss and Newton, for the corners
 TURNS = 2  # how often turns and points are refined in turn

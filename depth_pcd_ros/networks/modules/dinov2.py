@@ -162,7 +162,7 @@ def fold_layer_scale(network: nn.Module) -> None:
             for linear, scale in ((block.attn.proj, block.ls1), (block.mlp[-1], block.ls2)):
                 linear.weight *= scale.gamma[:, None]  # type: ignore[misc, operator, index]
                 linear.bias *= scale.gamma  # type: ignore[misc, operator]
-                scale.gamma.fill_(1.0)  # a product with one, which whoever runs it leaves out
+                scale.gamma.fill_(1.0)  # a product with one, which run-times leave out
 
 
 def in_precision(network: nn.Module, dtype: torch.dtype, fp32_attention: bool = False) -> nn.Module:
