@@ -46,7 +46,7 @@ def runner(scene: Scene, changes: dict[str, Any]) -> Callable[[], None]:
 
     def run() -> None:
         frame = pipeline.process(Picture(scene.rgb, calibration))
-        cloud_message(TYPES, pipeline.points(frame, memory), header, memory.data)
+        cloud_message(TYPES, pipeline.points(frame, memory), header, memory)
 
     return run
 

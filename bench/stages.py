@@ -143,10 +143,10 @@ class Stages:
             rgb = rgb_from_msg(arriving)
             frame = pipeline.process(Picture(rgb, calibration))
             made = pipeline.points(frame, cloud_memory)
-            publisher.publish(cloud_message(TYPES, made, header, cloud_memory.data))
+            publisher.publish(cloud_message(TYPES, made, header, cloud_memory))
 
         pack_points(depth, camera.ray_maps, self.rgb, points)
-        message = cloud_message(TYPES, points, header, memory.data)
+        message = cloud_message(TYPES, points, header, memory)
         raw = points.tobytes()
         # name: what it takes, the bytes of its result, other ways to do it
         self.runs: dict[str, tuple[Callable[[], Any], int, dict[str, Callable[[], Any] | None]]] = {
@@ -175,7 +175,7 @@ class Stages:
                 },
             ),
             'message': (
-                lambda: cloud_message(TYPES, points, header, memory.data),
+                lambda: cloud_message(TYPES, points, header, memory),
                 points.nbytes,
                 {
                     'as sensor_msgs_py': lambda: by_sensor_msgs_py(points),
@@ -193,7 +193,7 @@ class Stages:
                     colorize(depth, 0.8, 20.0, color_memory),
                     'bgr8',
                     header,
-                    color_memory.data,
+                    color_memory,
                 ),
                 self.rgb.nbytes,
                 {},

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,7 +49,7 @@ def outputs(settings: Settings) -> dict[str, Output]:
 
 def _points(result: Result, buffer: Buffer | None) -> Any:
     points = result.points(result.frame, buffer)
-    return cloud_message(result.types, points, result.header, _data(buffer))
+    return cloud_message(result.types, points, result.header, buffer)
 
 
 def _depth(result: Result, buffer: Buffer | None) -> Any:
@@ -65,7 +64,7 @@ def _camera_info(result: Result, _: Buffer | None) -> Any:
 def _color(result: Result, buffer: Buffer | None) -> Any:
     near, far = color_range(result.settings.min_depth, result.frame.max_range)
     bgr = colorize(result.frame.depth, near, far, buffer, result.frame.sky)
-    return image_message(result.types, bgr, 'bgr8', result.header, _data(buffer))
+    return image_message(result.types, bgr, 'bgr8', result.header, buffer)
 
 
 def _confidence(result: Result, buffer: Buffer | None) -> Any:
@@ -77,10 +76,6 @@ def _confidence(result: Result, buffer: Buffer | None) -> Any:
 def _scale(result: Result, _: Buffer | None) -> Any:
     assert result.frame.scale is not None  # the topic is there only with a scale_source
     return scale_message(result.types, result.frame.scale, result.header)
-
-
-def _data(buffer: Buffer | None) -> array[int] | None:
-    return None if buffer is None else buffer.data
 
 
 OUTPUTS = {

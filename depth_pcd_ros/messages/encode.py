@@ -29,7 +29,7 @@ def cloud_message(
     types: Types,
     points: npt.NDArray[np.float32],
     header: Any,
-    data: array.array[int] | None = None,
+    memory: Buffer | None = None,
 ) -> Any:
     """Make a PointCloud2 of float32 points.
 
@@ -39,10 +39,10 @@ def cloud_message(
             gives an organized cloud, in which points may be NaN; (N, 3 or 4) an unorganized one,
             whose points are all valid.
         header: stamp and frame_id of the cloud.
-        data: the bytes of `points` where they are in an array.array already; see `set_data`.
+        memory: the buffer that the points are in; see `set_data`.
 
     Raises:
-        ValueError: `points` has another shape or type, or `data` another size.
+        ValueError: `points` has another shape or type, or `memory` another size.
     """
     if points.ndim not in (2, 3) or points.shape[-1] not in (3, 4) or points.dtype != np.float32:
         raise ValueError(
@@ -67,7 +67,7 @@ def cloud_message(
         data=(),
         is_dense=not organized,
     )
-    set_data(msg, points, data)
+    set_data(msg, points, memory)
     return msg
 
 
@@ -76,12 +76,12 @@ def image_message(
     pixels: npt.NDArray[Any],
     encoding: str,
     header: Any,
-    data: array.array[int] | None = None,
+    memory: Buffer | None = None,
 ) -> Any:
     """Make an Image of pixels, (H, W) or (H, W, C), in an encoding that fits them.
 
     Raises:
-        ValueError: as `set_data`, to which `data` goes.
+        ValueError: as `set_data`, to which `memory` goes.
     """
     height, width = pixels.shape[:2]
     msg = types['sensor_msgs/msg/Image'](
@@ -93,7 +93,7 @@ def image_message(
         step=pixels.nbytes // height,
         data=(),
     )
-    set_data(msg, pixels, data)
+    set_data(msg, pixels, memory)
     return msg
 
 
@@ -107,7 +107,7 @@ def depth_image_message(
     """Make a depth Image by REP 118; arguments and errors as `depth_pixels`."""
     memory = memory or Buffer()
     pixels = depth_pixels(depth, encoding, memory)
-    return image_message(types, pixels, encoding, header, memory.data)
+    return image_message(types, pixels, encoding, header, memory)
 
 
 def camera_info_message(types: Types, calibration: Calibration, header: Any) -> Any:
@@ -140,29 +140,27 @@ def floats(kind: type[Any], values: Sequence[float]) -> Any:
     return np.array(values, np.float64) if _is_of_rosbags(kind) else list(values)
 
 
-def set_data(msg: Any, values: npt.NDArray[Any], data: array.array[int] | None = None) -> None:
+def set_data(msg: Any, values: npt.NDArray[Any], memory: Buffer | None) -> None:
     """Set `msg.data` to the bytes of an array, in rclpy without a check of every byte.
 
     Args:
         msg: an Image or a PointCloud2.
         values: any array.
-        data: its bytes where they are in an array.array already, as in `Buffer`; else they are
-            copied. They may be written over as soon as publish() has returned: rclpy copies them
-            there into the middleware's own message, and it has no publishing within a process that
-            would hand them on.
+        memory: the buffer that it is in; None: its bytes are copied. The buffer may be written over
+            as soon as publish() has returned: rclpy copies it there into the middleware's own
+            message, and it has no publishing within a process that would hand it on.
 
     Raises:
-        ValueError: `data` has another size.
+        ValueError: `memory` has another size.
     """
-    if data is not None and len(data) != values.nbytes:
-        raise ValueError(f'data has {len(data)} bytes, expected {values.nbytes}')
+    if memory is not None and len(memory.data) != values.nbytes:
+        raise ValueError(f'memory has {len(memory.data)} bytes, expected {values.nbytes}')
     if _is_of_rosbags(msg):
         msg.data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         return
-    if data is None:
-        data = array.array('B')
-        if values.size:
-            data.frombytes(np.ascontiguousarray(values).data.cast('B'))
+    data = array.array('B') if memory is None else memory.data
+    if memory is None and values.size:
+        data.frombytes(np.ascontiguousarray(values).data.cast('B'))
     if hasattr(msg, '_check_fields'):
         # Since ROS 2 Iron fields are not checked unless asked, and what is not checked is copied;
         # an array.array that is checked is taken as it is, as it always was on Humble.

@@ -71,7 +71,7 @@ class MergedPoints:
         np.concatenate(parts, out=out)
         own_header = Header(frame_id=self._frame)
         own_header.stamp.sec, own_header.stamp.nanosec = divmod(stamp, 10**9)
-        self._publisher.publish(cloud_message(TYPES, out, own_header, self._memory.data))
+        self._publisher.publish(cloud_message(TYPES, out, own_header, self._memory))
 
     def problem(self, camera: str) -> str:
         """Say why a camera's points are not among them; '' where they are."""

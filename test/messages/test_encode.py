@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth, colours, calibrations and clouds to messages of rosbags, and back; no ROS is needed."""
 
-import array
 import dataclasses
 import struct
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera, CameraError
+from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg
 from depth_pcd_ros.messages.encode import (
     camera_info_message,
@@ -91,10 +91,12 @@ def test_clouds(shape, names, height, width, dense):
     assert cdr(cloud_message(TYPES, points, HEADER)) == cdr(expected)
 
 
-def test_data_of_another_size_is_refused():
-    """They are not the bytes of the points."""
-    with pytest.raises(ValueError, match='data has 3 bytes, expected 32'):
-        cloud_message(TYPES, np.zeros((2, 4), np.float32), HEADER, array.array('B', bytes(3)))
+def test_memory_of_another_size_is_refused():
+    """The points are not in it."""
+    memory = Buffer()
+    memory.array((3,), np.uint8)
+    with pytest.raises(ValueError, match='memory has 3 bytes, expected 32'):
+        cloud_message(TYPES, np.zeros((2, 4), np.float32), HEADER, memory)
 
 
 CALIBRATION = Calibration(

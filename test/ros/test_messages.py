@@ -86,7 +86,7 @@ def test_points_in_memory_are_not_copied():
     for count in (5, 2, 0, 7):
         points = memory.array((count, 4), np.float32)
         points[:] = np.random.default_rng(count).random((count, 4), np.float32)
-        msg = cloud_message(TYPES, points, HEADER, memory.data)
+        msg = cloud_message(TYPES, points, HEADER, memory)
         assert msg.data is memory.data
         assert msg.data.tobytes() == points.tobytes()
         del points
@@ -110,7 +110,7 @@ def test_memory_may_be_written_over_once_publish_has_returned():
         for i in range(count):
             points = memory.array((50, 100, 4), np.float32)
             points[:] = i
-            publisher.publish(cloud_message(TYPES, points, HEADER, memory.data))
+            publisher.publish(cloud_message(TYPES, points, HEADER, memory))
             points[:] = np.nan
         deadline = time.monotonic() + 20.0
         while len(arrived) < count and time.monotonic() < deadline:
@@ -123,10 +123,12 @@ def test_memory_may_be_written_over_once_publish_has_returned():
         rclpy.try_shutdown(context=context)
 
 
-def test_data_of_another_size_is_refused():
-    """They are not the bytes of the points."""
-    with pytest.raises(ValueError, match='data has 3 bytes, expected 32'):
-        cloud_message(TYPES, np.zeros((2, 4), np.float32), HEADER, array.array('B', bytes(3)))
+def test_memory_of_another_size_is_refused():
+    """The points are not in it."""
+    memory = Buffer()
+    memory.array((3,), np.uint8)
+    with pytest.raises(ValueError, match='memory has 3 bytes, expected 32'):
+        cloud_message(TYPES, np.zeros((2, 4), np.float32), HEADER, memory)
 
 
 @pytest.mark.parametrize(
