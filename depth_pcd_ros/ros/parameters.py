@@ -142,7 +142,7 @@ class NodeParameters:
             raise SettingsError(_wrong_type(name, given, default)) from err
 
     def _values(self, changes: Iterable[Parameter] = ()) -> dict[str, Any]:
-        """Return the values of the parameters that were set, with some of them changed."""
+        """Return the values of the parameters, of single cameras those set, with some changed."""
         node = self._node
         there = [name for name in (*OPTIONS, *sorted(self._own)) if node.has_parameter(name)]
         values = {name: node.get_parameter(name).value for name in there}  # one may be deleted
