@@ -141,7 +141,9 @@ class OnnxEngine(SizedEngine):
         sentence = f'{self.device}: {told}'
         if any(int(number) in LASTING for number in CUDA_ERROR.findall(told)):
             return DeviceLostError(sentence)
-        return FrameError('out_of_memory' if NO_ROOM.search(told) else 'network_failed', sentence)
+        if NO_ROOM.search(told):
+            return FrameError('out_of_memory', sentence)
+        return FrameError('network_failed', sentence)
 
     def _make(self, size: Size) -> Any:
         options = onnxruntime().SessionOptions()
