@@ -6,12 +6,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from depth_pcd_ros import __version__
 from depth_pcd_ros.arguments import number, positive, size
@@ -209,7 +210,10 @@ def _doctor(args: argparse.Namespace) -> int:
         watch.watch()
         return 0
     from depth_pcd_ros.live.machine import describe, export_line
+    from depth_pcd_ros.networks.checkpoints import before_download
+    from depth_pcd_ros.settings import EngineSettings
 
+    before_download(EngineSettings(args.model))  # what is no model makes no command
     for name, sentence in describe(args.model).items():
         print(f'{name}: {sentence}')
     if line := export_line():
@@ -249,6 +253,11 @@ def _add_network_options(command: argparse.ArgumentParser) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # numbers such as -1e-3, which are options to argparse; it has no public way
+        self._negative_number_matcher = re.compile(r'-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$', re.I)
+
     def error(self, message: str) -> NoReturn:
         """Tell it in a line; the names of all options would hide it."""
         self.exit(2, f'{self.prog}: {message} ({self.prog} --help explains all)\n')
@@ -332,7 +341,7 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument('--topics', nargs='+', metavar='TOPIC', help='only these topics')
     replay.add_argument(
         '--wait',
-        type=float,
+        type=number(float, 0),
         default=30.0,
         metavar='SECONDS',
         help='how long the first message waits for subscribers (default: 30)',

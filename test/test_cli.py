@@ -47,6 +47,28 @@ def test_help(command, capsys):
         assert command in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('number', ['-5', '-0.5', '-5.', '-.5', '-1e-3', '-2.5E+1'])
+def test_negative_numbers_are_no_options(number):
+    """However they are written."""
+    args = cli.parser().parse_args(['set', 'camera_pitch', number])
+    assert float(args.value) == float(number)
+    place = ['0', number, '0', '0', '0', '0', '1']
+    args = ['convert', 'a', '-o', 'out', '--scale-transform', *place, '--hfov', '60']
+    args = cli.parser().parse_args(args)
+    assert args.scale_transform[1] == float(number)
+    assert args.hfov == 60.0
+
+
+@pytest.mark.parametrize('command', [['replay', 'x'], ['calibrate-scale', '--distance', '2']])
+@pytest.mark.parametrize('seconds', ['nan', '-1', 'long'])
+def test_how_long_to_wait(command, seconds, capsys):
+    """What is no time is refused: nan would wait for ever."""
+    with pytest.raises(SystemExit) as info:
+        main([*command, '--wait', seconds])
+    assert info.value.code == 2
+    assert 'argument --wait: ' in capsys.readouterr().err
+
+
 def test_export_writes_over_no_other_file(tmp_path, capsys):
     """A name that is none of ONNX is a slip of the hand."""
     (tmp_path / 'photo.png').write_bytes(b'mine')

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from depth_pcd_ros.arguments import add_settings
+from depth_pcd_ros.arguments import add_settings, number
 from depth_pcd_ros.inputs.options import add_options as add_camera_options
 from depth_pcd_ros.recordings.options import add_options as add_topic_options
 
@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--wait',
-        type=float,
+        type=number(float, 0),
         default=30.0,
         metavar='SECONDS',
         help='how long to wait for live pictures (default: 30)',

@@ -208,7 +208,8 @@ def _camera_info(
         except FrameError as err:
             if one.name == beside:
                 told = f'{beside}, not usable: {err}'
-                uncalibrated = err.cause != 'size_mismatch'
+                # what else there is goes before hfov, and the node would refuse it
+                uncalibrated = err.cause in ('no_camera_info', 'camera_not_calibrated')
             continue
         lens = camera.distortion_model or 'ideal lens'
         return one.name, f'{one.name}, usable: fx {camera.fx:.1f} px, {lens}', []

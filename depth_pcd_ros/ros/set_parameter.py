@@ -24,8 +24,10 @@ STATE_SERVICE = '/change_state'  # what a lifecycle node has
 def main(args: argparse.Namespace) -> int:
     """Set `args.name` to `args.value` at `args.node`; return the exit code."""
     value = value_of(args.name, args.value)
-    with visit('depth_pcd_set') as found:
-        reason = _set(found, args.node, args.name, value)
+    reason = f'{args.value!r} is no value of a parameter'
+    if value is not None:
+        with visit('depth_pcd_set') as found:
+            reason = _set(found, args.node, args.name, value)
     if reason:
         print(f'depth-pcd set: {reason}', file=sys.stderr)
         return 1

@@ -96,6 +96,8 @@ def start_of(block):
 def test_the_cameras_that_are_there(cameras, capsys):
     """Each is named with what the node would say of it, and usable ones have their command."""
     zero, other = info(focal=0.0, frame='zero'), info(width=32, height=24, frame='small')
+    bent = info(frame='bent')
+    bent.distortion_model, bent.d = 'fov', [0.9]
     depth = make_image(WIDTH, HEIGHT, encoding='mono8')
     depth.encoding, depth.step = '16UC1', 2 * WIDTH
     depth.data.frombytes(bytes(WIDTH * HEIGHT))
@@ -110,6 +112,8 @@ def test_the_cameras_that_are_there(cameras, capsys):
             '/zero/camera_info': zero,
             '/small/image': picture('small'),
             '/small/camera_info': other,
+            '/bent/image': picture('bent'),
+            '/bent/camera_info': bent,
             '/lossy/image_rect': picture('lossy'),
             '/lossy/camera_info': info(frame='lossy'),
             '/far/image': picture('far'),
@@ -149,7 +153,10 @@ def test_the_cameras_that_are_there(cameras, capsys):
     for topic in ('/alone/image', '/zero/image', '/twin/image'):
         assert 'hfov:=60.0' in start_of(found[topic])
     assert 'image 64x48 but CameraInfo 32x24' in found['/small/image']
-    assert 'start: ' not in found['/small/image']
+    assert "not usable: distortion_model 'fov' is unknown" in found['/bent/image']
+    for topic in ('/small/image', '/bent/image'):  # hfov would not go before what they have
+        assert 'start: ' not in found[topic]
+        assert 'hfov' not in found[topic]
     assert 'depth, no picture' in found['/raw/depth/image']
 
 
@@ -158,6 +165,8 @@ def test_nothing_there(capsys):
     """Then it says what to look at, and the exit code is 1."""
     assert main(['doctor', '--seconds', '1']) == 1
     assert 'No topic with pictures' in capsys.readouterr().out
+    assert main(['doctor', '--seconds', '1', '--model', 'nothing']) == 1
+    assert "depth-pcd doctor: unknown model 'nothing'" in capsys.readouterr().err
 
 
 def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
@@ -184,6 +193,9 @@ def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
         assert 'edge_filter' in capsys.readouterr().err
         assert main(['set', 'edge_filte', '84']) == 1
         assert 'no parameter edge_filte: is it edge_filter?' in capsys.readouterr().err
+        for nothing in ('', '~', 'null'):
+            assert main(['set', 'edge_filter', nothing]) == 1
+            assert f'{nothing!r} is no value of a parameter' in capsys.readouterr().err
         assert main(['set', 'edge_filter', '84', '--node', 'other']) == 1
         assert 'lifecycle nodes: /depth_pcd' in capsys.readouterr().err
 
