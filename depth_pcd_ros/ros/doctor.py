@@ -12,9 +12,9 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from rclpy.node import Node
@@ -26,6 +26,7 @@ from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.geometry.rectification import rectified_advice
 from depth_pcd_ros.messages.decode import calibration_from_msg, rgb_from_msg, stamp_ns
 from depth_pcd_ros.ros import transport, watch
+from depth_pcd_ros.ros.live_camera import prefix
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription
 from depth_pcd_ros.ros.transforms import frame_advice
 from depth_pcd_ros.ros.visit import visit
@@ -44,6 +45,14 @@ TYPES = {
 }
 LOOK_AROUND = 0.25  # [s] between two looks at the topics
 OLD = 1.0  # [s] that a stamp may be off the clock before a warning
+
+
+class Usable(NamedTuple):
+    """A camera, and what the node needs to be started on it."""
+
+    image: str  # its topic, without the transport
+    camera_info: str  # its topic; empty: none
+    parameters: tuple[str, ...]  # such as rectified:=true
 
 
 class Topic:
@@ -118,7 +127,9 @@ def report(seconds: float, model: str) -> tuple[str, bool]:
             found.spin(min(LOOK_AROUND, max(end - time.monotonic(), 0.0)))
         simulated = found.node.count_publishers('/clock') > 0
         pictures = [topic for topic in topics.values() if not topic.is_camera_info]
-        blocks = [_block(topic, topics, tf, model, simulated) for topic in pictures]
+        common = [f'model:={model}'] if model != Settings.model else []
+        common += ['use_sim_time:=true'] if simulated else []
+        blocks = [_block(topic, topics, tf, common) for topic in pictures]
     domain = os.environ.get('ROS_DOMAIN_ID') or '0'
     lines = [f'ROS: {get_rmw_implementation_identifier()}, domain {domain}']
     lines += [watch.headline(status) for status in statuses.values()]
@@ -128,29 +139,36 @@ def report(seconds: float, model: str) -> tuple[str, bool]:
             'the camera run, with the same ROS_DOMAIN_ID and RMW_IMPLEMENTATION?'
         )
     lines += [line for block, _ in blocks for line in ('', *block)]
-    return '\n'.join(lines), any(usable for _, usable in blocks)
+    usable = {camera.image: camera for _, camera in reversed(blocks) if camera is not None}
+    if len(usable) > 1:
+        cameras = _named(sorted(usable.values()))
+        lines += ['', f'all {len(cameras)} on one model: {_command(cameras, common)}']
+    return '\n'.join(lines), bool(usable)
 
 
 def _block(
-    topic: Topic, topics: dict[str, Topic], tf: Any, model: str, simulated: bool
-) -> tuple[list[str], bool]:
-    """Return the lines about one topic, and whether the node can use it."""
+    topic: Topic, topics: dict[str, Topic], tf: Any, common: Sequence[str]
+) -> tuple[list[str], Usable | None]:
+    """Return the lines about one topic, and the camera if the node can use it.
+
+    `common` are parameters that are not about the camera.
+    """
     kind = topic.type.rpartition('/')[2]
     head = f'{topic.name}: {kind}, {topic.sent()}'
     if topic.newest is None:
-        return [head], False
+        return [head], None
     if own := _result_of_the_node(topic, topics):
-        return [f'{head}, {own}'], False
+        return [f'{head}, {own}'], None
     try:
         height, width = rgb_from_msg(topic.newest).shape[:2]
     except FrameError as err:
-        return [head, f'  not usable: {err}'], False
+        return [head, f'  not usable: {err}'], None
     frame_id = topic.newest.header.frame_id
     how = getattr(topic.newest, 'encoding', '') or getattr(topic.newest, 'format', '')
     lines = [f'{head}, {width}x{height} {how}, frame {frame_id!r}']
     if topic.lost:
         lines.append(f'  images get lost: {transport.advice()}')
-    if abs(topic.age) > OLD and not simulated:
+    if abs(topic.age) > OLD and 'use_sim_time:=true' not in common:
         lines.append(f'  its stamps are {topic.age:.1f} s old: tf and sensors may not fit them')
     rectified = bool(rectified_advice(topic.name, rectified=False))
     info, told, options = _camera_info(topic, topics, (width, height), rectified)
@@ -159,22 +177,36 @@ def _block(
     base, compressed = topic.name.removesuffix('/compressed'), kind == 'CompressedImage'
     if compressed and base == topic.name:
         lines.append('  not usable: the node takes CompressedImage from .../compressed only')
-        return lines, False
+        return lines, None
     if info is None and not options:
-        return lines, False
+        return lines, None
     if rectified:
         options = [*options, 'rectified:=true']
     if compressed:
         options = [*options, 'image_transport:=compressed']
-    if model != Settings.model:
-        options = [*options, f'model:={model}']
-    if simulated:
-        options = [*options, 'use_sim_time:=true']
-    remappings = [f'image:={base}', *([f'camera_info:={info}'] if info else [])]
+    camera = Usable(base, info or '', tuple(options))
+    return [*lines, f'  start: {_command({"": camera}, common)}'], camera
+
+
+def _named(cameras: Sequence[Usable]) -> dict[str, Usable]:
+    """Cameras by names that the node takes: of their namespaces, or of their topics."""
+    spaces = [posixpath.dirname(camera.image) for camera in cameras]
+    if '/' in spaces or len(set(spaces)) < len(spaces):
+        spaces = [camera.image for camera in cameras]
+    return {space[1:].replace('/', '_'): one for space, one in zip(spaces, cameras, strict=True)}
+
+
+def _command(cameras: Mapping[str, Usable], common: Sequence[str]) -> str:
+    """The line that starts the node on cameras by their names; '' is that of the only one."""
     words = [*_program(), '--ros-args']
-    words += [word for remapping in remappings for word in ('-r', remapping)]
-    words += [word for option in options for word in ('-p', option)]
-    return [*lines, f'  start: {shlex.join(words)}'], True
+    parameters = [f'cameras:=[{", ".join(cameras)}]'] if '' not in cameras else []
+    for name, camera in cameras.items():
+        words += ['-r', f'{prefix(name)}image:={camera.image}']
+        if camera.camera_info:
+            words += ['-r', f'{prefix(name)}camera_info:={camera.camera_info}']
+        parameters += [f'{name}.{one}' if name else one for one in camera.parameters]
+    words += [word for parameter in (*parameters, *common) for word in ('-p', parameter)]
+    return shlex.join(words)
 
 
 def _result_of_the_node(topic: Topic, topics: dict[str, Topic]) -> str:

@@ -61,6 +61,15 @@ def _set(found: Visit, name: str, parameter: str, value: Any) -> str:
     if result.successful:
         return ''
     if result.reason.startswith(UNDECLARED):
-        close = difflib.get_close_matches(parameter, OPTIONS, 1)
-        return f'{name} has no parameter {parameter}' + ''.join(f': is it {one}?' for one in close)
+        return f'{name} has no parameter {parameter}{_meant(parameter)}'
     return str(result.reason) or f'{name} has refused it'
+
+
+def _meant(parameter: str) -> str:
+    """Say what may be meant by the name of a parameter that is not there."""
+    camera, dot, own = parameter.rpartition('.')
+    if camera and own in OPTIONS:
+        shared = OPTIONS[own].shared
+        return f': {own} is of all cameras' if shared else f': {camera} is none of its cameras'
+    close = difflib.get_close_matches(own, OPTIONS, 1)
+    return ''.join(f': is it {camera}{dot}{one}?' for one in close)

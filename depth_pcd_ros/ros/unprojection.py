@@ -8,7 +8,7 @@ from rclpy.node import Node
 from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.settings import Settings
 
-RECORDER = 'rosbag2'  # subscribes to everything, and unprojects nothing
+LISTENERS = ('rosbag2', 'depth_pcd_doctor')  # subscribe to everything, and unproject nothing
 
 
 class UnprojectionAdvice:
@@ -31,9 +31,9 @@ class UnprojectionAdvice:
         if names:
             self._due = False
             self._node.get_logger().warning(
-                f'{", ".join(sorted(names))} gets depth/image of a distorted lens: points that are '
-                'made of it by its CameraInfo are off towards the border, unless distortion is '
-                'rectify; those on points are right (docs/cameras.md)'
+                f'{", ".join(sorted(names))} gets {self._prefix}depth/image of a distorted lens: '
+                'points that are made of it by its CameraInfo are off towards the border, unless '
+                f'distortion is rectify; those on {self._prefix}points are right (docs/cameras.md)'
             )
 
     def _subscribers(self, topic: str) -> set[str]:
@@ -41,5 +41,5 @@ class UnprojectionAdvice:
         return {
             f'{info.node_namespace.rstrip("/")}/{info.node_name}'
             for info in self._node.get_subscriptions_info_by_topic(name)
-            if not info.node_name.startswith(RECORDER)
+            if not info.node_name.startswith(LISTENERS)
         }

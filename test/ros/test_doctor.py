@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_pcd_ros.arguments import value_of
 from depth_pcd_ros.cli import main
@@ -159,6 +159,40 @@ def test_the_cameras_that_are_there(cameras, capsys):
         assert 'hfov' not in found[topic]
     assert 'depth, no picture' in found['/raw/depth/image']
 
+    (several,) = (line for line in text.splitlines() if line.startswith('all '))
+    assert several.startswith('all 8 on one model: ')
+    words = shlex.split(several)
+    names = 'alone, far, jpeg, lossy, odd, raw, twin, zero'
+    for word in (f'cameras:=[{names}]', 'jpeg.image_transport:=compressed', 'model:=demo'):
+        assert words[words.index(word) - 1] == '-p'
+    assert words[words.index('far/camera_info:=/elsewhere/info') - 1] == '-r'
+
+
+def test_the_command_for_several(peer, cameras, capsys):
+    """Each of those that are there has its clouds; set tells which parameters they have."""
+    pictures = {'/cam/image': picture(), '/cam/camera_info': info()}
+    of_side = {'/side/image/compressed': jpeg('side'), '/side/camera_info': info(frame='side')}
+    cameras({**pictures, **of_side}, {})
+    assert main(['doctor', '--seconds', '3', '--model', 'demo']) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith('all 2 '))
+    command = shlex.split(line.partition(': ')[2])
+    node = subprocess.Popen([*command, '-p', 'device:=openvino'], cwd=ROOT)
+    try:
+        for name in ('cam', 'side'):
+            clouds = peer.subscribe(f'/{name}/points', PointCloud2)
+            assert wait_until(lambda clouds=clouds: bool(clouds), 60.0)
+        assert main(['set', 'side.stride', '2']) == 0
+        for name, told in {
+            'side.strid': 'is it side.stride?',
+            'sied.stride': 'sied is none of its cameras',
+            'side.model': 'model is of all cameras',
+        }.items():
+            assert main(['set', name, '2']) == 1
+            assert f'no parameter {name}: {told}' in capsys.readouterr().err
+    finally:
+        node.send_signal(signal.SIGINT)
+        node.wait(20.0)
+
 
 @pytest.mark.usefixtures('_isolated_ros')
 def test_nothing_there(capsys):
@@ -180,8 +214,6 @@ def test_the_command_starts_the_node(peer, cameras, capsys, tmp_path):
     )
     node = subprocess.Popen([*shlex.split(line), '-p', 'device:=openvino'], cwd=ROOT)
     try:
-        from sensor_msgs.msg import PointCloud2
-
         clouds = peer.subscribe('/points', PointCloud2)
         assert wait_until(lambda: bool(clouds), 60.0)
         assert main(['doctor', '--seconds', '3', '--model', 'demo']) == 0
