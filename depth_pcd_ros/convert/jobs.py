@@ -10,6 +10,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import cv2
+
 from depth_pcd_ros.convert.manifest import Manifest
 from depth_pcd_ros.convert.outputs import Outputs
 from depth_pcd_ros.files.whole_file import is_stored
@@ -26,6 +28,8 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
 from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step
 from depth_pcd_ros.work.selection import Selection
+
+ALIKE = 3  # pictures of a video that are the same, before that is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +133,12 @@ class VideoJob(PhotoJob):
                 except ImageError as err:
                     yield Failure(self.label, err)
                     continue
+                if video.alike == ALIKE:
+                    request.say(
+                        f'{self.label}: its first {ALIKE} pictures are the same to the bit, as '
+                        f'OpenCV 5.0 (here {cv2.__version__}) gives of interlaced video, black or '
+                        'worse: ffmpeg -i IN -vf yadif OUT makes it progressive'
+                    )
                 calibration = request.intrinsics.fitted(header, request.say)
                 at = Header(round((seconds + 1.0 / rate) * 1e9), sequence=self.label)
                 picture = FramePicture(rgb, calibration, at)

@@ -27,6 +27,8 @@ class Video:
     Attributes:
         rate: pictures a second, on average.
         announced: how many pictures there are, as its header says, which may be wrong.
+        alike: how many pictures were decoded so far, if they are all the same to the bit; else 0.
+            OpenCV 5.0 gives those of interlaced video so, which it cannot convert: mostly black.
 
     Raises:
         ImageError: `corrupt_video`.
@@ -43,6 +45,9 @@ class Video:
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.rate = rate if 0.0 < rate < math.inf else USUAL_RATE
         self.announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.alike = 0
+        self._first: Rgb | None = None
+        self._all_alike = True
         turned = int(self._capture.get(cv2.CAP_PROP_ORIENTATION_META))
         self._orientation = ORIENTATIONS.get(turned % 360, 1)
         self._mirrored = mirrored(_shown_from_stored(path))
@@ -88,6 +93,10 @@ class Video:
         if not found:
             raise ImageError('corrupt_picture', f'picture {number} cannot be decoded')
         rgb = upright(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), self._mirrored)
+        if self._all_alike:
+            self._first = rgb if self._first is None else self._first
+            self._all_alike = np.array_equal(rgb, self._first)
+            self.alike = self.alike + 1 if self._all_alike else 0
         size = (rgb.shape[1], rgb.shape[0])
         return rgb, PhotoHeader(size, self._orientation, pixel_aspect=self._pixel_aspect)
 

@@ -335,6 +335,22 @@ def test_video_that_is_mirrored(tmp_path, matrix, shown):
     assert np.abs(rgb - expected).mean() < 6
 
 
+@pytest.mark.parametrize(('seeds', 'told'), [([0] * 4, True), ([0] + [1] * 5, False)])
+def test_pictures_that_are_all_the_same_are_told(tmp_path, capsys, seeds, told):
+    """As OpenCV 5.0 gives interlaced video, with exit code 0 and without an error of its own."""
+    writer = cv2.VideoWriter(
+        str(tmp_path / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (WIDTH, HEIGHT)
+    )
+    for seed in seeds:
+        writer.write(np.ascontiguousarray(smooth(seed)[..., ::-1]))
+    writer.release()
+    clip = str(tmp_path / 'clip.avi')
+    assert main(['convert', clip, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]) == 0
+    said = capsys.readouterr().err
+    assert ('clip.avi: its first 3 pictures are the same to the bit' in said) == told
+    assert ('ffmpeg -i IN -vf yadif OUT' in said) == told
+
+
 @pytest.mark.parametrize('part', [0.0, 0.6])
 def test_damaged_video(tmp_path, part, capfd):
     """A video without a picture fails; one that is cut off gives what it has, and that is said."""
