@@ -36,7 +36,21 @@ class Picture:
     header: Header = NO_HEADER
     evidence: Evidence = NO_EVIDENCE
 
+    def advice(self) -> str:
+        """Say what is probably wrong where it is black; '' where it is not. A sample is looked at.
 
+        12 bits at the lower end of 16, as some drivers send them, are below `DARK` as 8.
+        """
+        brightest = int(self.rgb[::DARK, ::DARK].max())
+        if brightest > DARK:
+            return ''
+        return (
+            f'the picture is black, its brightest value {brightest} of 255: the lens is covered, '
+            'it is night, or 16 bits have only the 10 or 12 of the sensor, not scaled'
+        )
+
+
+DARK = 16  # of 255, and pixels between two that are looked at
 # x, y, z [m] and perhaps the packed colour, as `Pipeline.points` gives them.
 Points = npt.NDArray[np.float32]
 

@@ -102,6 +102,7 @@ class Pipeline:
         self._voxels = VoxelGrid()
         self._motion = MotionStage()
         self._true_scale = ScaleStage()
+        self._advised = False  # of a black picture
         self._view = functools.lru_cache(VIEWS)(functools.partial(_view, engine.network, []))
 
     def process(self, picture: Picture, *, with_confidence: bool = False) -> Frame:
@@ -120,6 +121,9 @@ class Pipeline:
     def prepare(self, picture: Picture) -> Prepared:
         """Do what comes before the network; errors as `process`."""
         settings = self.settings  # one snapshot: the owner may replace it meanwhile
+        if not self._advised and (advice := picture.advice()):
+            self._advised = True
+            log.warning('%s', advice)
         view = self._view(
             picture.calibration,
             rectified=settings.rectified,

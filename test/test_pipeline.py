@@ -15,6 +15,7 @@ from depth_pcd_ros.geometry.calibration import Calibration, CameraError, pinhole
 from depth_pcd_ros.geometry.camera import Camera
 from depth_pcd_ros.geometry.distortion import PolynomialLens
 from depth_pcd_ros.geometry.rectification import Rectification
+from depth_pcd_ros.messages.decode import rgb_from_msg
 from depth_pcd_ros.pipeline import Pipeline
 from depth_pcd_ros.recordings.store import TYPES
 from depth_pcd_ros.results import OUTPUTS, Result
@@ -182,6 +183,21 @@ def test_a_rectification_that_shows_nothing_is_told(caplog, changes):
     assert np.isnan(frame.depth).mean() > 0.8
     (record,) = caplog.records
     assert re.match('[0-9]+% of the rectified picture show anything', record.message)
+
+
+@pytest.mark.parametrize(('bits', 'told'), [(10, True), (12, True), (16, False)])
+def test_a_black_picture_is_told_once(caplog, bits, told):
+    """As 16 bit images are whose sensor has fewer, sent as they are."""
+    raw = np.random.default_rng(0).integers(0, 2**bits, (64, 80), np.uint16)
+    image = TYPES['sensor_msgs/msg/Image'](
+        header(0), 64, 80, 'mono16', 0, 160, np.frombuffer(raw.tobytes(), np.uint8)
+    )
+    pipe = pipeline()
+    calibration = pinhole(80.0, 80.0, 40.0, 32.0, (80, 64))
+    for _ in range(2):
+        pipe.process(Picture(rgb_from_msg(image), calibration))
+    assert len(caplog.records) == told
+    assert not told or 'the picture is black, its brightest value' in caplog.records[0].message
 
 
 def test_a_picture_of_another_size_is_refused():
