@@ -58,10 +58,8 @@ class RecordedScale:
             self._readings.add(following)
         reading = self._readings.find(stamp)
         transform = None
-        if reading is not None and reading.frame_id != header.frame_id:
-            transform = self._transforms.find(
-                frame_name(header.frame_id), frame_name(reading.frame_id)
-            )
+        if reading is not None and reading.frame_id != frame_name(header.frame_id):
+            transform = self._transforms.find(frame_name(header.frame_id), reading.frame_id)
         if self._odometry is None:
             return Evidence(reading, transform)
         return Evidence(reading, transform, *self._odometry.odom_from_camera(header))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from typing import Any
 
 from nav_msgs.msg import Odometry as OdometryMsg
@@ -38,6 +40,7 @@ class OdometrySource:
         self._settings = settings
         self._odometry = Odometry(PATIENCE if settings.frames == 'all' else 0.0)
         self._subscription: AdaptiveSubscription | None = None
+        self._came = -math.inf  # when the last message did, monotonic [s]
         self._transforms: Transforms | None = None
         self.check(settings)
 
@@ -74,8 +77,8 @@ class OdometrySource:
         return dataclasses.replace(evidence, odom_from_camera=place, no_odometry=why)
 
     def who_publishes(self) -> str:
-        """Say who publishes what this listens to; '' where it does not."""
-        if self._subscription is None:
+        """Say who publishes what this listens to; '' where it does not, or where messages come."""
+        if self._subscription is None or time.monotonic() - self._came < qos.SILENCE:
             return ''
         return f'{self._subscription.topic_name}: {self._subscription.who_publishes()}'
 
@@ -89,6 +92,7 @@ class OdometrySource:
             self._transforms = None
 
     def _take(self, msg: Any) -> None:
+        self._came = time.monotonic()
         reading = odometry_reading(msg)
         if reading is None:
             self._node.get_logger().warning(

@@ -26,6 +26,7 @@ Events = dict[str, Callable[[Any], None]]  # callbacks by their names in rclpy
 INPUT_DEPTH = {'latest': 5, 'all': 100}
 READINGS_DEPTH = {'latest': 10, 'all': 100}
 OUTPUT_DEPTH = {'latest': 1, 'all': 100}
+SILENCE = 2.0  # [s] since the last message of a sensor, after which its topic is called silent
 
 OVERRIDABLE = (
     QoSPolicyKind.HISTORY,

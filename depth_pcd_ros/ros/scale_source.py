@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import math
+import time
+from typing import Any
+
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2, Range
 
@@ -33,17 +37,18 @@ class ScaleSource:
         every = settings.frames == 'all'
         self._readings = Readings(READING_WAIT) if every else Readings(span=READING_SPAN)
         self._settings = settings
+        self._came = -math.inf  # when the last message did, monotonic [s]
+        self._clocks_differ = False  # it came after its stamp by more than a picture does
         self._transforms: Transforms | None = None
         source = settings.scale_source
         if source not in TOPICS:
             return
-        read = READERS[source]
         self.subscriptions.append(
             AdaptiveSubscription(
                 node,
                 MSG_TYPES[source],
                 prefix + TOPICS[source],
-                lambda msg: self._readings.add(read(msg)),
+                self._take,
                 depth=qos.READINGS_DEPTH[settings.frames],
             )
         )
@@ -61,6 +66,9 @@ class ScaleSource:
     def evidence(self, header: Header) -> Evidence:
         """Return the evidence for an image; with `frames: all`, once no older one can come."""
         reading = self._readings.find(header.stamp_ns) if self.subscriptions else None
+        if reading is not None:
+            lag = (header.stamp_ns - reading.stamp_ns) * 1e-9
+            self._clocks_differ = lag > time.monotonic() - self._came + qos.SILENCE
         if reading is None or reading.frame_id == header.frame_id:
             return Evidence(reading)
         transform = None
@@ -72,6 +80,8 @@ class ScaleSource:
 
     def who_publishes(self) -> str:
         """Say who publishes what this listens to; '' for a source without a topic."""
+        if self._clocks_differ:
+            return 'messages come: its stamps are by another clock'
         return ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in self.subscriptions)
 
     def destroy(self) -> None:
@@ -81,6 +91,10 @@ class ScaleSource:
         if self._transforms is not None:
             self._transforms.destroy()
             self._transforms = None
+
+    def _take(self, msg: Any) -> None:
+        self._came = time.monotonic()
+        self._readings.add(READERS[self._settings.scale_source](msg))
 
     def _say_what_is_assumed(self, reading: RangeReading) -> None:
         direction = self._settings.beam_direction

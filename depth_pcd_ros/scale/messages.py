@@ -31,7 +31,7 @@ class CloudError(DepthPcdError):
 
 def points_reading(msg: Any) -> Reading:
     """Read a PointCloud2; a broken one is a reading that says so."""
-    stamp, frame_id = stamp_ns(msg.header), msg.header.frame_id
+    stamp, frame_id = stamp_ns(msg.header), msg.header.frame_id.removeprefix('/')
     try:
         return PointsReading(stamp, frame_id, xyz_of_cloud(msg))
     except CloudError as err:
@@ -42,7 +42,7 @@ def range_reading(msg: Any) -> Reading:
     """Read a sensor_msgs/Range."""
     return RangeReading(
         stamp_ns=stamp_ns(msg.header),
-        frame_id=msg.header.frame_id,
+        frame_id=msg.header.frame_id.removeprefix('/'),  # as ROS 1 once wrote it
         distance=float(msg.range),
         minimum=float(msg.min_range),
         maximum=float(msg.max_range),

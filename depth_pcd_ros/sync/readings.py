@@ -69,6 +69,10 @@ class Header:
     frame_id: str = ''  # its optical frame
     sequence: str = ''  # pictures of another one have nothing to do with those before
 
+    def __post_init__(self) -> None:
+        """Take a frame of ROS 1, with a slash, for the same without."""
+        object.__setattr__(self, 'frame_id', self.frame_id.removeprefix('/'))
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:

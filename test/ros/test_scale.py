@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import Odometry
 from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -125,6 +126,41 @@ def test_silence_and_disagreement_are_told(run_node, peer):
     sensor.publish(cloud(1.2, 121))
     peer.show(*picture(121))
     peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+def test_a_sensor_by_another_clock_is_told(run_node, peer):
+    """Its messages come, and so nobody is said to send nothing; a slash is no other frame."""
+    _, scales, sensor = start(run_node, peer)
+    sensor.publish(cloud(1.2, 0))  # its stamps begin at zero
+    peer.show(*picture(100))
+    assert wait_until(lambda: bool(scales))
+    status = peer.wait_for_status('older than the picture', DiagnosticStatus.WARN)
+    assert '(messages come: its stamps are by another clock)' in status.message
+    slashed = cloud(1.2, 101)
+    slashed.header.frame_id = f'/{slashed.header.frame_id}'
+    sensor.publish(slashed)
+    peer.show(*picture(101))
+    peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+def test_odometry_of_another_frame_is_not_called_silent(run_node, peer):
+    """It sends, and what is missing is its place."""
+    run_node({'model': 'ramp', 'scale_source': 'motion', 'frames': 'all'}, fake=True)
+    scales = peer.subscribe('/depth/scale', Float64MultiArray)
+    odometry = peer.publisher('/odometry', Odometry)
+    moved = Odometry(child_frame_id='base_link')
+    moved.pose.pose.orientation.w = 1.0
+
+    def told():
+        odometry.publish(stamped(moved, 100 + len(scales), 'odom'))
+        peer.show(*picture(100 + len(scales)))
+        return len(scales) > 3
+
+    assert wait_until(told)
+    status = peer.wait_for_status(
+        "the odometry is that of frame 'base_link'", DiagnosticStatus.WARN
+    )
+    assert 'publisher' not in status.message
 
 
 def test_range_in_its_own_frame(run_node, peer):
