@@ -160,8 +160,9 @@ def find_camera_info_topic(
         RecordingError: no such topic, none, or several.
     """
     namespace = posixpath.dirname(image_topic)
-    above = namespace, posixpath.dirname(namespace)  # a compressed topic has one more name
-    beside = [posixpath.join(one, 'camera_info') for one in above]
+    # a compressed topic has one more name; some drivers (AirSim's) have it below the image
+    places = namespace, posixpath.dirname(namespace), image_topic
+    beside = [posixpath.join(one, 'camera_info') for one in places]
     return _find(reader, CAMERA_INFO, asked, option, beside)
 
 

@@ -338,6 +338,10 @@ REALSENSE = {
             ('/a/b/compressed', '/a/camera_info'),
         ),
         ({'/image': 'image', '/elsewhere/info': 'info'}, ('/image', '/elsewhere/info')),
+        (
+            {'/a/Scene': 'image', '/a/Scene/camera_info': 'info', '/b/Scene/camera_info': 'info'},
+            ('/a/Scene', '/a/Scene/camera_info'),
+        ),
     ],
 )
 def test_topics_found(tmp_path, topics, expected):
