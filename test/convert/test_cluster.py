@@ -157,7 +157,8 @@ def test_a_worker_whose_device_is_lost_has_died(tmp_path, monkeypatch):
     folder = photos(tmp_path / 'in', 1)
     args = parser().parse_args(['convert', folder, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO])
     args.out = tmp_path / 'out'
-    worker = cluster._Worker(args, Settings(), intrinsics(args, print), 1, 0, '')
+    options = cluster.Options(args, Settings(), intrinsics(args, print))
+    worker = cluster._Worker(options, 1, 0, '')
     worker.load()
     part = cluster.Part(tuple(find([folder], args.out)))
     with pytest.raises(SystemExit) as caught:
