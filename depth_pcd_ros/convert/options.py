@@ -117,7 +117,7 @@ def _formats(text: str) -> list[str]:
 
 def _cameras(text: str) -> list[str]:
     """Read names; an empty list for all."""
-    names = [name.strip() for name in text.strip('[]').split(',')]
+    names = [name.strip().strip('/') for name in text.strip('[]').split(',')]  # of a namespace
     for name in names:
         if not re.fullmatch(NAME, name, re.ASCII):
             raise argparse.ArgumentTypeError(

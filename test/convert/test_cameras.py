@@ -161,7 +161,7 @@ def test_a_part_of_each(tmp_path):
 def test_copy(tmp_path, capsys):
     """With all that the recording has; a topic that both would have is refused."""
     record(tmp_path / 'in', rig(2))
-    assert convert(tmp_path, '--cameras', 'left', '--copy') == 0
+    assert convert(tmp_path, '--cameras', '/left/', '--copy') == 0
     found = read(tmp_path / 'out' / 'in')
     assert found.keys() >= {'/front/image_raw', '/left/image_raw', '/left/points'}
     assert convert(tmp_path, '--cameras', 'left', '--copy', source='out/in', out='again') == 1
