@@ -42,6 +42,33 @@ STEADY = ClockType.STEADY_TIME  # simulated time may stand still
 TELLS_NUMBERS = hasattr(Subscription, 'CallbackType')  # rclpy of Humble: only the message
 
 
+class Gaps:
+    """The messages that are missing by the numbers that their publisher gives them.
+
+    Attributes:
+        lost: how many the middleware has told of since the last `replaced`.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._found = 0
+        self._early = 0  # were lost, and the message after them had not come yet
+        self._last: tuple[Any, int] = (None, 0)  # publisher and number of the last message
+
+    def add(self, publisher: Any, number: int) -> None:
+        """Take the number of the next message."""
+        before, self._last = self._last, (publisher, number)
+        if publisher == before[0]:
+            self._found += max(number - before[1] - 1, 0)
+
+    def replaced(self) -> int:
+        """Return how many that were not lost have been found missing since the last call."""
+        replaced = self._found - self.lost - self._early
+        self._early = min(self.lost, max(-replaced, 0))
+        self._found = self.lost = 0
+        return max(replaced, 0)
+
+
 class AdaptiveSubscription:
     """Subscribes reliably where every publisher of the topic is reliable, else best effort.
 
@@ -87,8 +114,7 @@ class AdaptiveSubscription:
         self._on_lost = on_lost
         self._on_replaced = on_replaced
         self._callback = callback
-        self._missing = 0  # messages since the last check, but for those that were lost on the way
-        self._last: tuple[Any, int] = (None, 0)  # publisher and number of the last message
+        self._gaps = Gaps()
         counts = on_replaced is not None and TELLS_NUMBERS
         self._arguments = (msg_type, topic, self._count if counts else callback)
         self.topic_name: str = node.resolve_topic_name(topic)
@@ -107,9 +133,9 @@ class AdaptiveSubscription:
 
     def check(self) -> None:
         """Subscribe, or subscribe anew where the publishers ask for another quality of service."""
-        missing, self._missing = self._missing, 0
-        if missing > 0 and self._on_replaced is not None:
-            self._on_replaced(missing)
+        replaced = self._gaps.replaced()
+        if replaced and self._on_replaced is not None:
+            self._on_replaced(replaced)
         publishers = self._publishers()
         if not publishers:
             return
@@ -201,13 +227,12 @@ class AdaptiveSubscription:
         """Hand a message on, and count those of its publisher that are missing before it."""
         number = info['publication_sequence_number']
         publisher = info.get('publisher_gid') or self._subscription.get_publisher_count() == 1
-        before, self._last = self._last, (publisher, number)
-        if publisher and publisher == before[0] and number is not None:
-            self._missing += max(number - before[1] - 1, 0)
+        known = publisher and number is not None
+        self._gaps.add(*((publisher, number) if known else (None, 0)))
         self._callback(msg)
 
     def _on_message_lost(self, event: Any) -> None:
-        self._missing -= event.total_count_change
+        self._gaps.lost += event.total_count_change
         self._on_lost(event.total_count_change)
 
     def _on_incompatible(self, event: Any) -> None:

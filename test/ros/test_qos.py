@@ -9,6 +9,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_pcd_ros.ros.qos import PublisherEventCallbacks
+from depth_pcd_ros.ros.subscription import Gaps
 
 from .conftest import NodeProcess, make_image, make_info, wait_until
 
@@ -265,3 +266,30 @@ def test_every_policy_of_an_input_is_taken(run_node, peer):
     profile = found('/image')[0].qos_profile
     assert profile.reliability == BEST_EFFORT
     assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+@pytest.mark.parametrize(
+    ('steps', 'expected'),
+    [
+        ([1, 2, 5, 'check', 6, 9, 'check'], [2, 2]),
+        ([1, 4, 'lost 2', 'check'], [0]),
+        ([1, 4, 'check', 5, 'check'], [2, 0]),
+        ([1, 'lost 2', 'check', 4, 'check'], [0, 0]),  # the message after them comes later
+        ([1, 'lost 2', 'check', 9, 'check', 12, 'check'], [0, 5, 2]),
+        ([1, 'lost 2', 'check', 2, 'check', 5, 'check'], [0, 0, 2]),  # before the first, say
+        ([7, 'another', 1, 3, 'check'], [1]),  # a camera that has been started again
+    ],
+)
+def test_what_is_lost_is_not_replaced_as_well(steps, expected):
+    """By the publisher's numbers, whichever of the two is told first."""
+    gaps, publisher, found = Gaps(), 'camera', []
+    for step in steps:
+        if step == 'check':
+            found.append(gaps.replaced())
+        elif step == 'another':
+            publisher = step
+        elif isinstance(step, int):
+            gaps.add(publisher, step)
+        else:
+            gaps.lost += int(step.removeprefix('lost '))
+    assert found == expected
