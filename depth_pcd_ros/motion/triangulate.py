@@ -21,17 +21,21 @@ Array = npt.NDArray[np.float64]
 
 PICTURES = 15  # that a corner is triangulated from, at most
 SPACING = 0.03  # m that the camera moves from one of them to the next
+MIN_MOVE = 0.01  # m that it moves from one measurement to the next
 MIN_PICTURES = 3
 MIN_FOUND = 5  # corners in one picture
-MAX_UNCERTAINTY = 0.05  # of the depth, one standard deviation
+# Standard deviations, as shares of the depth: of one corner, and of what those of a picture share.
+MAX_UNCERTAINTY, MAX_SHARED = 0.05, 0.08
 MAX_GAP = 1.5  # px, root mean square, by which the rays to a corner may miss it
 PIXEL_NOISE = 0.5  # px, of a corner that is followed through many pictures
-# Error of the odometry's turns from one picture to another, for which the rays are turned.
-TURN_NOISE = math.radians(0.15)
-# Error left after that; share of a turn by which a focal length or the odometry is off.
+# Error of the odometry from one picture to another, for which the views are moved: rad, m.
+TURN_NOISE, STEP_NOISE = math.radians(0.3), 0.003
+# Error of turns left after that; share of a turn by which a focal length or the odometry is off.
 TURN_LEFT, TURN_SHARE = math.radians(0.05), 0.02
 STEPS = 3  # of Gauss and Newton, for the corners
-TURNS = 2  # how often turns and points are refined in turn
+# px by which a corner may miss to count a quarter, as corners and poses are refined in turn: wide
+# first, since poses jump.
+TOLERANCES = (12.0, 5.0, MAX_GAP)
 
 
 class _View(NamedTuple):
@@ -46,11 +50,13 @@ class Triangulation:
     """Remembers the corners of the last pictures, and the poses that these were taken from."""
 
     def __init__(self) -> None:
-        self._views: deque[_View] = deque(maxlen=PICTURES + 1)
+        self._views: deque[_View] = deque(maxlen=PICTURES)  # without the newest
+        self._last: Pose | None = None  # of the last measurement
 
     def clear(self) -> None:
         """Forget all pictures."""
         self._views.clear()
+        self._last = None
 
     def update(self, tracked: Tracked, camera: Camera, pose: Pose) -> MovingPoints:
         """Triangulate the corners of the next picture.
@@ -71,18 +77,19 @@ class Triangulation:
                 'few_tracks',
                 f'{len(ids)} corners could be followed, expected {MIN_POINTS} or more',
             )
-        moved = math.inf
-        if self._views:
-            moved = float(np.linalg.norm(self._views[-1].pose.translation - pose.translation))
-        if moved < SPACING:
+        moved = _distance(self._last, pose) if self._last else math.inf
+        if moved < MIN_MOVE:
             raise ScaleError(
                 'no_motion',
-                f'the camera has moved by {moved:.3f} m, expected {SPACING} m or more',
+                f'the camera has moved by {moved:.3f} m, expected {MIN_MOVE} m or more',
             )
-        self._views.append(_View(pose, ids[seen], rays[seen]))
-        if len(self._views) < MIN_PICTURES:
+        self._last, newest = pose, _View(pose, ids[seen], rays[seen])
+        views = [*self._views, newest]
+        if not self._views or _distance(self._views[-1].pose, pose) >= SPACING:
+            self._views.append(newest)
+        if len(views) < MIN_PICTURES:
             raise ScaleError('no_motion', 'the camera has not moved far enough yet')
-        points = _triangulate(list(self._views), (camera.fx + camera.fy) / 2)
+        points = _triangulate(views, (camera.fx + camera.fy) / 2)
         if len(points.xyz) < MIN_FOUND:
             raise ScaleError(
                 'no_parallax',
@@ -92,11 +99,16 @@ class Triangulation:
         return points
 
 
+def _distance(a: Pose, b: Pose) -> float:
+    return float(np.linalg.norm(a.translation - b.translation))
+
+
 def _triangulate(views: list[_View], focal: float) -> MovingPoints:
     """Triangulate the corners of the last view from all of them.
 
     A corner is (a, b, 1) / r in the newest camera. In another one, which is at R, t from it, it is
-    along R (a, b, 1) + r t; a, b, r and small turns of R are what makes the rays meet the corners.
+    along R (a, b, 1) + r t; a, b, r and small changes of R and t are what makes the rays meet the
+    corners.
     """
     newest, others = views[-1], views[:-1]
     observed: Array = np.full((len(others), len(newest.ids), 2), np.nan)  # VxNx2
@@ -113,40 +125,48 @@ def _triangulate(views: list[_View], focal: float) -> MovingPoints:
     )  # Vx3
     state = np.column_stack([rays, np.zeros(len(rays))])  # a, b, r; Nx3
     gap, slack = np.empty(len(rays)), np.empty(len(rays))
-    for i in range(TURNS + 1):
+    for i, pixels in enumerate(TOLERANCES):
         if i:
-            turn = _turned(observed, turn, step, state, focal)
-        _meet(rays, observed, turn, step, STEPS, MAX_GAP / focal, state, gap, slack)
+            turn, step = _moved(observed, turn, step, state, focal, pixels)
+        _meet(rays, observed, turn, step, STEPS, pixels / focal, state, gap, slack)
     r = state[:, 2]
     with np.errstate(all='ignore'):
-        uncertainty = np.hypot(
-            np.sqrt(slack) * (PIXEL_NOISE / focal), _turn_error(observed, turn, step)
-        )
-        uncertainty /= r
-        good = (r > 0.0) & (gap * focal < MAX_GAP) & (uncertainty < MAX_UNCERTAINTY)
+        uncertainty = np.sqrt(slack) * (PIXEL_NOISE / focal) / r
+        shared = _shared(observed, turn, step, r)
+        good = (r > 0.0) & (gap * focal < MAX_GAP)
+        good &= (uncertainty < MAX_UNCERTAINTY) & (shared < MAX_SHARED)
         xyz = np.column_stack([state[:, :2], np.ones(len(state))]) / r[:, None]
-    return MovingPoints(ids[good], xyz[good], uncertainty[good])
+    return MovingPoints(ids[good], xyz[good], uncertainty[good], shared[good])
 
 
-def _turn_error(observed: Array, turn: Array, step: Array) -> Array:
-    """Return how far turns that are wrong put the inverse depths off, (N,) 1/m.
+def _shared(observed: Array, turn: Array, step: Array, r: Array) -> Array:
+    """Return how far poses that are wrong put the depths off, as a share of them, (N,).
 
-    It is the error of the turn by the step, for the view of each corner that it harms least.
+    It is the error of the turn, and of the step, by the step, each for the view of a corner that it
+    harms least.
     """
     angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))  # V
-    error = (TURN_LEFT + TURN_SHARE * angle) / np.linalg.norm(step, axis=1)
-    return np.asarray(np.where(np.isfinite(observed[..., 0]), error[:, None], np.inf).min(axis=0))
+    length = np.linalg.norm(step, axis=1)
+    errors = np.stack([(TURN_LEFT + TURN_SHARE * angle) / length, STEP_NOISE / length])  # 2xV
+    seen = np.isfinite(observed[..., 0])
+    by_turn, by_step = np.where(seen, errors[..., None], np.inf).min(axis=1)
+    return np.asarray(np.hypot(by_turn / r, by_step))
 
 
-def _turned(observed: Array, turn: Array, step: Array, state: Array, focal: float) -> Array:
-    """Turn each view so that its rays meet the corners, as far as the odometry may be off."""
-    h = np.zeros((len(turn), 3, 3)) + np.eye(3) * (PIXEL_NOISE / focal / TURN_NOISE) ** 2
-    g = np.zeros((len(turn), 3))
-    _turns(observed, turn, step, state, MAX_GAP / focal, h, g)
-    x, y, z = np.linalg.solve(h, g[..., None])[..., 0].T
+def _moved(
+    observed: Array, turn: Array, step: Array, state: Array, focal: float, tolerance: float
+) -> tuple[Array, Array]:
+    """Move each view so that its rays meet the corners, as far as the odometry may be off."""
+    trust = PIXEL_NOISE / focal / np.repeat([TURN_NOISE, STEP_NOISE], 3)
+    h = np.zeros((len(turn), 6, 6)) + np.diag(trust**2)
+    g = np.zeros((len(turn), 6))
+    _moves(observed, turn, step, state, tolerance / focal, h, g)
+    change = np.linalg.solve(h, g[..., None])  # Vx6x1: of the turn, of the step
+    x, y, z = change[:, :3, 0].T
     o = np.zeros_like(x)
     skew = np.stack([o, -z, y, z, o, -x, -y, x, o], -1).reshape(-1, 3, 3)
-    return np.asarray((np.eye(3) + skew + skew @ skew / 2.0) @ turn)  # to the second order
+    by = np.eye(3) + skew + skew @ skew / 2.0  # to the second order
+    return np.asarray(by @ turn), np.asarray((by @ step[..., None] + change[:, 3:])[..., 0])
 
 
 @inner
@@ -220,23 +240,26 @@ def _meet(
     readonly('float64', 3), readonly('float64', 3), readonly('float64', 2), readonly('float64', 2),
     DOUBLE, writable('float64', 3), writable('float64', 2),
 )  # fmt: skip
-def _turns(
+def _moves(
     observed: Array, turn: Array, step: Array, state: Array, tolerance: float, h: Array, g: Array
 ) -> None:
-    """Sum up what turns of each view would do to its misses: h x turn = g."""
-    jacobian = np.empty((2, 3))
+    """Sum up what turns and steps of each view would do to its misses: h x change = g."""
+    jacobian = np.zeros((2, 6))
     for v in range(observed.shape[0]):
         for n in range(state.shape[0]):
             if np.isnan(observed[v, n, 0]):
                 continue
-            x, y, _ = _see(turn[v], step[v], state[n, 0], state[n, 1], state[n, 2])
+            x, y, z = _see(turn[v], step[v], state[n, 0], state[n, 1], state[n, 2])
             ex, ey = observed[v, n, 0] - x, observed[v, n, 1] - y
             w = (1.0 / (1.0 + (ex * ex + ey * ey) / (tolerance * tolerance))) ** 2
+            near = state[n, 2] / z
             jacobian[0, 0], jacobian[0, 1], jacobian[0, 2] = -x * y, 1.0 + x * x, -y
             jacobian[1, 0], jacobian[1, 1], jacobian[1, 2] = -1.0 - y * y, x * y, x
-            for i in range(3):
+            jacobian[0, 3], jacobian[0, 5] = near, -x * near
+            jacobian[1, 4], jacobian[1, 5] = near, -y * near
+            for i in range(6):
                 g[v, i] += w * (jacobian[0, i] * ex + jacobian[1, i] * ey)
-                for j in range(3):
+                for j in range(6):
                     h[v, i, j] += w * (
                         jacobian[0, i] * jacobian[0, j] + jacobian[1, i] * jacobian[1, j]
                     )

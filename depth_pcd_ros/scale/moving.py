@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from depth_pcd_ros.scale.points import compare
 
 MEMORY = 5.0  # [s] for which a point counts, by the stamps: those of one picture are too few
 MIN_POINTS = 15
+MAX_UNCERTAINTY = 0.025  # of the scale, one standard deviation
 # Of a depth, that the points of one picture have in common: the network's error, the pose's. So
 # many points of one picture say little more than a few.
 SHARED_UNCERTAINTY = 0.02
@@ -23,16 +25,20 @@ SHARED_UNCERTAINTY = 0.02
 class MovingPoints(NamedTuple):
     """Points in the optical frame of a picture, each with its uncertainty."""
 
-    ids: npt.NDArray[np.int64]  # (N,) int64, by which a point is known again
+    ids: npt.NDArray[np.int64]  # of the corners, (N,) int64
     xyz: npt.NDArray[np.float64]  # (N, 3) m
-    uncertainty: npt.NDArray[np.float64]  # standard deviation of the depth, as a share of it, (N,)
+    # standard deviations of the depth, as shares of it, (N,): of each point, and of what the poses
+    # put all of them off by
+    uncertainty: npt.NDArray[np.float64]
+    shared: npt.NDArray[np.float64]
 
 
 class MovingScale:
-    """Fits the depth to the points of the last seconds; each counts once, as it was seen last."""
+    """Fits the depth to the points of the last seconds."""
 
     def __init__(self) -> None:
-        self._pairs: dict[int, tuple[int, float, float, float]] = {}
+        # of each picture: its stamp, and true depths, those found there and weights, 3xN
+        self._pictures: deque[tuple[int, npt.NDArray[np.float64]]] = deque()
 
     def measure(
         self,
@@ -47,19 +53,24 @@ class MovingScale:
         """Fit; arguments as in `points.measure`.
 
         Raises:
-            ScaleError: as `points.measure`, or `too_few_points`.
+            ScaleError: as `points.measure`, or `too_few_points` or `uncertain`.
         """
         index, true, found = compare(depth, camera, points.xyz, max_depth)
-        weights = 1.0 / (points.uncertainty[index] ** 2 + len(index) * SHARED_UNCERTAINTY**2)
-        known = zip(points.ids[index].tolist(), true, found, weights, strict=True)
-        self._pairs.update({i: (stamp_ns, *pair) for i, *pair in known})
-        self._pairs = {
-            i: pair for i, pair in self._pairs.items() if stamp_ns - pair[0] < MEMORY * 1e9
-        }
-        if len(self._pairs) < MIN_POINTS:
+        shared = SHARED_UNCERTAINTY**2 + points.shared[index] ** 2
+        weights = 1.0 / (points.uncertainty[index] ** 2 + len(index) * shared)
+        self._pictures.append((stamp_ns, np.stack([true, found, weights])))
+        while stamp_ns - self._pictures[0][0] >= MEMORY * 1e9:
+            self._pictures.popleft()
+        true, found, weights = np.concatenate([pairs for _, pairs in self._pictures], axis=1)
+        if len(true) < MIN_POINTS:
             raise ScaleError(
                 'too_few_points',
-                f'{len(self._pairs)} points to measure by, expected {MIN_POINTS} or more',
+                f'{len(true)} points to measure by, expected {MIN_POINTS} or more',
             )
-        _, true, found, weights = np.array(list(self._pairs.values())).T
+        uncertainty = float(weights.sum()) ** -0.5
+        if uncertainty > MAX_UNCERTAINTY:
+            raise ScaleError(
+                'uncertain',
+                f'the scale is known to {uncertainty:.1%}, expected {MAX_UNCERTAINTY:.1%} or less',
+            )
         return fit(true, found, kind, weights)

@@ -113,6 +113,25 @@ def test_the_uncertainty_is_what_the_depths_are_off_by():
     assert 0.6 < np.median(np.abs(off)) * 1.48 < 1.4
 
 
+def test_a_centimetre_is_enough_to_measure_again():
+    """Also where a picture is not kept; less is not."""
+    places = [moved(0.04 * i) for i in range(8)]
+    points = scattered()
+    assert len(triangulated(PINHOLE, [*places, moved(0.292)], points).ids) > 100
+    assert triangulated(PINHOLE, [*places, moved(0.286)], points).cause == 'no_motion'
+
+
+def test_short_ways_are_less_certain():
+    """The error of the poses by the way: a third of the way, three times the error."""
+    short, long = (
+        triangulated(PINHOLE, [moved(way * i / 7) for i in range(8)], scattered())
+        for way in (0.21, 0.63)
+    )
+    here, there = np.isin(short.ids, long.ids), np.isin(long.ids, short.ids)
+    ratio = short.shared[here] / long.shared[there]
+    np.testing.assert_allclose(ratio, 3.0, rtol=0.05)
+
+
 def test_odometry_that_shakes():
     """0.1 deg of noise on each pose is nearly 1 px: the pictures know better."""
     points, rng = scattered(), np.random.default_rng(5)
