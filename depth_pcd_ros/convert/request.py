@@ -68,7 +68,11 @@ def _of_camera(args: argparse.Namespace, settings: Settings) -> dict[str, Settin
     found: dict[str, dict[str, Any]] = {}
     for camera, name, value in args.set:
         if camera not in (args.cameras or ()):
-            there = ', '.join(args.cameras or ()) or 'names nobody'
+            if not args.cameras:
+                raise InputsError(
+                    f'--set {camera}.{name} is for a camera that --cameras names: list all of them'
+                )
+            there = ', '.join(args.cameras)
             raise InputsError(f'--set {camera}.{name}: there is no such camera, --cameras: {there}')
         found.setdefault(camera, {})[name] = value
     own: dict[str, Settings] = {}

@@ -258,6 +258,8 @@ def test_names(tmp_path, asked, pattern, expected):
         (['--cameras', 'rear'], 'it has no camera rear; there is front (/front/image_raw)'),
         (['--cameras', 'all', '--image-topic', '/x'], '--image-topic is /x, expected {camera} in'),
         (['--cameras', 'front', '--set', 'rear.stride=2'], '--set rear.stride: there is no such'),
+        (['--cameras', 'all', '--set', 'rear.stride=2'], 'for a camera that --cameras names: list'),
+        (['--set', 'rear.stride=2'], '--set rear.stride is for a camera that --cameras names'),
         (['--cameras', 'front', '--set', 'front.model=demo'], 'expected NAME.PARAMETER=VALUE'),
         (['--cameras', 'front', '--set', 'front.stride=0'], '--set front: stride is 0'),
         (['--scale-topic', '/{camera}/x'], '--scale-topic has {camera}, which goes with --cameras'),
