@@ -45,21 +45,6 @@ def files(folder):
 
 
 @pytest.fixture(scope='module')
-def ray():
-    """Skips where it, or torch for the workers, is not installed.
-
-    All have one thread: on some processors, torch's last bits depend on how many there are.
-    """
-    torch = pytest.importorskip('torch')
-    before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('OMP_NUM_THREADS', '1')
-        torch.set_num_threads(1)
-        yield pytest.importorskip('ray')
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope='module')
 def many(tmp_path_factory, ray):
     """The options for a folder of photos, and the files that they give without a cluster."""
     folder = tmp_path_factory.mktemp('many')

@@ -108,10 +108,10 @@ def test_shards(tmp_path, bucket):
     assert convert(here, '-o', out, '--resume') == 0
 
 
+@pytest.mark.usefixtures('ray')
 @pytest.mark.timeout(240)
 def test_on_a_cluster(tmp_path, bucket):
     """The workers read from and write to the store."""
-    pytest.importorskip('ray')
     there, out = put(photos(tmp_path / 'in', 20), bucket / 'ray' / 'in'), bucket / 'ray' / 'out'
     assert convert(tmp_path / 'in', '-o', tmp_path / 'once') == 0
     assert convert(there, '-o', out, '--workers', '2', '--ray') == 0
