@@ -42,11 +42,15 @@ def test_the_odometry_steadies(run_node, peer):
     assert values['temporal filter not mixed because'] == ''
 
 
+@pytest.fixture(scope='module')
+def shots():
+    """A drive, as it takes a while to render."""
+    return sequences.shoot(*sequences.views(8, 320, 240))
+
+
 @pytest.mark.parametrize('motion', ['odometry', 'camera'])
-def test_what_is_played_twice_is_the_same(run_node, peer, motion):
+def test_what_is_played_twice_is_the_same(run_node, peer, shots, motion):
     """With every picture taken, two nodes make the same clouds, to the bit."""
-    room, views = sequences.views(8, 320, 240)
-    shots = sequences.shoot(room, views)
     clouds = peer.subscribe('/points', PointCloud2)
     sensor = peer.publisher('/odometry', Odometry)
     settings = {'temporal_filter': 0.9, 'scale_source': 'motion', 'motion': motion}
