@@ -172,7 +172,10 @@ def test_what_each_worker_gets(units, count, share):
     ('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
 def test_the_driver_is_ended(tmp_path, many, number, code):
-    """By Ctrl-C, SIGTERM or -9; started again, it does what is left, and that alone."""
+    """By Ctrl-C, SIGTERM or -9; started again, it does what is left, and that alone.
+
+    With a cluster again after -9, without one after the others.
+    """
     args, expected = many
     with in_the_middle(args, tmp_path) as driver:
         workers = workers_of(driver.pid)
@@ -185,7 +188,8 @@ def test_the_driver_is_ended(tmp_path, many, number, code):
     made = written(tmp_path)
     assert 0 < len(made) < 120
     assert number == signal.SIGKILL or not list(tmp_path.rglob('*.part'))
-    again = start(*args, '-o', str(tmp_path), '--ray', '--workers', '2', '--resume')
+    ray = ['--workers', '2', '--ray'] if number == signal.SIGKILL else []
+    again = start(*args, '-o', str(tmp_path), '--resume', *ray)
     told = again.communicate(timeout=200)[1]
     assert again.returncode == 0, told
     summary = f'{120 - len(made)} converted, {len(made)} there already'
