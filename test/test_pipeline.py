@@ -242,7 +242,7 @@ def absurd(rng, ordinary, share):
     return tuple(numbers.tolist())
 
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore::ResourceWarning')  # of tests before it
 @pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial', 'equidistant'])
 @pytest.mark.parametrize('distortion', ['rays', 'rectify'])
 def test_absurd_calibrations(model, distortion):
@@ -269,7 +269,7 @@ def test_absurd_calibrations(model, distortion):
     assert 10 < processed < 200
 
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore::ResourceWarning')  # of tests before it
 @pytest.mark.parametrize('source', ['points', 'range'])
 def test_absurd_readings(source):
     """What a broken sensor says is no measurement, and NumPy says nothing about it in the log."""

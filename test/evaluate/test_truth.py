@@ -235,7 +235,7 @@ DRIVE = '2011_09_26_drive_0002_sync'
         ({'calib_cam_to_cam.txt': b'P_rect_02: 700 0\n'}, "txt has '700 0', expected 12 numbers"),
     ],
 )
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore::ResourceWarning')  # of tests before it
 def test_damaged_files_beside_the_pictures(tmp_path, files, reason):
     """In a sentence, with what was found."""
     photo, depth = 'rgb/1.png', 'depth/1.png'

@@ -322,7 +322,7 @@ def test_a_window_off_the_principal_point():
         ({'p': [500.0, 0, 0, 0, 0, 500.0, 240, 0, 0, 0, 1, 0]}, 'cx = 0 in P'),
     ],
 )
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore::ResourceWarning')  # of tests before it
 def test_a_camera_that_cannot_be(changes, reason):
     """The numbers are told, and nothing is computed with them."""
     calibration = calibration_from_msg(info('plumb_bob', [0.0] * 5, **changes))

@@ -458,7 +458,7 @@ def damaged(data):
     return {'empty': b'', 'half': data[: len(data) // 2], 'text': b'hello', 'head': data[:20]}
 
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore::ResourceWarning')  # of tests before it
 @pytest.mark.parametrize('damage', ['empty', 'half', 'text', 'head'])
 @pytest.mark.parametrize('ending', ['png', 'jpg', 'webp', 'bmp', 'tiff'])
 def test_damaged(tmp_path, ending, damage):

@@ -133,8 +133,9 @@ class NodeProcess:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.append(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
 
 
 def _runner() -> Iterator[Callable[..., NodeProcess]]:

@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch is loaded, as convert does
+os.environ['OMP_NUM_THREADS'] = '1'  # torch's last bits depend on how many there are
 
 from depth_pcd_ros.cli import main as depth_pcd
 from depth_pcd_ros.convert import command  # noqa: F401, in this process, so that forks are fast
