@@ -39,20 +39,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter('depth-pcd: %(message)s'))
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    sent: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        sent.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, say
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, end)
     try:
         code: int = args.run(args)
     except KeyboardInterrupt:
         return 130
     except Exception as err:
-        if number := _interruption(err):
+        if number := _interruption(err) or sum(sent[-1:]):  # torch replaces it by a ValueError
             return 128 + number
         if not isinstance(err, DepthPcdError):
             raise
         print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
         return 1 if isinstance(err, DeviceLostError) else int(args.refused)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, previous in before.items():
+            signal.signal(number, previous)
     return code
 
 

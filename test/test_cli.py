@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line as a whole; its sub-commands have tests of their own."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from depth_pcd_ros import __version__, cli
 from depth_pcd_ros.cli import main
+from depth_pcd_ros.errors import DepthPcdError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +77,23 @@ def test_export_writes_over_no_other_file(tmp_path, capsys):
     assert main(['export', 'demo', '-o', str(tmp_path / 'photo.png')]) == 1
     assert 'expected a name that ends with .onnx' in capsys.readouterr().err
     assert (tmp_path / 'photo.png').read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize('error', [ValueError, DepthPcdError])
+def test_a_library_makes_another_error_of_a_signal(monkeypatch, capsys, error, number, code):
+    """As torch does in the midst of a checkpoint, which was called damaged then."""
+
+    def interrupted(args):
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            os.kill(os.getpid(), number)
+            time.sleep(10.0)
+        raise error('could not determine the shape')
+
+    monkeypatch.setattr(cli, '_fetch', interrupted)
+    assert main(['fetch', 'demo']) == code
+    assert not capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
