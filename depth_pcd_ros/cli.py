@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as err:
-        if number := _interruption(err) or sum(sent[-1:]):  # torch replaces it by a ValueError
-            return 128 + number
+        if sent:  # a compiled library has made this of it: torch a ValueError, others ImportError
+            return 128 + sent[-1]
         if not isinstance(err, DepthPcdError):
             raise
         print(f'depth-pcd {args.command}: {err}', file=sys.stderr)
@@ -63,20 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number, previous in before.items():
             signal.signal(number, previous)
     return code
-
-
-def _interruption(err: BaseException | None) -> int:
-    """Return the signal that it comes of, 0 for none.
-
-    Compiled libraries that are interrupted while they are imported say that their import fails.
-    """
-    while err is not None:
-        if isinstance(err, KeyboardInterrupt):
-            return signal.SIGINT
-        if isinstance(err, SystemExit):
-            return signal.SIGTERM
-        err = err.__cause__ or err.__context__
-    return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:
