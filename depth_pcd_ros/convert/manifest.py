@@ -103,7 +103,7 @@ class Manifest:
             # cut short by a full disk or a crash, or whatever else that has left
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
-        self._ids.update({name: made for _, name, made in sorted(files)})
+        self._ids.update({name: made for _, name, made in sorted(files, key=lambda one: one[0])})
 
 
 class StoreManifest(Manifest):

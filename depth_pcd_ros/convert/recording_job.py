@@ -235,7 +235,7 @@ class JoinJob(RecordingJob):
         self._parts = [part_of(self._target, stretch) for stretch in stretches]
 
     def pictures(self) -> int:
-        """Count the messages on the image topics; 1 where they cannot be counted."""
+        """Return 0: its parts have counted them."""
         return 0
 
     def steps(self, resume: bool) -> Iterator[Step]:
