@@ -232,10 +232,8 @@ def lens_advice(camera: Camera) -> str:
 
     '' also for a fisheye lens, which may leave the corners dark and see behind itself.
     """
-    if camera.visible is None or canonical(camera.distortion_model) == 'equidistant':
-        return ''
-    share = np.count_nonzero(camera.visible) / camera.visible.size
-    if share >= MIN_VISIBLE:
+    share = visible_share(camera.visible)
+    if share >= MIN_VISIBLE or canonical(camera.distortion_model) == 'equidistant':
         return ''
     return (
         f'{1.0 - share:.0%} of the pixels have no ray with D = {list(camera.d)}: it is probably '
@@ -246,6 +244,11 @@ def lens_advice(camera: Camera) -> str:
 def mask(visible: npt.NDArray[np.bool_]) -> Mask | None:
     """Return a read-only mask, (H, W), 255 or 0; None where all is visible."""
     return None if visible.all() else _read_only(np.where(visible, np.uint8(255), np.uint8(0)))
+
+
+def visible_share(visible: Mask | None) -> float:
+    """Return the share of the pixels that a mask shows, from 0 to 1."""
+    return 1.0 if visible is None else float(np.count_nonzero(visible) / visible.size)
 
 
 def _read_only(values: npt.NDArray[Number]) -> npt.NDArray[Number]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_pcd_ros.geometry.calibration import Calibration
-from depth_pcd_ros.geometry.camera import Camera, Mask, mask
+from depth_pcd_ros.geometry.camera import Camera, Mask, mask, visible_share
 
 MIN_SHOWN = 0.2  # share of the rectified pixels; P of a wide lens shows far beyond the picture
 # How far outside the outermost pixel centres a rectified pixel may look [px]: for rounding.
@@ -59,9 +59,7 @@ class Rectification:
 
     def advice(self) -> str:
         """Say what is probably wrong where it shows hardly anything; '' where it does."""
-        if self.visible is None:
-            return ''
-        share = np.count_nonzero(self.visible) / self.visible.size
+        share = visible_share(self.visible)
         if share >= MIN_SHOWN:
             return ''
         return (
