@@ -253,11 +253,7 @@ def turned(data, a=0, b=1, c=-1, d=0):
 def test_video_of_pixels_that_are_not_square(tmp_path, capsys, is_turned, told, fy):
     """Pixels of 4:3: fy is a third longer than fx; of 3:4 where the picture is turned."""
     path = tmp_path / 'dv.mp4'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
-    if not writer.isOpened():
-        pytest.skip('this OpenCV cannot write MPEG-4')
-    writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
-    writer.release()
+    video(path, [0], 'mp4v', (64, 48))
     data = with_pixel_aspect(path.read_bytes(), 4, 3)
     path.write_bytes(turned(data) if is_turned else data)
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), '--hfov', '90', *DEMO]
@@ -285,12 +281,7 @@ def test_video(tmp_path):
 def test_video_of_a_turned_phone(tmp_path, capsys):
     """A video that says how it is turned becomes upright, and the intrinsics with it."""
     path = tmp_path / 'phone.mp4'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
-    if not writer.isOpened():
-        pytest.skip('this OpenCV cannot write MPEG-4')
-    for _ in range(3):
-        writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
-    writer.release()
+    video(path, [0] * 3, 'mp4v', (64, 48))
     path.write_bytes(turned(path.read_bytes()))
 
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--write', 'npz']
@@ -321,11 +312,7 @@ def test_video_of_a_turned_phone(tmp_path, capsys):
 def test_video_that_is_mirrored(tmp_path, matrix, shown):
     """As the header says, where OpenCV only turns it; as ffmpeg shows it."""
     path = tmp_path / 'selfie.mp4'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (64, 48))
-    if not writer.isOpened():
-        pytest.skip('this OpenCV cannot write MPEG-4')
-    writer.write(np.ascontiguousarray(smooth(0, 64, 48)[..., ::-1]))
-    writer.release()
+    video(path, [0], 'mp4v', (64, 48))
     path.write_bytes(turned(path.read_bytes(), *matrix))
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), *DEMO, '--hfov', '60']
     assert main([*args, '--write', 'npz']) == 0
@@ -338,13 +325,7 @@ def test_video_that_is_mirrored(tmp_path, matrix, shown):
 @pytest.mark.parametrize(('seeds', 'told'), [([0] * 4, True), ([0] + [1] * 5, False)])
 def test_pictures_that_are_all_the_same_are_told(tmp_path, capsys, seeds, told):
     """As OpenCV 5.0 gives interlaced video, with exit code 0 and without an error of its own."""
-    writer = cv2.VideoWriter(
-        str(tmp_path / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (WIDTH, HEIGHT)
-    )
-    for seed in seeds:
-        writer.write(np.ascontiguousarray(smooth(seed)[..., ::-1]))
-    writer.release()
-    clip = str(tmp_path / 'clip.avi')
+    clip = video(tmp_path / 'clip.avi', seeds)
     assert main(['convert', clip, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]) == 0
     said = capsys.readouterr().err
     assert ('clip.avi: its first 3 pictures are the same to the bit' in said) == told

@@ -3,7 +3,6 @@
 
 import struct
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,12 +58,7 @@ def with_a_pause(data, quick, slow):
 def test_pictures_that_are_not_evenly_spaced(tmp_path, capsys):
     """As a phone's: the times are the video's own, and no picture is missed."""
     path = tmp_path / 'phone.mp4'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 5.0, (56, 42))
-    if not writer.isOpened():
-        pytest.skip('this OpenCV cannot write MPEG-4')
-    for i in range(10):
-        writer.write(np.ascontiguousarray(smooth(i, 56, 42)[..., ::-1]))
-    writer.release()
+    video(path, 10, 'mp4v', (56, 42))
     path.write_bytes(with_a_pause(path.read_bytes(), 8, 2))
     # at 0, 0.05, ..., 0.35, 0.4, 1.2 s
     args = ['convert', str(path), '-o', str(tmp_path / 'out'), *CAMERA, *DEMO]

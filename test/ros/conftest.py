@@ -338,6 +338,24 @@ def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
     return condition()
 
 
+def ctrl_c_in_init(module: str) -> str:
+    """A program that runs the `main` of a module of ros/, and is sent SIGINT before rclpy.init."""
+    return f"""
+import os, signal
+import rclpy
+from depth_pcd_ros.ros import {module}
+
+init = rclpy.init
+
+def slow(args=None):
+    os.kill(os.getpid(), signal.SIGINT)
+    init(args=args)
+
+rclpy.init = slow
+raise SystemExit({module}.main([]))
+"""
+
+
 def make_image(
     width: int,
     height: int,

@@ -11,7 +11,15 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import PointCloud2
 
-from .conftest import REAL_ENGINE, ROOT, NodeProcess, make_image, make_info, wait_until
+from .conftest import (
+    REAL_ENGINE,
+    ROOT,
+    NodeProcess,
+    ctrl_c_in_init,
+    make_image,
+    make_info,
+    wait_until,
+)
 
 WIDTH, HEIGHT = 64, 48
 END = 2.0  # [s] from the order to the exit
@@ -202,21 +210,7 @@ raise SystemExit(node.main([]))
 
 def test_ctrl_c_before_rclpy_listens():
     """It comes while the middleware is made, and is not forgotten."""
-    code = """
-import os, signal
-import rclpy
-from depth_pcd_ros.ros import node
-
-init = rclpy.init
-
-def slow(args=None):
-    os.kill(os.getpid(), signal.SIGINT)
-    init(args=args)
-
-rclpy.init = slow
-raise SystemExit(node.main([]))
-"""
-    assert_silent_end(code)
+    assert_silent_end(ctrl_c_in_init('node'))
 
 
 def test_second_ctrl_c_does_no_harm(run_node):

@@ -17,7 +17,7 @@ from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.ros.rviz import TOPICS
 from scenes.rviz_picture import ros1_config
 
-from .conftest import ROOT, make_info, wait_until
+from .conftest import ROOT, ctrl_c_in_init, make_info, wait_until
 from .installation import environment, fake_rviz
 
 CONFIG = ROOT / 'rviz' / 'depth_pcd.rviz'
@@ -181,23 +181,9 @@ def test_it_ends_while_it_waits(start, peer, number):
 def test_ctrl_c_before_rclpy_listens(tmp_path):
     """It comes while the middleware is made, and is not forgotten."""
     folder, told = fake_rviz(tmp_path / 'bin')
-    code = """
-import os, signal
-import rclpy
-from depth_pcd_ros.ros import rviz
-
-init = rclpy.init
-
-def slow(args=None):
-    os.kill(os.getpid(), signal.SIGINT)
-    init(args=args)
-
-rclpy.init = slow
-raise SystemExit(rviz.main([]))
-"""
     env = {**os.environ, 'PATH': os.pathsep.join([str(folder), os.environ['PATH']])}
     done = subprocess.run(
-        [sys.executable, '-c', code],
+        [sys.executable, '-c', ctrl_c_in_init('rviz')],
         env=env,
         cwd=ROOT,
         capture_output=True,

@@ -6,6 +6,7 @@ from unittest import mock
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
 from depth_pcd_ros.cli import main
@@ -31,11 +32,13 @@ def photos(folder, count=3):
     return str(folder)
 
 
-def video(path, count):
-    """A video, as JPEG pictures."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5.0, (WIDTH, HEIGHT))
-    for i in range(count):
-        writer.write(np.ascontiguousarray(smooth(i)[..., ::-1]))
+def video(path, seeds, codec='MJPG', size=(WIDTH, HEIGHT)):
+    """A video of smooth pictures, by their seeds or number; skips where it cannot be written."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 5.0, size)
+    if not writer.isOpened():
+        pytest.skip(f'this OpenCV cannot write {codec}')
+    for seed in range(seeds) if isinstance(seeds, int) else seeds:
+        writer.write(np.ascontiguousarray(smooth(seed, *size)[..., ::-1]))
     writer.release()
     return str(path)
 
