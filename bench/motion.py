@@ -36,7 +36,7 @@ def _runner(shots: list[sequences.Shot], changes: dict) -> Callable[[], None]:
         stage.begin(shot.rgb, shot.camera, Header(count * 10**8), evidence, settings)
         if settings.scale_source == 'motion':
             with contextlib.suppress(ScaleError):  # where it turns back there is no parallax
-                stage.triangulate()
+                stage.triangulate(depth)
         else:
             assert stage.steady(depth, settings).cause in ('', 'first')
 

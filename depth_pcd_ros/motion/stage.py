@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,9 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import NO_HEADER, Evidence, Header
 
 MAX_PAUSE = 0.9  # [s] between two pictures that have to do with each other
+# By which the odometry may turn otherwise than the pictures from one to the next: degrees, and as a
+# share of the turn. Beyond it, it jumps (a loop that was closed, a wheel that slips).
+MAX_TURN_ERROR, MAX_TURN_SHARE = 1.0, 0.1
 
 Depth = npt.NDArray[np.float32]
 _Corners = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]  # ids, depths
@@ -39,7 +43,9 @@ class MotionStage:
         self._pose: Pose | None = None  # odom_from_camera
         self._pose_before: Pose | None = None
         self._no_odometry = ''
-        self._corners: _Corners = np.empty(0, np.int64), np.empty(0)  # of the picture before
+        # of the picture before: with the depth that came out, and with the network's
+        self._corners: _Corners = np.empty(0, np.int64), np.empty(0)
+        self._raw_corners: _Corners | None = None
 
     def begin(
         self,
@@ -81,17 +87,27 @@ class MotionStage:
         elif self._tracked is not None:
             self._tracks, self._tracked = Tracks(), None
 
-    def triangulate(self) -> MovingPoints:
+    def triangulate(self, depth: Depth) -> MovingPoints:
         """Measure corners by how far the odometry has moved.
 
+        Args:
+            depth: of the network, (H, W) m: tells how the camera turned, whatever its scale.
+
         Raises:
-            ScaleError: `no_odometry`, or as `Triangulation.update`.
+            ScaleError: `no_odometry`, `odometry_jumped`, or as `Triangulation.update`.
         """
+        assert self._tracked is not None  # for this scale_source, begin sees to it
+        assert self._camera is not None
+        before, self._raw_corners = self._raw_corners, _depths(self._tracked, depth)
         if self._pose is None:
             self._triangulation.clear()
             raise ScaleError('no_odometry', self._no_odometry or 'nothing on the topic odometry')
-        assert self._tracked is not None  # for this scale_source, begin sees to it
-        assert self._camera is not None
+        if before is not None and self._pose_before is not None:
+            try:
+                self._check_turn(before, self._pose_before.inverse() @ self._pose)
+            except ScaleError:
+                self._triangulation.clear()
+                raise
         return self._triangulation.update(self._tracked, self._camera, self._pose)
 
     def steady(self, depth: Depth, settings: Settings) -> Steadiness:
@@ -129,14 +145,35 @@ class MotionStage:
             if settings.motion == 'odometry':
                 why = self._no_odometry or 'nothing on the topic odometry'
                 raise MotionError('no_odometry', why)
+        return 'camera', self._seen_motion(self._corners)
+
+    def _seen_motion(self, before: _Corners) -> Pose:
+        """Return before_from_now by the pictures, in metres of the depths; errors as `_motion`."""
         if self._tracked is None:
             raise MotionError('few_tracks', 'no corners were followed yet')
-        ids, depths = self._corners
-        _, mine, its = np.intersect1d(self._tracked.ids, ids, True, return_indices=True)
-        before = np.full(len(self._tracked.ids), np.nan)
-        before[mine] = depths[its]
+        _, mine, its = np.intersect1d(self._tracked.ids, before[0], True, return_indices=True)
+        depths = np.full(len(self._tracked.ids), np.nan)
+        depths[mine] = before[1][its]
         assert self._camera is not None
-        return 'camera', camera_motion(self._tracked, before, self._camera).inverse()
+        return camera_motion(self._tracked, depths, self._camera).inverse()
+
+    def _check_turn(self, before: _Corners, odometry: Pose) -> None:
+        """Compare the turn of the odometry, before_from_now, with that of the pictures."""
+        try:
+            seen = self._seen_motion(before)
+        except MotionError:
+            return  # the pictures do not know
+        off, turn = _degrees(odometry.rotation.T @ seen.rotation), _degrees(odometry.rotation)
+        if off > MAX_TURN_ERROR + MAX_TURN_SHARE * turn:
+            raise ScaleError(
+                'odometry_jumped',
+                f'from one picture to the next the odometry turned by {turn:.1f} degrees, '
+                f'{off:.1f} otherwise than the pictures show',
+            )
+
+
+def _degrees(rotation: npt.NDArray[np.float64]) -> float:
+    return float(np.degrees(np.linalg.norm(cv2.Rodrigues(rotation)[0])))
 
 
 def _depths(tracked: Tracked, depth: Depth) -> _Corners:

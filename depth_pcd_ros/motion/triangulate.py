@@ -26,7 +26,7 @@ MIN_PICTURES = 3
 MIN_FOUND = 5  # corners in one picture
 # Standard deviations, as shares of the depth: of one corner, and of what those of a picture share.
 MAX_UNCERTAINTY, MAX_SHARED = 0.05, 0.08
-MAX_GAP = 1.5  # px, root mean square, by which the rays to a corner may miss it
+MAX_GAP = 2.5  # px, root mean square, by which the rays to a corner may miss it
 PIXEL_NOISE = 0.5  # px, of a corner that is followed through many pictures
 # Error of the odometry from one picture to another, for which the views are moved: rad, m.
 TURN_NOISE, STEP_NOISE = math.radians(0.3), 0.003
@@ -35,7 +35,7 @@ TURN_LEFT, TURN_SHARE = math.radians(0.05), 0.02
 STEPS = 3  # of Gauss and Newton, for the corners
 # px by which a corner may miss to count a quarter, as corners and poses are refined in turn: wide
 # first, since poses jump.
-TOLERANCES = (12.0, 5.0, MAX_GAP)
+TOLERANCES = (12.0, 5.0, 1.5)
 
 
 class _View(NamedTuple):

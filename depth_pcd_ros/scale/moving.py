@@ -14,12 +14,15 @@ from depth_pcd_ros.scale.fit import fit
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
 from depth_pcd_ros.scale.points import compare
 
-MEMORY = 5.0  # [s] for which a point counts, by the stamps: those of one picture are too few
+# [s] for which a point counts, by the stamps: what an odometry is off by lasts for a second or so,
+# so that a few seconds are a few measurements.
+MEMORY = 10.0
+MAX_POINTS = 40  # of one picture: more say no more
 MIN_POINTS = 15
 MAX_UNCERTAINTY = 0.025  # of the scale, one standard deviation
 # Of a depth, that the points of one picture have in common: the network's error, the pose's. So
 # many points of one picture say little more than a few.
-SHARED_UNCERTAINTY = 0.02
+SHARED_UNCERTAINTY = 0.05
 
 
 class MovingPoints(NamedTuple):
@@ -56,6 +59,8 @@ class MovingScale:
             ScaleError: as `points.measure`, or `too_few_points` or `uncertain`.
         """
         index, true, found = compare(depth, camera, points.xyz, max_depth)
+        step = -(-len(index) // MAX_POINTS)
+        index, true, found = index[::step], true[::step], found[::step]
         shared = SHARED_UNCERTAINTY**2 + points.shared[index] ** 2
         weights = 1.0 / (points.uncertainty[index] ** 2 + len(index) * shared)
         self._pictures.append((stamp_ns, np.stack([true, found, weights])))

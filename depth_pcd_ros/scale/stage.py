@@ -47,7 +47,7 @@ class ScaleStage:
         evidence: Evidence,
         settings: Settings,
         max_depth: float,
-        triangulate: Callable[[], MovingPoints] | None = None,
+        triangulate: Callable[[npt.NDArray[np.float32]], MovingPoints] | None = None,
     ) -> ScaleState | None:
         """Correct the depth in place.
 
@@ -58,8 +58,8 @@ class ScaleStage:
             evidence: what the sensor says about it.
             settings: which source, and how.
             max_depth: depth at which the network's output ends [m].
-            triangulate: measures points by the camera's motion, or raises `ScaleError`; for the
-                source `motion`.
+            triangulate: measures points of this depth by the camera's motion, or raises
+                `ScaleError`; for the source `motion`.
 
         Returns:
             What was done; None without a `scale_source`.
@@ -76,7 +76,7 @@ class ScaleStage:
                 measured = self._moving.measure(
                     depth,
                     camera,
-                    triangulate(),
+                    triangulate(depth),
                     stamp_ns=header.stamp_ns,
                     kind=settings.scale_fit,
                     max_depth=max_depth,

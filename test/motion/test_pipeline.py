@@ -175,6 +175,22 @@ def test_the_scale_by_the_motion(scale):
     assert frames[-1].scale.scale == pytest.approx(1 / scale, rel=0.04)
 
 
+def test_odometry_that_jumps_does_not_spoil_the_scale():
+    """By 3 cm and 1.5 degrees, as a loop that is closed does it: noticed, and begun anew."""
+    driven = list(shots(frames=40))
+    for i, shot in enumerate(driven[20:], 20):
+        turn, place = cv2.Rodrigues(np.radians([0.0, 0.0, 1.5]))[0], pose(shot.world_from_camera)
+        place = Pose(turn @ place.rotation, turn @ place.translation + [0.02, 0.02, 0.0])
+        seven = (*place.translation.tolist(), *sequences.quaternion(place.rotation))
+        driven[i] = dataclasses.replace(shot, world_from_camera=seven)
+    frames = run(driven, list(depths(driven, 0.8, 0.0, 1 / 15)), scale_source='motion')
+    jumps = [i for i, f in enumerate(frames) if f.scale.cause == 'odometry_jumped']
+    assert jumps == [20]
+    assert '1.5 otherwise' in frames[20].scale.reason
+    assert [f.scale.scale for f in frames[20:]] == pytest.approx([1.25] * 20, rel=0.03)
+    assert frames[-1].scale.cause == ''
+
+
 def test_a_robot_that_stands_keeps_its_scale():
     """Nothing is measured, and the reason is told."""
     shot = shots()[0]
