@@ -3,6 +3,7 @@
 
 The folder is `$DEPTH_PCD_ROS_CACHE`, else `depth_pcd_ros` in `$XDG_CACHE_HOME` or `~/.cache`. An
 entry is a folder named for all that its content depends on, and is renamed to that once complete.
+Whatever else is in the folder is left alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib.resources
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = 'DEPTH_PCD_ROS_CACHE'
 MAX_ENTRIES = 8  # the ones used last stay
+ENTRY = re.compile(r'.+-[0-9a-f]{20}')  # the names that `key_of` gives
 # The code that turns a checkpoint into a converted network.
 SOURCES = ('networks', 'engine/export.py', 'engine/openvino', 'engine/onnx')
 
@@ -226,7 +229,8 @@ def _made(network: Family, weights: str, onnx: tuple[int, int] | None, entry: Pa
     log.info('converting %s for %s, once ...', network.path, 'ONNX' if onnx else 'OpenVINO')
     before = sha256(network.path)
     for left in entry.parent.glob('*.part'):  # by a process that was ended
-        shutil.rmtree(left)
+        if ENTRY.fullmatch(left.stem):
+            shutil.rmtree(left)
     half = entry.with_name(f'{entry.name}.part')
     half.mkdir()
     try:
@@ -317,7 +321,8 @@ def _checksum(path: Path) -> int:
 
 def _prune(cache: Path, keep: Path) -> None:
     """Remove the entries that were not used for longest."""
-    entries = [path for path in cache.iterdir() if path.is_dir() and path != keep]
+    ours = (path for path in cache.iterdir() if ENTRY.fullmatch(path.name) and path.is_dir())
+    entries = [path for path in ours if path != keep]
     entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in entries[MAX_ENTRIES - 1 :]:
         shutil.rmtree(path)

@@ -132,10 +132,23 @@ def test_a_damaged_entry_is_made_anew(cached, caplog, monkeypatch, filled, name,
 def test_a_process_that_was_ended_leaves_nothing_behind(cached):
     """What it had begun is removed by the next conversion."""
     (entry,) = entries(cached)
-    half = cached / 'something.part'
+    half = cached / f'demo-{20 * "0"}.part'
     entry.rename(half)
     infer()
     assert [path.name for path in entries(cached)] == [entry.name]
+
+
+def test_what_others_have_in_the_folder_is_left_alone(cached, monkeypatch):
+    """Folders of a user, older than any entry, and what looks half written."""
+    monkeypatch.setattr(cache, 'MAX_ENTRIES', 1)
+    theirs = ('thesis', 'download.part', 'backup-20261127', f'{20 * "0"}')
+    for name in theirs:
+        (cached / name).mkdir()
+        os.utime(cached / name, (0, 0))
+    (entry,) = (path for path in entries(cached) if path.name not in theirs)
+    (entry / 'entry.json').unlink()  # so that it is converted, too
+    infer()
+    assert [path.name for path in entries(cached)] == sorted([entry.name, *theirs])
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_done_without(tmp_path, monkeypatch, caplog):
@@ -231,11 +244,12 @@ def test_the_entries_used_last_stay(cached, monkeypatch):
     """Of three, the two used last, though another was written later."""
     (entry,) = entries(cached)
     monkeypatch.setattr(cache, 'MAX_ENTRIES', 2)
-    for age, name in enumerate(('young', 'old')):
+    young, old = (f'{name}-{20 * "0"}' for name in ('young', 'old'))
+    for age, name in enumerate((young, old)):
         (cached / name).mkdir()
         os.utime(cached / name, (0, 1000 - age))
     infer()
-    assert [path.name for path in entries(cached)] == sorted([entry.name, 'young'])
+    assert [path.name for path in entries(cached)] == sorted([entry.name, young])
 
 
 CONVERT = """
