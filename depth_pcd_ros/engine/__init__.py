@@ -34,7 +34,8 @@ def create(settings: EngineSettings, size: Size | None = None) -> Engine:
 
     Where that engine gives another depth than the network in fp32, the next best one is made: with
     attention in fp32, all of it in fp32, else on another device. The device `auto` goes on to the
-    next one where a GPU is full or torch has no kernels for it, too. Both are logged.
+    next one where a GPU is full or torch has no kernels for it, too, and `onnx` to its next
+    provider. Another device has the precision `auto`, unless fp32 was asked for. All is logged.
 
     Args:
         settings: which model, and on what.
@@ -48,14 +49,15 @@ def create(settings: EngineSettings, size: Size | None = None) -> Engine:
     """
     from depth_pcd_ros.engine.devices import default_device
 
-    auto, tried = settings.device == 'auto', list[str]()
-    if auto:
+    asked, tried = settings, list[str]()
+    if asked.device == 'auto':
         settings = dataclasses.replace(settings, device=default_device())
     while True:
         try:
             return _proven(settings, size)
         except UnusableDeviceError as err:
-            if not auto:
+            device = _after_unusable(asked.device, settings.device)
+            if not device and asked.device != 'auto':
                 raise
             reason: EngineError = err
         except ProofError as err:
@@ -64,10 +66,22 @@ def create(settings: EngineSettings, size: Size | None = None) -> Engine:
                 settings = dataclasses.replace(settings, precision='fp32')
                 log.error('%s; fp32 is next', err)
                 continue
-        tried.append(settings.device.partition(':')[0])
-        device = default_device(tried)
-        log.error('%s; the device %s is next', reason, device)
-        settings = dataclasses.replace(settings, device=device, precision='auto')
+            device = ''
+        if not device:
+            tried.append(settings.device.partition(':')[0])
+            device = default_device(tried)
+        precision = 'fp32' if asked.precision == 'fp32' else 'auto'
+        log.error('%s; the device %s is next, with precision %s', reason, device, precision)
+        settings = dataclasses.replace(settings, device=device, precision=precision)
+
+
+def _after_unusable(asked: str, device: str) -> str:
+    """Return the next provider of the device `onnx`; '' where something else was asked for."""
+    if asked != 'onnx' or not device.startswith('onnx'):
+        return ''
+    from depth_pcd_ros.engine.onnx.runtime import device_after
+
+    return device_after(device)
 
 
 def _proven(settings: EngineSettings, size: Size | None, fp32_attention: bool = False) -> Engine:

@@ -21,10 +21,10 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -40,8 +40,11 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = 'DEPTH_PCD_ROS_CACHE'
 MAX_ENTRIES = 8  # the ones used last stay
 ENTRY = re.compile(r'.+-[0-9a-f]{20}')  # the names that `key_of` gives
+MEMORY = '/dev/shm'  # Docker's has 64 MB
 # The code that turns a checkpoint into a converted network.
 SOURCES = ('networks', 'engine/export.py', 'engine/openvino', 'engine/onnx')
+
+Made = TypeVar('Made')
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +99,15 @@ def converted(network: Family, weights: str, onnx: tuple[int, int] | None = None
                 'which takes seconds; %s names another folder',
                 *(folder(), err.strerror or err, FOLDER_VARIABLE),
             )
-            temporary = Path(stack.enter_context(_somewhere()))
             try:
-                path = _made(network, weights, onnx, temporary / entry.name)
+                path = stack.enter_context(
+                    _somewhere(lambda place: _made(network, weights, onnx, place / entry.name))
+                )
             except OSError as again:
                 raise EngineError(
                     f'there is no room for the converted network, neither in {folder()} nor in '
-                    f'{temporary} ({again.strerror or again}); {FOLDER_VARIABLE} names another '
-                    'folder, and the device cpu needs none'
+                    f'{tempfile.gettempdir()} ({again.strerror or again}); {FOLDER_VARIABLE} names '
+                    'another folder, and the device cpu needs none'
                 ) from again
         yield path
 
@@ -136,13 +140,17 @@ def reference(network: Family, size: tuple[int, int]) -> Floats:
         NoTorchError: there is no torch.
         EngineError: there is no room.
     """
-    with _somewhere() as temporary:
-        try:
-            _run_export(network, 'fp32', Path(temporary), '--reference', size)
-            made: Floats = np.load(Path(temporary) / export.reference_name(size))
-        except OSError as err:
-            raise EngineError(f'there is no room in {temporary} ({err})') from err
-    return made
+
+    def made(place: Path) -> Floats:
+        _run_export(network, 'fp32', place, '--reference', size)
+        found: Floats = np.load(place / export.reference_name(size, network.input_size))
+        return found
+
+    try:
+        with _somewhere(made) as found:
+            return found
+    except OSError as err:
+        raise EngineError(f'there is no room in {tempfile.gettempdir()} ({err})') from err
 
 
 def key_of(network: Family, weights: str, onnx: tuple[int, int] | None = None) -> str:
@@ -201,12 +209,22 @@ def _locked(cache: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _somewhere() -> Iterator[str]:
-    """Have a folder until the files in it are mapped into memory: in memory, or on disk."""
-    memory = '/dev/shm'
-    place = memory if os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix='depth_pcd_ros-', dir=place) as name:
-        yield name
+def _somewhere(make: Callable[[Path], Made]) -> Iterator[Made]:
+    """Have what `make` puts into a folder: in memory, or on disk where that has no room for it.
+
+    Raises:
+        OSError: there is no room on disk, either.
+    """
+    for place in (MEMORY, None) if os.access(MEMORY, os.W_OK) else (None,):
+        with tempfile.TemporaryDirectory(prefix='depth_pcd_ros-', dir=place) as name:
+            try:
+                made = make(Path(name))
+            except OSError:
+                if place is None:
+                    raise
+                continue
+            yield made
+            return
 
 
 def _found(entry: Path) -> Path | None:
@@ -258,7 +276,10 @@ def _export(network: Family, weights: str, onnx: tuple[int, int] | None, target:
 def _run_export(
     network: Family, weights: str, target: Path, what: str = '', size: tuple[int, int] = (0, 0)
 ) -> None:
-    arguments = [network.path, network.name, network.max_depth, target, weights]
+    arguments = [
+        *(network.path, network.name, network.max_depth, network.input_size),
+        *(target, weights),
+    ]
     if what:
         arguments += [what, f'{size[0]}x{size[1]}']
     process = subprocess.Popen(

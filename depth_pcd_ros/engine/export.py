@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program of its own: converts a checkpoint for OpenVINO, so that torch never enters the node.
 
-    python -m depth_pcd_ros.engine.export CHECKPOINT FAMILY MAX_DEPTH FOLDER fp16|fp32
+    python -m depth_pcd_ros.engine.export CHECKPOINT FAMILY MAX_DEPTH INPUT_SIZE FOLDER fp16|fp32
 
 writes network.xml and network.bin to FOLDER, and with --proof what `proof` compares engines with;
 or, with --onnx, network.onnx and the same; or, with --reference, only that. It ends early when its
@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='python -m depth_pcd_ros.engine.export', description=__doc__
     )
-    for name in ('checkpoint', 'family', 'max_depth', 'folder', 'weights'):
+    for name in ('checkpoint', 'family', 'max_depth', 'input_size', 'folder', 'weights'):
         parser.add_argument(name)
     parser.add_argument('--onnx', metavar='HxW', help='as ONNX, for this size at the network')
     parser.add_argument('--reference', metavar='HxW', help='the depth of the stored pictures')
@@ -48,7 +48,9 @@ def main() -> int:
     except ImportError as err:
         print(err)
         return NO_TORCH
-    known = FAMILIES[args.family](Path(args.checkpoint), float(args.max_depth))
+    known = FAMILIES[args.family](
+        Path(args.checkpoint), float(args.max_depth), int(args.input_size)
+    )
     folder = Path(args.folder)
     try:
         if size := args.onnx or args.reference or args.proof:
@@ -91,9 +93,14 @@ def main() -> int:
     return 0
 
 
-def reference_name(size: tuple[int, int]) -> str:
-    """Name the file with the depth of the stored pictures at a size, (h, w) at the network."""
-    return f'reference-{size[0]}x{size[1]}.npy'
+def reference_name(size: tuple[int, int], input_size: int) -> str:
+    """Name the file with the depth of the stored pictures.
+
+    Args:
+        size: (h, w) at the network [px].
+        input_size: of the network, by which Depth Anything 3 reduces a picture first [px].
+    """
+    return f'reference-{size[0]}x{size[1]}-{input_size}.npy'
 
 
 def _save_reference(known: Family, size: tuple[int, int], folder: Path) -> None:
@@ -103,7 +110,7 @@ def _save_reference(known: Family, size: tuple[int, int], folder: Path) -> None:
 
     made = TorchEngine(EngineSettings(device='cpu', precision='fp32'), network=known)
     maps: Floats = np.concatenate([made._run([rgb], size, (HEIGHT, WIDTH)) for rgb in pictures()])
-    np.save(folder / reference_name(size), maps)
+    np.save(folder / reference_name(size, known.input_size), maps)
 
 
 def _end_with_the_parent() -> None:

@@ -93,7 +93,7 @@ def prove(engine: Engine, size: Size, place: Path, runtime: str) -> Verdict | No
     """
     network, device, precision = engine.network, engine.device, engine.precision
     kind = f'{precision}-fp32-attention' if engine.fp32_attention else precision
-    name = f'{device}-{kind}-{size[0]}x{size[1]}'.replace(':', '-')
+    name = f'{device}-{kind}-{size[0]}x{size[1]}-{network.input_size}'.replace(':', '-')
     kept = place / f'proof-{name}-{zlib.crc32(runtime.encode()):08x}.json'
     verdict = _read(kept)
     if verdict is None:
@@ -153,7 +153,7 @@ def pictures() -> list[npt.NDArray[np.uint8]]:
 
 def _reference(network: Family, size: tuple[int, int], place: Path) -> Floats | None:
     """Return what the network in fp32 gives for the pictures, (N, C, 240, 320)."""
-    kept = place / reference_name(size)
+    kept = place / reference_name(size, network.input_size)
     with contextlib.suppress(OSError, ValueError):
         found: Floats = np.load(kept)
         return found

@@ -184,6 +184,31 @@ def test_a_full_disk_is_told_and_done_without(tmp_path, monkeypatch, caplog):
         subprocess.run(['umount', str(disk)], check=True)
 
 
+def test_without_room_in_memory_a_disk_will_do(tmp_path, monkeypatch, filled):
+    """A container's /dev/shm has 64 MB: the default temporary folder is next (here both fake)."""
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / 'file' / 'cache'))
+    memory = tmp_path / 'memory'
+    memory.mkdir()
+    monkeypatch.setattr(cache, 'MEMORY', str(memory))
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    tried = []
+
+    def copy(_network, _weights, _onnx, target):
+        tried.append(memory in target.parents)
+        if tried[-1]:
+            raise OSError(28, 'No space left on device')
+        for file in ('network.xml', 'network.bin'):
+            shutil.copy(entries(filled)[0] / file, target)
+
+    monkeypatch.setattr(cache, '_export', copy)
+    with cache.converted(DEMO, 'fp32') as made:
+        assert made.is_file()
+    assert tried == [True, False]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'memory']
+    assert not list(memory.iterdir())
+
+
 def test_no_room_anywhere_is_refused(tmp_path, monkeypatch):
     """The error names both places and what can be done (no disk is full: the writing is faked)."""
 

@@ -382,15 +382,18 @@ def test_a_device_that_cannot_run_it_is_told(eager, monkeypatch, said):
     assert type(made).__name__ == 'TorchEngine'
 
 
-def test_auto_falls_back_and_says_so(eager, monkeypatch, caplog):
-    """To OpenVINO, where it is installed."""
+@pytest.mark.parametrize(('asked', 'then'), [('fp32', 'fp32'), ('fp16', 'auto')])
+def test_auto_falls_back_and_says_so(eager, monkeypatch, caplog, asked, then):
+    """To OpenVINO, where it is installed; fp32 that was asked for stays."""
     pytest.importorskip('openvino', reason='OpenVINO is not installed')
     monkeypatch.setattr(devices, '_has_gpu', lambda: True)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     small(monkeypatch, 0)
-    made = engine.create(EngineSettings('demo', precision='fp32'))
+    made = engine.create(EngineSettings('demo', precision=asked))
     assert made.device == 'openvino:CPU'
-    assert 'Tried to allocate 2.00 GiB; the device openvino is next' in caplog.text
+    assert made.precision == 'fp32' or then == 'auto'
+    told = f'Tried to allocate 2.00 GiB; the device openvino is next, with precision {then}'
+    assert told in caplog.text
 
 
 def test_an_error_that_stays_is_not_the_frames(eager, monkeypatch):

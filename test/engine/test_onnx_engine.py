@@ -190,6 +190,21 @@ def test_a_provider_that_cannot_be_loaded_is_not_the_cpu(monkeypatch):
         engine.create(EngineSettings('demo', device='onnx:cuda', input_size=28))
 
 
+def test_onnx_goes_on_to_the_next_provider(monkeypatch, caplog):
+    """As of onnxruntime-gpu without a GPU, which lists CUDA all the same; here it is only said."""
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this build has it')
+    listed = ['CUDAExecutionProvider', 'CPUExecutionProvider']
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: listed)
+    made = engine.create(EngineSettings('demo', device='onnx', input_size=28))
+    assert (made.device, made.precision) == ('onnx:cpu', 'fp32')
+    assert 'could not load its CUDAExecutionProvider' in caplog.text
+    assert 'the device onnx:cpu is next, with precision auto' in caplog.text
+    with pytest.raises(UnusableDeviceError, match='onnx:cuda cannot run'):
+        engine.create(EngineSettings('demo', device='onnx:cuda', input_size=28))
+    assert runtime.device_after('onnx:cpu') == ''
+
+
 def test_tensorrt_is_never_chosen_unasked(monkeypatch):
     """A build that has it and the CPU (here a fake)."""
 

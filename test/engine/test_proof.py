@@ -8,10 +8,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from depth_pcd_ros import engine
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.engine import base, cache, hardware, proof
+from depth_pcd_ros.engine.export import reference_name
 from depth_pcd_ros.engine.host import HostEngine
 from depth_pcd_ros.engine.proof import Verdict, compare, pictures
 from depth_pcd_ros.engine.torch_engine import TorchEngine
@@ -287,6 +289,17 @@ def test_the_reference_is_the_network_in_fp32():
     expected = np.concatenate([made._run([rgb], (28, 42), (240, 320)) for rgb in pictures()])
     assert torch.is_inference_mode_enabled() is False
     np.testing.assert_allclose(reference((28, 42)), expected, rtol=1e-4)
+
+
+def test_the_reference_has_the_engines_input_size(tmp_path):
+    """Depth Anything 3 reduces a picture to it before it enters: at one size, two pictures."""
+    path = tmp_path / 'da3.safetensors'
+    save_file(golden.weights('da3_vits', int(golden.load('da3_vits')['seed'])), path)
+    made = TorchEngine(EngineSettings(str(path), 0.0, 40, 'cpu', 'fp32'))
+    size = made.network.network_size(240, 320)
+    expected = np.concatenate([made._run([rgb], size, (240, 320)) for rgb in pictures()])
+    np.testing.assert_allclose(REFERENCE(made.network, size), expected, rtol=1e-4, atol=1e-4)
+    assert reference_name(size, 40) != reference_name(size, 504)
 
 
 def test_hardware_is_named(tmp_path, monkeypatch):

@@ -57,8 +57,7 @@ def provider_of(device: str) -> str:
     Raises:
         EngineError: the installed build has none of this name.
     """
-    there = onnxruntime().get_available_providers()
-    able = [name for name, provider in PROVIDERS.items() if provider in there]
+    able = _able()
     wanted = device.partition(':')[2]
     if device == 'onnx':
         return next(name for name in able if name not in UNASKED)
@@ -68,3 +67,16 @@ def provider_of(device: str) -> str:
             + ' or '.join(f'onnx:{name}' for name in able)
         )
     return wanted
+
+
+def device_after(device: str) -> str:
+    """Return the next best device, such as `onnx:cpu`, after one; '' where there is none."""
+    best = [name for name in _able() if name not in UNASKED]
+    following = best[best.index(provider_of(device)) + 1 :]
+    return f'onnx:{following[0]}' if following else ''
+
+
+def _able() -> list[str]:
+    """Return the names in `PROVIDERS` that the installed build has, the best first."""
+    there = onnxruntime().get_available_providers()
+    return [name for name, provider in PROVIDERS.items() if provider in there]
