@@ -153,7 +153,15 @@ class Pipeline:
         depth = np.ascontiguousarray(depth)
         sky = np.isnan(depth) if self.engine.network.knows_sky else None
         if steadies or settings.scale_source == 'motion':
-            self._motion.begin(rgb, camera, picture.header, picture.evidence, settings)
+            self._motion.begin(
+                rgb,
+                camera,
+                picture.header,
+                picture.evidence,
+                settings,
+                steadies=steadies,
+                visible=view.visible,
+            )
         # Absurd sensor numbers end in no measurement; NumPy's warnings would not help.
         with np.errstate(all='ignore'):
             if settings.depth_scale != 1.0:

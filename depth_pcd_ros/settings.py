@@ -306,8 +306,8 @@ class Settings:
     @property
     def needs_odometry(self) -> bool:
         """Return whether the topic `odometry` is of use."""
-        filtered = self.temporal_filter > 0.0 and self.motion != 'camera'
-        return filtered or self.scale_source == 'motion'
+        steadied = self.temporal_filter > 0.0 or self.min_confidence > 0.0
+        return (steadied and self.motion != 'camera') or self.scale_source == 'motion'
 
     @property
     def needs_motion(self) -> bool:

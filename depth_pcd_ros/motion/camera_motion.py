@@ -14,7 +14,7 @@ from depth_pcd_ros.motion.tracks import Tracked
 
 MIN_CORNERS = 20  # that agree on a motion
 MIN_SHARE = 0.5  # of the corners that could be followed; with fewer, something else may be moving
-TOLERANCE = 2.0  # px that a corner may be off
+TOLERANCE = 1.0  # pixels of the picture in which it is followed, that a corner may be off
 ROUNDS = 100  # of RANSAC, at most
 CONFIDENCE = 0.999  # of RANSAC, at which it ends
 
@@ -55,7 +55,7 @@ def camera_motion(tracked: Tracked, depths: npt.NDArray[np.float64], camera: Cam
         np.zeros((3, 1)),
         useExtrinsicGuess=True,
         iterationsCount=ROUNDS,
-        reprojectionError=TOLERANCE / ((camera.fx + camera.fy) / 2),
+        reprojectionError=TOLERANCE * tracked.pixel / ((camera.fx + camera.fy) / 2),
         confidence=CONFIDENCE,
         flags=cv2.SOLVEPNP_ITERATIVE,
     )

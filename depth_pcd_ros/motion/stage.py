@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import cv2
+import contextlib
+
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.camera import Camera, Mask
 from depth_pcd_ros.motion.camera_motion import MotionError, camera_motion
 from depth_pcd_ros.motion.confidence import confidence
+from depth_pcd_ros.motion.jumps import Jumps
 from depth_pcd_ros.motion.pose import Pose, pose
 from depth_pcd_ros.motion.stabilize import Stabilizer
 from depth_pcd_ros.motion.steadiness import Steadiness
@@ -21,9 +23,6 @@ from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import NO_HEADER, Evidence, Header
 
 MAX_PAUSE = 0.9  # [s] between two pictures that have to do with each other
-# By which the odometry may turn otherwise than the pictures from one to the next: degrees, and as a
-# share of the turn. Beyond it, it jumps (a loop that was closed, a wheel that slips).
-MAX_TURN_ERROR, MAX_TURN_SHARE = 1.0, 0.1
 
 Depth = npt.NDArray[np.float32]
 _Corners = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]  # ids, depths
@@ -33,16 +32,20 @@ class MotionStage:
     """Takes the pictures of one camera in their order; each is `begun` before it is asked about."""
 
     def __init__(self) -> None:
-        self._first = True  # no depth of a picture before
+        self._steadied = False  # the depth of this picture was
+        self._follows_on = False  # that of the picture before was, too
         self._header = NO_HEADER
         self._camera: Camera | None = None
-        self._tracks, self._triangulation = Tracks(), Triangulation()
+        self._tracks, self._triangulation, self._jumps = Tracks(), Triangulation(), Jumps()
         self._stabilizer = Stabilizer()
         self._rgb: npt.NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
         self._tracked: Tracked | None = None
         self._pose: Pose | None = None  # odom_from_camera
         self._pose_before: Pose | None = None
+        self._pose_ns = 0  # stamp of the last picture that had one
+        self._missed_ns = 0  # stamp of the last one that had none, or the first picture
         self._no_odometry = ''
+        self._pause = ''  # why nothing before this picture counts, where a pause is to blame
         # of the picture before: with the depth that came out, and with the network's
         self._corners: _Corners = np.empty(0, np.int64), np.empty(0)
         self._raw_corners: _Corners | None = None
@@ -54,6 +57,9 @@ class MotionStage:
         header: Header,
         evidence: Evidence,
         settings: Settings,
+        *,
+        steadies: bool = True,
+        visible: Mask | None = None,
     ) -> None:
         """Take the next picture; what has nothing to do with those before begins anew.
 
@@ -63,27 +69,34 @@ class MotionStage:
             header: of the picture.
             evidence: where the odometry says that it was taken from.
             settings: what is asked for.
+            steadies: whether `steady` will be asked.
+            visible: mask of what the lens shows, of any size; None: everything.
         """
         pause = (header.stamp_ns - self._header.stamp_ns) * 1e-9
-        if (
-            header.sequence != self._header.sequence
-            or camera != self._camera
-            or not 0.0 <= pause <= MAX_PAUSE
-        ):
+        same = header.sequence == self._header.sequence and camera == self._camera
+        if not same or not 0.0 <= pause <= MAX_PAUSE:
             self.__init__()  # type: ignore[misc]
+            self._missed_ns = header.stamp_ns
+            if same and pause > 0.0:
+                self._pause = (
+                    f'the picture before was taken {pause:.2g} s ago, expected {MAX_PAUSE} s or less'
+                )
+        else:
+            self._pause = ''
+        self._follows_on, self._steadied = self._steadied, False
         self._header, self._camera, self._rgb = header, camera, rgb
         self._pose_before, self._pose = self._pose, None
         self._no_odometry = evidence.no_odometry
-        if evidence.odom_from_camera is not None:
-            self._pose = pose(evidence.odom_from_camera)
-        follows = settings.scale_source == 'motion' or (
-            settings.temporal_filter > 0.0 and settings.motion != 'odometry'
-        )
-        has_odometry = self._pose is not None and self._pose_before is not None
-        if settings.scale_source != 'motion' and settings.motion == 'auto' and has_odometry:
-            follows = False  # the odometry is enough
+        if evidence.odom_from_camera is None:
+            self._missed_ns = header.stamp_ns
+        else:
+            self._pose, self._pose_ns = pose(evidence.odom_from_camera), header.stamp_ns
+        follows = settings.scale_source == 'motion' or (steadies and settings.motion != 'odometry')
+        if settings.scale_source != 'motion' and settings.motion == 'auto':
+            # else the odometry is enough
+            follows &= header.stamp_ns - self._missed_ns < MAX_PAUSE * 1e9
         if follows:
-            self._tracked = self._tracks.update(rgb)
+            self._tracked = self._tracks.update(rgb, visible)
         elif self._tracked is not None:
             self._tracks, self._tracked = Tracks(), None
 
@@ -94,32 +107,42 @@ class MotionStage:
             depth: of the network, (H, W) m: tells how the camera turned, whatever its scale.
 
         Raises:
-            ScaleError: `no_odometry`, `odometry_jumped`, or as `Triangulation.update`.
+            ScaleError: `no_odometry`, `odometry_jumped`, `pause`, or as `Triangulation.update`.
         """
         assert self._tracked is not None  # for this scale_source, begin sees to it
         assert self._camera is not None
         before, self._raw_corners = self._raw_corners, _depths(self._tracked, depth)
         if self._pose is None:
-            self._triangulation.clear()
+            if self._header.stamp_ns - self._pose_ns > MAX_PAUSE * 1e9:
+                self._triangulation.clear()  # it may come back with another origin
             raise ScaleError('no_odometry', self._no_odometry or 'nothing on the topic odometry')
         if before is not None and self._pose_before is not None:
-            try:
-                self._check_turn(before, self._pose_before.inverse() @ self._pose)
-            except ScaleError:
-                self._triangulation.clear()
-                raise
-        return self._triangulation.update(self._tracked, self._camera, self._pose)
+            with contextlib.suppress(MotionError):  # the pictures do not know
+                seen, away = self._seen_motion(before), float(np.nanmedian(before[1]))
+                try:
+                    self._jumps.check(self._pose_before.inverse() @ self._pose, seen, away)
+                except ScaleError:
+                    self._triangulation.clear()
+                    raise
+        try:
+            return self._triangulation.update(self._tracked, self._camera, self._pose)
+        except ScaleError:
+            if self._pause:
+                raise ScaleError('pause', self._pause) from None
+            raise
 
     def steady(self, depth: Depth, settings: Settings) -> Steadiness:
         """Mix the depth with what was seen before, in place; (H, W) m of the picture begun."""
         assert self._camera is not None
         source, motion, why = '', None, MotionError('first', 'the first picture of a view')
-        if not self._first:
+        if self._pause:
+            why = MotionError('pause', self._pause)
+        elif self._follows_on:
             try:
                 source, motion = self._motion(settings)
             except MotionError as err:
                 why = err
-        self._first = False
+        self._steadied = True
         mixed = self._stabilizer.update(
             depth, self._rgb, self._camera, motion, settings.temporal_filter
         )
@@ -156,24 +179,6 @@ class MotionStage:
         depths[mine] = before[1][its]
         assert self._camera is not None
         return camera_motion(self._tracked, depths, self._camera).inverse()
-
-    def _check_turn(self, before: _Corners, odometry: Pose) -> None:
-        """Compare the turn of the odometry, before_from_now, with that of the pictures."""
-        try:
-            seen = self._seen_motion(before)
-        except MotionError:
-            return  # the pictures do not know
-        off, turn = _degrees(odometry.rotation.T @ seen.rotation), _degrees(odometry.rotation)
-        if off > MAX_TURN_ERROR + MAX_TURN_SHARE * turn:
-            raise ScaleError(
-                'odometry_jumped',
-                f'from one picture to the next the odometry turned by {turn:.1f} degrees, '
-                f'{off:.1f} otherwise than the pictures show',
-            )
-
-
-def _degrees(rotation: npt.NDArray[np.float64]) -> float:
-    return float(np.degrees(np.linalg.norm(cv2.Rodrigues(rotation)[0])))
 
 
 def _depths(tracked: Tracked, depth: Depth) -> _Corners:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_pcd_ros.geometry.camera import Mask
+
 Pixels = npt.NDArray[np.float64]
 
 CAPACITY = 200  # corners at most
@@ -35,6 +37,7 @@ class Tracked:
     # those that were found in this picture first, (M,) and (M, 2) px
     fresh_ids: npt.NDArray[np.int64]
     fresh: Pixels
+    pixel: float  # size of a pixel of the picture in which they are followed [px]
 
 
 class Tracks:
@@ -50,16 +53,23 @@ class Tracks:
         self._ids: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._next_id = 0
 
-    def update(self, rgb: npt.NDArray[np.uint8]) -> Tracked:
-        """Follow the corners into the next picture, (H, W, 3) of one size; the first has none."""
+    def update(self, rgb: npt.NDArray[np.uint8], visible: Mask | None = None) -> Tracked:
+        """Follow the corners into the next picture.
+
+        Args:
+            rgb: (H, W, 3), all of one size; the first has no corners that were followed.
+            visible: mask of what the lens shows, of any size; None: everything. What is beside it
+                would be a border that stays where it is.
+        """
         grey, scale = _small(rgb)
+        inner = None if visible is None else _inner(visible, grey.shape)
         if self._before is not None and self._before.shape != grey.shape:
             self.__init__()  # type: ignore[misc]
-        before, kept = self._follow(grey)
+        before, kept = self._follow(grey, inner)
         self._before = grey
         fresh_ids: npt.NDArray[np.int64] = np.arange(0)
         if len(kept) < REFILL * CAPACITY:
-            fresh_ids = self._refill(grey)
+            fresh_ids = self._refill(grey, inner)
         count = len(self._ids) - len(fresh_ids)
 
         def full(corners: npt.NDArray[Any]) -> Pixels:
@@ -71,9 +81,12 @@ class Tracks:
             full(self._corners[:count]),
             fresh_ids,
             full(self._corners[count:]),
+            float(scale.mean()),
         )
 
-    def _follow(self, grey: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _follow(
+        self, grey: npt.NDArray[np.uint8], inner: Mask | None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Move the corners on; return where those that are left were, and their ids."""
         before = self._corners
         if self._before is None or not len(before):
@@ -91,12 +104,17 @@ class Tracks:
         inside = ((now >= 0) & (now <= (width - 1, height - 1))).all(axis=1)
         good = (found.ravel() > 0) & (found_back.ravel() > 0) & inside
         good &= np.linalg.norm(back - before, axis=1) < MAX_RETURN
+        if inner is not None:
+            u, v = np.rint(now[good]).astype(int).T
+            good[good] = inner[v, u] > 0
         self._corners, self._ids = now[good], self._ids[good]
         return before[good], self._ids
 
-    def _refill(self, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    def _refill(
+        self, grey: npt.NDArray[np.uint8], inner: Mask | None
+    ) -> npt.NDArray[np.int64]:
         """Look for corners away from those that are known; return the ids of the new ones."""
-        free = np.full(grey.shape, 255, np.uint8)
+        free = np.full(grey.shape, 255, np.uint8) if inner is None else inner.copy()
         for u, v in np.rint(self._corners).astype(int).tolist():
             cv2.circle(free, (u, v), MIN_DISTANCE, 0, -1)
         wanted = CAPACITY - len(self._corners)
@@ -108,6 +126,13 @@ class Tracks:
         self._corners = np.concatenate([self._corners, found.reshape(-1, 2)])
         self._ids = np.concatenate([self._ids, ids])
         return ids
+
+
+def _inner(visible: Mask, shape: tuple[int, ...]) -> Mask:
+    """Mask of the corners, (h, w), whose windows have nothing but what is visible."""
+    small = cv2.resize(visible, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    kernel = np.ones((WINDOW[1] + 2, WINDOW[0] + 2), np.uint8)
+    return np.asarray(cv2.erode(small, kernel), np.uint8)
 
 
 def _small(rgb: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:

@@ -40,7 +40,7 @@ def moved(x=0.0, z=0.0, yaw=0.0):
 
 def tracked(before, now):
     """Corners that were followed from one picture to the next."""
-    return Tracked(np.arange(len(now)), before, now, np.arange(0), np.empty((0, 2)))
+    return Tracked(np.arange(len(now)), before, now, np.arange(0), np.empty((0, 2)), 2.0)
 
 
 @pytest.mark.parametrize('camera', CAMERAS)
@@ -79,6 +79,33 @@ def test_corners_are_followed():
     assert len(second.ids) > 100
     np.testing.assert_allclose(np.median(second.now - second.before, 0), [7.0, -4.0], atol=0.1)
     assert set(second.ids) <= set(first.fresh_ids)
+
+
+def test_corners_at_the_border_of_what_is_visible_are_none():
+    """A circle of picture that moves on black: its rim stands still, what it shows moves."""
+    rng = np.random.default_rng(8)
+    large = cv2.GaussianBlur(rng.integers(60, 256, (500, 700, 3), np.uint8), (0, 0), 2.5)
+    large = cv2.normalize(large, None, 60, 255, cv2.NORM_MINMAX)
+    visible = cv2.circle(np.zeros((480, 640), np.uint8), (320, 240), 200, 255, -1)
+    tracks = Tracks()
+    for shift in (0, 6):
+        rgb = np.where(visible[..., None] > 0, large[:480, shift : shift + 640], 0)
+        found = tracks.update(np.ascontiguousarray(rgb.astype(np.uint8)), visible)
+    assert len(found.ids) > 60
+    np.testing.assert_allclose(found.now - found.before, [[-6.0, 0.0]] * len(found.ids), atol=0.5)
+    assert np.linalg.norm(found.now - [320, 240], axis=1).max() < 200 - 10
+
+
+@pytest.mark.parametrize('size', [1, 2, 9])
+def test_the_motion_at_every_size(size):
+    """Corners are off by half a pixel of the picture in which they are followed: no matter."""
+    camera = Camera(320 * size, 240 * size, *[260.0 * size] * 2, 160.0 * size, 120.0 * size)
+    points, place, rng = scattered(), moved(0.02, 0.05), np.random.default_rng(9)
+    noise = 0.5 * size * rng.uniform(-1, 1, (150, 2))
+    before, now = at(camera, points, moved()), at(camera, points, place) + noise
+    corners = Tracked(np.arange(150), before, now, np.arange(0), np.empty((0, 2)), float(size))
+    found = camera_motion(corners, points[:, 2], camera)
+    np.testing.assert_allclose(found.translation, place.inverse().translation, atol=0.01)
 
 
 def triangulated(camera, places, points, noise=0.0, seed=4):

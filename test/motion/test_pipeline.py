@@ -175,20 +175,74 @@ def test_the_scale_by_the_motion(scale):
     assert frames[-1].scale.scale == pytest.approx(1 / scale, rel=0.04)
 
 
-def test_odometry_that_jumps_does_not_spoil_the_scale():
-    """By 3 cm and 1.5 degrees, as a loop that is closed does it: noticed, and begun anew."""
+@pytest.mark.parametrize(
+    ('degrees', 'step'),
+    [(1.5, (0.02, 0.02, 0.0)), (0.0, (0.1, 0.0, 0.0)), (0.0, (0.0, 0.1, 0.0))],
+)
+def test_odometry_that_jumps_does_not_spoil_the_scale(degrees, step):
+    """As a loop that is closed does it: noticed, and begun anew."""
     driven = list(shots(frames=40))
+    turn = cv2.Rodrigues(np.radians([0.0, 0.0, degrees]))[0]
     for i, shot in enumerate(driven[20:], 20):
-        turn, place = cv2.Rodrigues(np.radians([0.0, 0.0, 1.5]))[0], pose(shot.world_from_camera)
-        place = Pose(turn @ place.rotation, turn @ place.translation + [0.02, 0.02, 0.0])
-        seven = (*place.translation.tolist(), *sequences.quaternion(place.rotation))
+        place = pose(shot.world_from_camera)
+        seven = *(place.translation + step), *sequences.quaternion(turn @ place.rotation)
         driven[i] = dataclasses.replace(shot, world_from_camera=seven)
     frames = run(driven, list(depths(driven, 0.8, 0.0, 1 / 15)), scale_source='motion')
     jumps = [i for i, f in enumerate(frames) if f.scale.cause == 'odometry_jumped']
     assert jumps == [20]
-    assert '1.5 otherwise' in frames[20].scale.reason
     assert [f.scale.scale for f in frames[20:]] == pytest.approx([1.25] * 20, rel=0.03)
     assert frames[-1].scale.cause == ''
+
+
+def without(shots, missing):
+    """The same, of which some have no pose."""
+    return [
+        dataclasses.replace(shot, world_from_camera=None) if i in missing else shot
+        for i, shot in enumerate(shots)
+    ]
+
+
+def test_a_pose_that_is_missing_costs_its_picture_alone():
+    """Odometry that is late every third time: the scale is measured all the same."""
+    driven = without(shots(frames=30), range(2, 30, 3))
+    frames = run(driven, list(depths(driven, 0.8, 0.0, 1 / 15)), scale_source='motion')
+    assert {frame.scale.cause for frame in frames[2::3]} == {'no_odometry'}
+    assert frames[-2].scale.cause == ''
+    assert frames[-1].scale.scale == pytest.approx(1.25, rel=0.04)
+
+
+def test_the_pictures_tell_where_the_odometry_does_not():
+    """`auto`, two poses missing: the filter goes on, by the camera for as long as it takes."""
+    driven = without(shots(), (6, 7))
+    frames = run(driven, list(depths(driven)), temporal_filter=0.9)
+    found = [(frame.steadiness.motion, frame.steadiness.cause) for frame in frames[5:10]]
+    assert found == [('odometry', ''), *[('camera', '')] * 3, ('odometry', '')]
+
+
+def test_pictures_that_are_far_apart_are_told():
+    """A network that takes longer than a second: neither is possible, and that is why."""
+    still = shots()[:4]
+    stamps = [i * 1_100_000_000 for i in range(1, 5)]
+    settings = {'temporal_filter': 0.9, 'scale_source': 'motion'}
+    frames = run(still, list(depths(still)), stamps=stamps, **settings)
+    assert [frame.steadiness.cause for frame in frames] == ['first', *['pause'] * 3]
+    assert {frame.scale.cause for frame in frames[1:]} == {'pause'}
+    assert '1.1 s ago, expected 0.9 s or less' in frames[-1].scale.reason
+
+
+def test_what_was_seen_before_the_filter_was_off_is_forgotten():
+    """Switched off for some pictures and on again: the first one is as it came."""
+    still, stage = shots()[:6], MotionStage()
+    given = list(depths(still))
+    on = Settings().replace({'temporal_filter': 0.9, 'scale_source': 'motion'})
+    for i, (shot, depth) in enumerate(zip(still, given, strict=True)):
+        evidence, steadies = Evidence(odom_from_camera=shot.world_from_camera), i not in (2, 3)
+        header = Header(shot.stamp_ns)
+        stage.begin(shot.rgb, shot.camera, header, evidence, on, steadies=steadies)
+        steadied = depth.copy()
+        if steadies:
+            stage.steady(steadied, on)
+            assert np.array_equal(steadied, depth) == (i in (0, 4))
 
 
 def test_a_robot_that_stands_keeps_its_scale():
@@ -244,7 +298,8 @@ def test_confidence_is_there_where_it_is_asked_for():
     still = shots()[:3]
     given = list(depths(still))
     assert run(still, given, temporal_filter=0.9)[-1].confidence is None
-    frames = run(still, given, min_confidence=60.0)
+    # without odometry, too: nothing asks for it where only confidence does
+    frames = run(still, given, min_confidence=60.0, poses=False)
     rated = frames[-1].confidence
     assert (np.isnan(frames[-1].depth) == (rated < 60.0)).all()
     assert 0.2 < np.mean(rated >= 60.0) < 1.0
