@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from depth_pcd_ros.settings import NORM_TOLERANCE
 
+IDENTITY: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+
 
 def split(transform: Sequence[float]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the rotation (3, 3) and the translation (3,) of a_from_b.
@@ -102,7 +104,7 @@ class StaticTransforms:
     def _ancestors(self, frame: str) -> dict[str, tuple[float, ...]]:
         """Return ancestor_from_frame of the frame itself and all above it, nearest first."""
         found: dict[str, tuple[float, ...]] = {}
-        transform: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+        transform = IDENTITY
         while frame not in found:  # else they form a ring
             found[frame] = transform
             if frame not in self._parents:

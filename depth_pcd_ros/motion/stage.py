@@ -79,7 +79,8 @@ class MotionStage:
             self._missed_ns = header.stamp_ns
             if same and pause > 0.0:
                 self._pause = (
-                    f'the picture before was taken {pause:.2g} s ago, expected {MAX_PAUSE} s or less'
+                    f'the picture before was taken {pause:.2g} s ago, '
+                    f'expected {MAX_PAUSE} s or less'
                 )
         else:
             self._pause = ''

@@ -110,9 +110,7 @@ class Tracks:
         self._corners, self._ids = now[good], self._ids[good]
         return before[good], self._ids
 
-    def _refill(
-        self, grey: npt.NDArray[np.uint8], inner: Mask | None
-    ) -> npt.NDArray[np.int64]:
+    def _refill(self, grey: npt.NDArray[np.uint8], inner: Mask | None) -> npt.NDArray[np.int64]:
         """Look for corners away from those that are known; return the ids of the new ones."""
         free = np.full(grey.shape, 255, np.uint8) if inner is None else inner.copy()
         for u, v in np.rint(self._corners).astype(int).tolist():

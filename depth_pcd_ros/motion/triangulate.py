@@ -26,16 +26,16 @@ MIN_PICTURES = 3
 MIN_FOUND = 5  # corners in one picture
 # Standard deviations, as shares of the depth: of one corner, and of what those of a picture share.
 MAX_UNCERTAINTY, MAX_SHARED = 0.05, 0.08
-# Pixels of the picture in which corners are followed: root mean square by which the rays to a corner
-# may miss it; noise of one that is followed through many pictures.
+# Pixels of the picture in which corners are followed: by which the rays to a corner may miss it,
+# root mean square; noise of one that is followed through many pictures.
 MAX_GAP, PIXEL_NOISE = 1.25, 0.25
 # Error of the odometry from one picture to another, for which the views are moved: rad, m.
 TURN_NOISE, STEP_NOISE = math.radians(0.3), 0.003
 # Error of turns left after that; share of a turn by which a focal length or the odometry is off.
 TURN_LEFT, TURN_SHARE = math.radians(0.05), 0.02
 STEPS = 3  # of Gauss and Newton, for the corners
-# Of these pixels, by which a corner may miss to count a quarter, as corners and poses are refined in
-# turn: wide first, since poses jump.
+# Of these pixels, by which a corner may miss to count a quarter, as corners and poses are refined
+# in turn: wide first, since poses jump.
 TOLERANCES = (6.0, 2.5, 0.75)
 
 

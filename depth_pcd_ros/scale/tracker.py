@@ -46,8 +46,12 @@ class ScaleState:
         return [float(value) for value in (*values, stamp.sec, stamp.nanosec)]
 
     def frozen(self, timeout: float) -> bool:
-        """Return whether the last good measurement is older than `timeout` [s], or never was."""
-        return bool(self.cause) and self.held_for > timeout
+        """Return whether the last good measurement is older than `timeout` [s], or never was.
+
+        A robot that stands has no need of another one.
+        """
+        stands = self.cause == 'no_motion' and math.isfinite(self.held_for)
+        return bool(self.cause) and self.held_for > timeout and not stands
 
     def apply(self, depth: float) -> float:
         """Correct a depth of the network [m], to the last bit as a depth map is."""

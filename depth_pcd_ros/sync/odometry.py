@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import bisect
-import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from depth_pcd_ros.geometry import transform
-from depth_pcd_ros.sync.readings import KEPT, jumps_back, stamp_of
+from depth_pcd_ros.sync.readings import StampedReadings, stamp_of
 
 MAX_GAP = 0.5  # [s] between two readings that tell what was between them
 MAX_AHEAD = 0.1  # [s] that a picture may be newer than the newest reading
+MIN_APART = 0.05  # [s] between two readings that tell how the robot moves on after them
+# Readings at most, where pictures wait for theirs and for the network, for minutes maybe; else.
+KEPT, KEPT_LATEST = 2**16, 2000
 
 
 class OdometryReading(NamedTuple):
@@ -26,61 +28,45 @@ class OdometryReading(NamedTuple):
     odom_from_base: tuple[float, ...]  # x y z [m], qx qy qz qw
 
 
-class Odometry:
-    """The readings of an odometry by their stamps; safe to use from several threads.
-
-    Args:
-        patience: how long a picture waits for the first reading newer than itself [s]; so that
-            a recording always gives the same.
-    """
-
-    def __init__(self, patience: float = 0.0) -> None:
-        self._patience = patience
-        self._readings: list[OdometryReading] = []  # by stamp
-        self._changed = threading.Condition()
-        self._vain = False  # the last wait was, and nothing has come since
-
-    def add(self, reading: OdometryReading) -> None:
-        """Remember a reading; where time has jumped back, those before go."""
-        with self._changed:
-            kept = self._readings
-            if jumps_back(kept, reading):
-                kept.clear()
-            bisect.insort(kept, reading, key=stamp_of)
-            del kept[:-KEPT]
-            self._vain = False
-            self._changed.notify_all()
-
-    def complete(self, stamp_ns: int) -> bool:
-        """Return whether there is a reading at this time or after it."""
-        return bool(self._readings) and self._readings[-1].stamp_ns >= stamp_ns
+class Odometry(StampedReadings[OdometryReading]):
+    """The readings of an odometry; so that a recording always gives the same, by stamps alone."""
 
     def find(self, stamp_ns: int) -> OdometryReading | None:
         """Interpolate between the readings around a time; None where they are too far from it.
 
-        A picture that is a little newer than the newest reading has moved on as between the last
-        two.
+        A picture that is a little newer than the newest reading has moved on as in the last
+        `MIN_APART` seconds. What is older than a picture and its neighbours is forgotten.
         """
         with self._changed:
-            if self._patience and not self._vain:
-                self._vain = not self._changed.wait_for(
-                    lambda: self.complete(stamp_ns), self._patience
-                )
-            after = bisect.bisect_left(self._readings, stamp_ns, key=stamp_of)
-            if after < len(self._readings) and self._readings[after].stamp_ns == stamp_ns:
-                return self._readings[after]
+            kept = self._of(stamp_ns)
+            oldest = stamp_ns - round((MAX_GAP + MAX_AHEAD) * 1e9)
+            del kept[: bisect.bisect_left(kept, oldest, key=stamp_of)]
+            after = bisect.bisect_left(kept, stamp_ns, key=stamp_of)
+            if after < len(kept) and kept[after].stamp_ns == stamp_ns:
+                return kept[after]
             if not after:
                 return None
-            if after == len(self._readings):
-                if after < 2 or stamp_ns - self._readings[-1].stamp_ns > MAX_AHEAD * 1e9:
+            if after < len(kept):
+                before, then = kept[after - 1], kept[after]
+            else:
+                then = kept[-1]
+                earlier = then.stamp_ns - round(MIN_APART * 1e9)
+                first = bisect.bisect_right(kept, earlier, key=stamp_of)
+                if not first or stamp_ns - then.stamp_ns > MAX_AHEAD * 1e9:
                     return None
-                after -= 1
-            before, then = self._readings[after - 1], self._readings[after]
+                before = kept[first - 1]
         if then.stamp_ns - before.stamp_ns > MAX_GAP * 1e9:
             return None
         share = (stamp_ns - before.stamp_ns) / (then.stamp_ns - before.stamp_ns)
         moved = interpolate(before.odom_from_base, then.odom_from_base, share)
         return OdometryReading(stamp_ns, then.frame_id, then.child_frame_id, moved)
+
+    def _insert(self, kept: list[OdometryReading], reading: OdometryReading) -> None:
+        """Remember it; of two of one stamp, the later one."""
+        at = bisect.bisect_left(kept, reading.stamp_ns, key=stamp_of)
+        same = at < len(kept) and kept[at].stamp_ns == reading.stamp_ns
+        kept[at : at + same] = [reading]
+        del kept[: -KEPT if self._patience else -KEPT_LATEST]
 
 
 def interpolate(a: Sequence[float], b: Sequence[float], share: float) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import operator
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ KEPT = 2000  # readings at most
 JUMP_BACK = 1.0  # [s] by which a stamp is earlier than the last one: a recording begins again
 
 stamp_of = operator.attrgetter('stamp_ns')
+R = TypeVar('R')  # has a stamp_ns
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,22 +91,18 @@ class Evidence:
 NO_HEADER, NO_EVIDENCE = Header(), Evidence()
 
 
-class Readings:
-    """The readings of one sensor by their stamps; safe to use from several threads.
-
-    Which one a picture gets depends on stamps alone, so that a recording always gives the same.
+class StampedReadings(Generic[R]):
+    """Readings by their stamps, through jumps back of time; safe to use from several threads.
 
     Args:
         patience: how long a picture waits for the first reading newer than itself, which tells
             that no more of the older ones are on their way [s].
-        span: readings older than the newest by more than this are forgotten [s].
     """
 
-    def __init__(self, patience: float = 0.0, span: float = float('inf')) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self._patience = patience
-        self._span_ns = span * 1e9
-        self._readings: list[Reading] = []  # by stamp
-        self._next: list[Reading] = []  # those after time has jumped back, for pictures after that
+        self._readings: list[R] = []  # by stamp
+        self._next: list[R] = []  # those after time has jumped back, for pictures after that
         self._last_ns: int | None = None  # stamp of the last picture
         self._changed = threading.Condition()
         self._vain = False  # the last wait was, and nothing has come since
@@ -113,7 +110,7 @@ class Readings:
     def __len__(self) -> int:
         return len(self._readings) + len(self._next)
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: R) -> None:
         """Remember a reading."""
         with self._changed:
             if self._next or jumps_back(self._readings, reading):
@@ -126,25 +123,18 @@ class Readings:
             self._changed.notify_all()
 
     def complete(self, stamp_ns: int) -> bool:
-        """Return whether no reading that `find` would return can still come."""
-        newest = self._readings[-1].stamp_ns if self._readings else -math.inf
-        return newest >= stamp_ns or bool(self._next)
+        """Return whether no reading of use for a picture can still come."""
+        newest = stamp_of(self._readings[-1]) if self._readings else -math.inf
+        return bool(newest >= stamp_ns or self._next)
 
-    def find(self, stamp_ns: int) -> Reading | None:
-        """Find the newest reading that is not newer than a stamp; older ones are forgotten."""
-        with self._changed:
-            if self._begins_anew(stamp_ns):
-                self._readings, self._next = self._next, []
-            self._last_ns = stamp_ns
-            if self._patience and not self._vain:
-                self._vain = not self._changed.wait_for(
-                    lambda: self.complete(stamp_ns), self._patience
-                )
-            after = bisect.bisect_right(self._readings, stamp_ns, key=stamp_of)
-            if not after:
-                return None
-            del self._readings[: after - 1]
-            return self._readings[0]
+    def _of(self, stamp_ns: int) -> list[R]:
+        """Return the readings for the next picture; to be called with `_changed`."""
+        if self._begins_anew(stamp_ns):
+            self._readings, self._next = self._next, []
+        self._last_ns = stamp_ns
+        if self._patience and not self._vain:
+            self._vain = not self._changed.wait_for(lambda: self.complete(stamp_ns), self._patience)
+        return self._readings
 
     def _begins_anew(self, stamp_ns: int) -> bool:
         """Return whether time has jumped back for the pictures, too, or for the sensor alone."""
@@ -152,10 +142,38 @@ class Readings:
             return True
         if not self._next:
             return False
-        behind = [stamp_ns - one.stamp_ns for one in (*self._readings[:1], *self._readings[-1:])]
+        behind = [stamp_ns - stamp_of(one) for one in (*self._readings[:1], *self._readings[-1:])]
         # the old readings are of no use: all newer than the picture, or too old
         useless = not behind or behind[0] < 0 or behind[-1] > JUMP_BACK * 1e9
         return self._last_ns is None or useless
+
+    def _insert(self, kept: list[R], reading: R) -> None:
+        bisect.insort(kept, reading, key=stamp_of)
+
+
+class Readings(StampedReadings[Reading]):
+    """The readings of one sensor.
+
+    Which one a picture gets depends on stamps alone, so that a recording always gives the same.
+
+    Args:
+        patience: as `StampedReadings`.
+        span: readings older than the newest by more than this are forgotten [s].
+    """
+
+    def __init__(self, patience: float = 0.0, span: float = float('inf')) -> None:
+        super().__init__(patience)
+        self._span_ns = span * 1e9
+
+    def find(self, stamp_ns: int) -> Reading | None:
+        """Find the newest reading that is not newer than a stamp; older ones are forgotten."""
+        with self._changed:
+            kept = self._of(stamp_ns)
+            after = bisect.bisect_right(kept, stamp_ns, key=stamp_of)
+            if not after:
+                return None
+            del kept[: after - 1]
+            return kept[0]
 
     def _insert(self, kept: list[Reading], reading: Reading) -> None:
         bisect.insort(kept, reading, key=stamp_of)

@@ -61,9 +61,47 @@ def test_a_gap_tells_nothing():
 
 
 def test_a_recording_that_begins_again():
-    """The readings from before the jump are no neighbours."""
-    found = odometry(reading(100.0, 9.0), reading(10.0, 0.0), reading(10.2, 1.0))
+    """A picture from before the jump has the readings from before, one from after it the others."""
+    found = odometry(reading(100.0, 9.0), reading(100.2, 9.2))
+    assert found.find(100 * S).odom_from_base[0] == pytest.approx(9.0)
+    found.add(reading(10.0, 0.0))
+    assert found.find(round(100.1 * S)).odom_from_base[0] == pytest.approx(9.1)
+    found.add(reading(10.2, 1.0))
     assert found.find(round(10.1 * S)).odom_from_base[0] == pytest.approx(0.5)
+
+
+def test_a_loop_with_the_stamps_of_the_round_before():
+    """The second round goes elsewhere: none of its pictures has a pose of the first one."""
+    rounds = [[reading(s, s * x) for s in range(20)] for x in (1.0, -1.0)]
+    found = odometry(*rounds[0])
+    assert found.find(15 * S).odom_from_base[0] == pytest.approx(15.0)
+    for second in range(20):
+        found.add(rounds[1][second])
+        assert found.find(second * S).odom_from_base[0] == pytest.approx(-second)
+
+
+def test_pictures_that_wait_for_the_network():
+    """Five minutes of readings at 200 Hz are there, and go as the pictures pass."""
+    found = Odometry(patience=0.5)
+    for i in range(60_000):
+        found.add(reading(i / 200, i / 200))
+    assert found.find(round(0.5025 * S)).odom_from_base[0] == pytest.approx(0.5025)
+    assert found.find(250 * S).odom_from_base[0] == pytest.approx(250.0)
+    assert len(found) < 12_000
+
+
+def test_two_readings_of_one_stamp():
+    """Of two, the later one counts; what is newer has moved on as before them."""
+    twice = [reading(10.2, 2.0), reading(10.2, 2.1)]
+    found = odometry(reading(10.1, 1.0), *twice)
+    assert found.find(round(10.2 * S)).odom_from_base[0] == pytest.approx(2.1)
+    assert found.find(round(10.25 * S)).odom_from_base[0] == pytest.approx(2.65)
+
+
+def test_readings_close_together_do_not_throw_the_robot_ahead():
+    """Two messages of a burst, 0.2 ms and 1 cm apart, are no speed of 50 m/s."""
+    found = odometry(reading(10.0, 0.0), reading(10.0998, 0.09), reading(10.1, 0.1))
+    assert found.find(round(10.15 * S)).odom_from_base[0] == pytest.approx(0.15)
 
 
 def test_the_camera_on_a_robot():

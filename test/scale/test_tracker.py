@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The correction over time: smooth, bounded, held."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from depth_pcd_ros.scale.measurement import Measurement, ScaleError
-from depth_pcd_ros.scale.tracker import Tracker
+from depth_pcd_ros.scale.tracker import ScaleState, Tracker
 from depth_pcd_ros.settings import Settings
 
 FRAME = 10**8  # ns
@@ -116,3 +117,11 @@ def test_no_jump_above_the_bound(measured, intervals):
             assert abs(state.shift - last.shift) <= SETTINGS.scale_step + 1e-12
         assert 0.5 - 1e-9 <= state.scale <= 2.0 + 1e-9
         last = state
+
+
+def test_a_robot_that_stands_is_no_fault():
+    """The scale is frozen where nothing was measured yet, or where something else is missing."""
+    stands = ScaleState(cause='no_motion', reason='it stands', held_for=60.0)
+    assert not stands.frozen(0.5)
+    assert dataclasses.replace(stands, held_for=math.inf).frozen(0.5)
+    assert dataclasses.replace(stands, cause='no_parallax').frozen(0.5)
