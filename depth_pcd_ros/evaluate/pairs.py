@@ -18,6 +18,7 @@ import numpy as np
 
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate.truth import Depth, Transform, TruthError
+from depth_pcd_ros.files.order import by_number
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.calibration import Calibration, pinhole
 from depth_pcd_ros.inputs.intrinsics import Say
@@ -58,7 +59,7 @@ class Pair:
     name: str  # of the photo, below the folder and without an ending
     photo: Path  # the file
     depth: Path  # the file with the depth
-    unit: float  # metres of one unit of it
+    unit: float | None  # metres of one unit of it; None: 0.001 in 16 bits, 1 in floats
     calibration: Calibration | None = None  # of the photo, where the layout has one
     world_from_camera: Transform | None = None  # where it was taken from, where the layout says so
     stamp_ns: int = 0  # when it was taken; zero where nobody knows
@@ -77,7 +78,8 @@ def find_pairs(folder: Path, say: Say) -> list[Pair]:
     if (folder / 'rgb.txt').is_file() and (folder / 'depth.txt').is_file():
         pairs, layout = _tum(folder), 'TUM: depth in 1/5000 m'
     else:
-        files = [path for path in sorted(folder.rglob('*')) if _is_picture(path, folder)]
+        files = [path for path in folder.rglob('*') if _is_picture(path, folder)]
+        files.sort(key=by_number)
         pairs, layout = _named(folder, files)
     if not pairs:
         kinds = Counter(path.suffix for path in folder.rglob('*') if path.is_file())
@@ -140,8 +142,7 @@ def _named(folder: Path, files: list[Path]) -> tuple[list[Pair], str]:
         photo = both[False]
         own_unit, own = _intrinsics_beside(photo)
         name = str(photo.relative_to(folder).with_suffix(''))
-        number = (0.001 if both[True].suffix != '.npy' else 1.0) if unit is None else unit
-        pairs.append(Pair(name, photo, both[True], own_unit or number, own or calibration(photo)))
+        pairs.append(Pair(name, photo, both[True], own_unit or unit, own or calibration(photo)))
     return pairs, layout
 
 

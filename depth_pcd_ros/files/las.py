@@ -40,6 +40,7 @@ def write_las(path: Path, points: npt.NDArray[np.float32], up: str = '') -> None
         header.vlrs.append(laspy.VLR('LASF_Spec', 3, 'Text Area Descriptor', text))
     las = laspy.LasData(header)
     las.x, las.y, las.z = points[:, :3].T
+    las.return_number[:] = las.number_of_returns[:] = 1  # the first of one; 0 is no valid number
     if coloured:
         # 8 bits are the upper ones of 16. Source: LAS 1.4 R15, table 8.
         las.red, las.green, las.blue = unpack_rgb(points[:, 3]).T.astype(np.uint16) << 8

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from depth_pcd_ros.files.order import by_number
+
 METADATA = 'metadata.yaml'
 ENDINGS = ('.mcap', '.db3')
 PACKED = '.zstd'  # a file that was compressed as a whole
@@ -27,10 +29,5 @@ def is_recording_folder(folder: Path) -> bool:
 
 def parts_in(folder: Path) -> list[Path]:
     """List the files of a recording that is a folder, name_2 before name_10."""
-
-    def order(path: Path) -> tuple[str, int]:
-        match = _PART.fullmatch(path.name)
-        return (match['name'], int(match['number'])) if match else (path.name, 0)
-
     endings = (*ENDINGS, *(ending + PACKED for ending in ENDINGS))
-    return sorted((file for file in folder.iterdir() if file.name.endswith(endings)), key=order)
+    return sorted((file for file in folder.iterdir() if file.name.endswith(endings)), key=by_number)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, NamedTuple
 
 from depth_pcd_ros.errors import DepthPcdError
+from depth_pcd_ros.files.order import by_number
 from depth_pcd_ros.files.whole_file import is_stored
 from depth_pcd_ros.inputs.recording_files import is_recording_folder
 from depth_pcd_ros.scale.messages import TOPICS
@@ -123,7 +124,7 @@ def _expand(inputs: Sequence[str]) -> Iterator[Path]:
                 absolute(Path(match))
                 for match in glob.glob(os.path.expanduser(text), recursive=True)
             ]
-            yield from sorted(found) or [path]
+            yield from sorted(found, key=by_number) or [path]
 
 
 def _listed(path: Path) -> Iterator[Path]:
@@ -142,16 +143,17 @@ def _expand_stored(path: Any) -> Iterator[Path]:
         if path.exists() or not glob.has_magic(path.path):
             yield path
         else:
-            yield from sorted(map(type(path), path.fs.glob(str(path)))) or [path]
+            found = map(type(path), path.fs.glob(str(path)))
+            yield from sorted(found, key=lambda one: by_number(_below_all(one))) or [path]
 
 
 def _below(folder: Path, out: Path) -> Iterator[Path]:
-    """Yield the files of a folder, in the order of their names; a recording's folder is one."""
+    """Yield the files of a folder, in the order of their numbers; a recording's folder is one."""
     if is_stored(folder):
         yield from _below_stored(folder, out)
         return
     try:
-        paths = sorted(folder.iterdir())
+        paths = sorted(folder.iterdir(), key=by_number)
     except OSError:
         paths = []
         yield folder  # its job reports that it cannot be read
@@ -169,8 +171,8 @@ def _below_stored(folder: Any, out: Any) -> Iterator[Path]:
     with telling(folder):
         names = folder.fs.find(folder.path)
     hidden = PurePosixPath(folder.path)
-    for name in sorted(names):
-        below = PurePosixPath(name).relative_to(hidden)
+    for name in sorted(map(PurePosixPath, names), key=by_number):
+        below = name.relative_to(hidden)
         path: Path = folder / str(below)
         if not any(part.startswith('.') for part in below.parts) and out not in path.parents:
             yield path

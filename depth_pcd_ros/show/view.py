@@ -15,6 +15,7 @@ import numpy as np
 
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.files.clouds import READERS, Cloud, read_cloud
+from depth_pcd_ros.files.order import by_number
 from depth_pcd_ros.show.preview import UNCOLOURED
 
 HOST = '127.0.0.1'  # the cloud is nobody else's business
@@ -39,7 +40,7 @@ class Shown(NamedTuple):
 
 
 def clouds_of_files(path: Path) -> list[Shown]:
-    """Find the cloud in a file, or those of all files below a folder, in the order of their names.
+    """Find the cloud in a file, or those of all files below a folder, as they are numbered.
 
     Of files of one name that differ in their ending, which are one picture's, the first is taken.
 
@@ -54,7 +55,7 @@ def clouds_of_files(path: Path) -> list[Shown]:
             found.setdefault(file.with_suffix(''), file)
     if not found:
         raise ViewError(f'{path} has no cloud: expected {", ".join(READERS)}, or a recording')
-    files = sorted(found.values())
+    files = sorted(found.values(), key=by_number)
     return [Shown(str(file.relative_to(path)), partial(read_cloud, file)) for file in files]
 
 

@@ -157,6 +157,38 @@ def test_layouts(tmp_path, photo, depth, metres):
     assert (pair.calibration == NYU) == ('sync_depth' in depth)
 
 
+@pytest.mark.parametrize(
+    ('name', 'dtype'),
+    [
+        ('a.png', np.uint16),
+        *((name, dtype) for name in ('a.tif', 'a.npy') for dtype in (np.uint16, np.float32)),
+    ],
+)
+def test_the_unit_is_that_of_the_numbers(tmp_path, name, dtype):
+    """Millimetres in 16 bits, metres in floats, whatever the ending."""
+    save(tmp_path / 'a.jpg', RGB)
+    pixels = np.full((480, 640), 2000 if dtype is np.uint16 else 2, dtype)
+    if name == 'a.npy':
+        np.save(tmp_path / name, pixels)
+    else:
+        save(tmp_path / name, pixels)
+    (pair,) = find_pairs(tmp_path, quiet)
+    assert np.nanmedian(read_depth(pair)) == pytest.approx(2.0)
+    assert np.nanmedian(read_depth(pair, unit=0.01)) == pytest.approx(pixels[0, 0] / 100)
+
+
+def test_pairs_are_in_the_order_of_their_numbers(tmp_path):
+    """Without leading zeros, too: row n of poses.txt is of picture n."""
+    for i in range(12):
+        save(tmp_path / f'{i}.jpg', RGB)
+        save(tmp_path / f'{i}.png', DEPTH)
+    rows = [f'1 0 0 {i} 0 1 0 0 0 0 1 0\n' for i in range(12)]
+    (tmp_path / 'poses.txt').write_text(''.join(rows))
+    pairs = find_pairs(tmp_path, quiet)
+    assert [pair.name for pair in pairs] == [str(i) for i in range(12)]
+    assert [pair.world_from_camera[0] for pair in pairs] == list(range(12))
+
+
 def test_other_pictures_are_not_taken_for_each_other(tmp_path):
     """Numbers belong to names: of two rooms and two frames each, every depth has its photo."""
     names = [f'{room}/{kind}_{i}.png' for room in 'ab' for kind in ('rgb', 'depth') for i in (0, 1)]

@@ -52,6 +52,8 @@ def test_laspy(cloud):
     np.testing.assert_allclose(found.xyz, xyz, rtol=0, atol=0.5001e-4)
     colours = np.column_stack([found.red, found.green, found.blue])
     np.testing.assert_array_equal(colours, rgb.astype(np.uint16) * 256)
+    returns = np.column_stack([found.return_number, found.number_of_returns])
+    assert (returns == 1).all()  # some programs leave out what is no return
 
 
 def test_las_without_colours(tmp_path):

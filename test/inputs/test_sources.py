@@ -40,6 +40,19 @@ def test_folder(tree):
     ]
 
 
+def test_the_order_is_that_of_the_numbers(tmp_path):
+    """Without leading zeros, too, and stamps as decimals: the photos of a folder are a sequence."""
+    for folder in ('2', '10'):
+        for i in (*range(12), '1.25', '1.5'):
+            (tmp_path / 'in' / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'in' / folder / f'{i}.png').touch()
+    order = ['0', '1', '1.25', '1.5', *map(str, range(2, 12))]
+    expected = [('photo', f'{folder}/{i}') for folder in ('2', '10') for i in order]
+    assert names([str(tmp_path / 'in')], tmp_path / 'out') == expected
+    found = names([str(tmp_path / 'in' / '2' / '*.png')], tmp_path / 'out')
+    assert found == [('photo', i) for i in order]
+
+
 @pytest.mark.parametrize(
     ('name', 'kind'),
     [
