@@ -16,8 +16,8 @@ from depth_pcd_ros.kernels import DEPTH, RAYS, kernel, readonly, writable
 Array = npt.NDArray[Any]
 
 NEAR, WIDE = 0.05, 0.1  # [m], within which points count for the F-scores
-# Of a picture's points at most so many are taken, evenly spread: more change little. Fewer look for
-# their nearest neighbour among those.
+# Of a picture's points at most so many are taken: more change little. Fewer look for their nearest
+# neighbour among those.
 MOST_POINTS, MOST_ASKING = 80_000, 2_500
 
 RANGE = 5.0  # [m] from the camera, along each axis, in which obstacles are looked for
@@ -56,14 +56,20 @@ class Obstacles:
     ghosts: float  # share of them where the truth has nothing
 
 
-def points_of(depth: Array, camera: Camera, step: int = 1) -> Array:
-    """Return the valid points of every `step`-th pixel in both directions, (N, 3) [m]."""
-    nth = slice(step // 2, None, step)
-    x, y, z = (plane[nth, nth] for plane in np.broadcast_arrays(*camera.ray_maps, depth))
-    points = np.stack([x * z, y * z, z], axis=-1).reshape(-1, 3)
+def points_of(depth: Array, camera: Camera, most: int = MOST_POINTS) -> Array:
+    """Return the valid points, (N, 3) [m]; of more than `most` a random sample, always the same.
+
+    Not those on a grid of pixels: a depth that was moved from a coarser camera has a grid of its
+    own, and may have no pixel in common with it.
+    """
+    x, y, z = np.broadcast_arrays(*camera.ray_maps, depth)
     with np.errstate(invalid='ignore'):
-        there = (points[:, 2] > 0.0) & (np.abs(points) < np.inf).all(axis=1)
-    return np.asarray(points[there], np.float64)
+        rows, columns = np.nonzero((z > 0.0) & (z < np.inf) & np.isfinite(x) & np.isfinite(y))
+    if len(rows) > most:
+        chosen = np.random.default_rng(0).choice(len(rows), most, replace=False)
+        rows, columns = rows[chosen], columns[chosen]
+    x, y, z = (plane[rows, columns].astype(np.float64) for plane in (x, y, z))
+    return np.stack([x * z, y * z, z], axis=-1)
 
 
 def distances(depth: Array, truth: Array, camera: Camera) -> CloudDistances:
@@ -78,25 +84,14 @@ def distances(depth: Array, truth: Array, camera: Camera) -> CloudDistances:
         ValueError: one of the clouds is empty.
     """
     judged = np.where(truth > 0.0, depth, np.nan)
-    accuracy = _nearest(_spread(judged, camera, MOST_ASKING), _spread(truth, camera))
-    completeness = _nearest(_spread(truth, camera, MOST_ASKING), _spread(depth, camera))
+    accuracy = _nearest(points_of(judged, camera, MOST_ASKING), points_of(truth, camera))
+    completeness = _nearest(points_of(truth, camera, MOST_ASKING), points_of(depth, camera))
     f_scores = []
     for reach in (NEAR, WIDE):
         precision, recall = np.mean(accuracy < reach), np.mean(completeness < reach)
         both = precision + recall
         f_scores.append(float(2.0 * precision * recall / both) if both else 0.0)
     return CloudDistances(float(accuracy.mean()), float(completeness.mean()), *f_scores)
-
-
-def step_for(count: int, most: int = MOST_POINTS) -> int:
-    """Every which row and column leaves at most `most` of `count` evenly spread pixels."""
-    return max(1, math.ceil(math.sqrt(count / most)))
-
-
-def _spread(depth: Array, camera: Camera, most: int = MOST_POINTS) -> Array:
-    with np.errstate(invalid='ignore'):
-        count = int(np.count_nonzero(depth > 0.0))
-    return points_of(depth, camera, step_for(count, most))
 
 
 def _nearest(of: Array, among: Array) -> npt.NDArray[np.float64]:

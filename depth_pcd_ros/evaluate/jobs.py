@@ -15,7 +15,7 @@ from depth_pcd_ros.evaluate.options import Setting
 from depth_pcd_ros.evaluate.pairs import Pair, find_pairs, read_depth
 from depth_pcd_ros.evaluate.panels import panels
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
-from depth_pcd_ros.evaluate.results import Results
+from depth_pcd_ros.evaluate.results import Results, identify
 from depth_pcd_ros.evaluate.temporal import alignment_error
 from depth_pcd_ros.evaluate.truth import Asked, Depth, DepthTruth, Transform, Truth, TruthError
 from depth_pcd_ros.files.whole_file import write_picture
@@ -80,6 +80,9 @@ class _Job(Job):
         self._request = request
         self._settings = request.setting.settings
         self._before: tuple[_Shot, Depth, Camera] | None = None
+        # of each input its own: two rooms may have a picture of the same name
+        own = identify({'input': self.label})[:6]
+        self._pictures = request.pictures / f'{path.stem[:80]}-{own}'
         self._held = Held()
         self._trying = 1  # other angles of the edge filter are tried on every n-th frame
         # then a picture depends on those before, and none is left out
@@ -118,7 +121,7 @@ class _Job(Job):
             self._floor(true, frame.camera),
             try_angles=shot.number % self._trying == 0,
         )
-        file = self._request.pictures / f'{shot.name}.jpg'
+        file = self._pictures / f'{shot.name}.jpg'
         row = {
             'frame': f'{self.label}:{shot.name}',
             'input': self.label,

@@ -89,16 +89,14 @@ class RecordedTruth:
         Raises:
             FrameError: the message is no depth or no cloud, or its place is not known.
         """
+        self._forget(stamp)
         while not self._near or self._near[-1][0] < stamp:
             following = next(self._to_come, None)
             if following is None:
                 break
             time_ns, msg = following
             self._near.append((stamp_ns(msg.header), time_ns, msg))
-        while len(self._near) > 1 and abs(self._near[1][0] - stamp) <= abs(
-            self._near[0][0] - stamp
-        ):
-            self._near.popleft()
+            self._forget(stamp)  # at once: many messages may lie before the first picture
         if not self._near:
             return None
         found, time_ns, msg = self._near[0]
@@ -106,6 +104,12 @@ class RecordedTruth:
             self.apart = min(self.apart or float('inf'), abs(found - stamp) / 1e9)
             return None
         return self._truth(time_ns, msg, frame_id)
+
+    def _forget(self, stamp: int) -> None:
+        """Let go of the messages that have a nearer one behind them."""
+        near = self._near
+        while len(near) > 1 and abs(near[1][0] - stamp) <= abs(near[0][0] - stamp):
+            near.popleft()
 
     def _truth(self, time_ns: int, msg: Any, frame_id: str) -> Truth:
         place = self._place_of(frame_name(frame_id), frame_name(msg.header.frame_id))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_pcd_ros.evaluate.clouds import points_of, step_for
+from depth_pcd_ros.evaluate.clouds import points_of
 from depth_pcd_ros.evaluate.metrics import known
 from depth_pcd_ros.geometry import transform
 from depth_pcd_ros.geometry.camera import Camera
@@ -25,7 +25,7 @@ def alignment_error(
     Each pixel of one frame is unprojected, carried into the other frame by the camera's motion and
     rounded to a pixel there; mean of |depth there - depth carried| / depth there over all pixels
     hit, without a mask or z-buffer; both directions; times 100. A clip's error is the mean over its
-    pairs of frames. Of large pictures, every n-th pixel in both directions.
+    pairs of frames. Of large pictures, not all pixels.
     Source: Chen et al., Video Depth Anything: Consistent Depth Estimation for Super-Long Videos,
     CVPR 2025.
 
@@ -44,7 +44,7 @@ def alignment_error(
 
 
 def _one_way(source: Depth, target: Depth, camera: Camera, motion: Sequence[float]) -> float:
-    points = transform.apply(motion, points_of(source, camera, step_for(source.size)))
+    points = transform.apply(motion, points_of(source, camera))
     u, v = np.rint(camera.project(points)).T
     with np.errstate(invalid='ignore'):
         inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)

@@ -35,6 +35,31 @@ def test_distances_of_two_walls():
     assert found.f_10cm > 0.98
 
 
+@pytest.mark.parametrize('odd', [0, 1])
+def test_a_truth_with_gaps_of_its_own(odd):
+    """Of a depth camera of half the resolution only each second pixel is there, in both ways."""
+    pytest.importorskip('scipy')
+    truth = np.full((480, 640), np.nan, np.float32)
+    truth[odd::2, odd::2] = 2.0
+    camera = Camera(640, 480, 400.0, 400.0, 319.5, 239.5)
+    found = clouds.distances(np.full_like(truth, 2.07), truth, camera)
+    assert found.accuracy == pytest.approx(0.07, abs=3e-3)
+    assert found.completeness == pytest.approx(0.07, abs=3e-3)
+
+
+@pytest.mark.parametrize('size', [(480, 640), (512, 640)])
+def test_a_sample_is_spread_over_the_picture(size):
+    """Each of 40 stripes in both directions has its share, also where one of n is one a row."""
+    height, width = size
+    camera = Camera(width, height, 400.0, 400.0, width / 2 - 0.5, height / 2 - 0.5)
+    points = clouds.points_of(np.ones(size, np.float32), camera, 2560)
+    assert len(points) == 2560
+    for pixels, length in zip(camera.project(points).T, (width, height), strict=True):
+        counts, _ = np.histogram(pixels, 40, (-0.5, length - 0.5))
+        assert counts.min() > 32  # of 64
+        assert counts.max() < 96
+
+
 def test_accuracy_and_completeness_are_two_things():
     """An estimate of half the wall is accurate, but not complete; only known places are judged."""
     pytest.importorskip('scipy')

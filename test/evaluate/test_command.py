@@ -5,6 +5,7 @@ import csv
 import json
 import subprocess
 import sys
+import weakref
 
 import cv2
 import numpy as np
@@ -18,13 +19,16 @@ from depth_pcd_ros.cli import main
 from depth_pcd_ros.errors import DeviceLostError
 from depth_pcd_ros.evaluate import command
 from depth_pcd_ros.evaluate.metrics import NAMES
+from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
+from depth_pcd_ros.evaluate.truth import Asked
+from depth_pcd_ros.recordings.reader import open_recording
 from depth_pcd_ros.recordings.store import TYPES
 from depth_pcd_ros.settings import Settings
 
 from ..support.converting import HEIGHT, WIDTH, interrupted_at, smooth
 from ..support.fake_engine import FakeEngine
 from ..support.ramp import RAMP, lidar
-from ..support.recordings import cameras, header, info, record
+from ..support.recordings import START, cameras, header, image, info, record
 
 TRUE = 1.1 * np.broadcast_to(RAMP, (HEIGHT, WIDTH)).astype(np.float32)
 
@@ -51,8 +55,9 @@ def recorded(tmp_path, truth, count=4, topic='/truth/depth/image'):
 
 
 def evaluate(tmp_path, *options, out='out', source='in'):
-    """Run the command; return its exit code."""
-    words = ['evaluate', str(tmp_path / source), '-o', str(tmp_path / out), '--model', 'demo']
+    """Run the command on one or more inputs; return its exit code."""
+    inputs = [str(tmp_path / name) for name in source.split()]
+    words = ['evaluate', *inputs, '-o', str(tmp_path / out), '--model', 'demo']
     return main([*words, *options])
 
 
@@ -171,6 +176,30 @@ def test_the_remedies_work(tmp_path):
     assert evaluate(tmp_path, '--truth-tolerance', '0.3', source='late', out='out2') == 0
 
 
+def test_truths_before_the_first_picture_are_let_go(tmp_path):
+    """Minutes of depth images, of --start or of a clock that is behind, never lie in memory."""
+    truths = [('/depth', depth_image(i)) for i in range(50)]
+    record(tmp_path / 'in', [*truths, ('/cam/image_raw', image(49))])
+    seen, alive = [], []
+    with open_recording(tmp_path / 'in') as recording:
+        decoded = recording.decoded
+
+        def counted(topic):
+            for time_ns, msg in decoded(topic):
+                seen.append(weakref.ref(msg))
+                alive.append(sum(one() is not None for one in seen))
+                yield time_ns, msg
+
+        recording.decoded = counted
+        truth = RecordedTruth(
+            recording, '/cam/image_raw', Asked(), optical_from_sensor=None, say=lambda _: None
+        )
+        found = truth.find(START + 49 * 10**8, 'camera')
+    np.testing.assert_array_equal(found.depth, TRUE)
+    assert len(alive) >= 50
+    assert max(alive) < 5
+
+
 def test_pictures_without_a_truth_are_left_out(tmp_path, capsys):
     """A truth that is less frequent than the pictures is no failure."""
     record(tmp_path / 'in', [*cameras(6), *[('/depth', depth_image(i)) for i in (0, 3)]])
@@ -226,6 +255,20 @@ def test_a_folder_with_a_bad_photo(tmp_path, capsys):
     assert evaluate(tmp_path, *camera) == 1
     assert report(tmp_path)['settings'][0]['frames'] == 2
     assert '2 of 3 pictures are measured' in capsys.readouterr().err
+
+
+def test_pictures_of_one_name(tmp_path):
+    """Two rooms with a 0.jpg: each row has the picture of its own."""
+    for room, grey in (('a', 50), ('b', 200)):
+        (tmp_path / room).mkdir()
+        cv2.imwrite(str(tmp_path / room / '0.jpg'), np.full((HEIGHT, WIDTH, 3), grey, np.uint8))
+        cv2.imwrite(str(tmp_path / room / '0.png'), np.rint(1000 * TRUE).astype(np.uint16))
+    assert evaluate(tmp_path, '--hfov', '60', source='a b') == 0
+    with (tmp_path / 'out' / 'frames.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    pictures = [cv2.imread(str(tmp_path / 'out' / row['picture'])) for row in rows]
+    greys = [picture[120, 160].mean() for picture in pictures]
+    assert greys == pytest.approx([50, 200], abs=10)
 
 
 def test_a_steady_camera(tmp_path):
