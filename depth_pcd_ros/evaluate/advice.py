@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from depth_pcd_ros.evaluate.results import Row
 from depth_pcd_ros.evaluate.summary import Summary, errors
 from depth_pcd_ros.settings import Settings
 
+COVERAGE = 0.1  # share of the pixels that a setting may have less than the one that has most
 SAME = 0.05  # settings whose AbsRel differs by this share are equally good
 GAIN = 0.03  # share of the AbsRel that a depth_scale must save to be worth it
 STEADY = 0.1  # spread of the scale, 10th to 90th percentile, above which it is no constant
@@ -39,7 +40,9 @@ class Advice:
 
 def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advice:
     """Choose one of the settings, by the frames of each, and its parameters."""
-    best = _best(summaries)
+    coverages = _coverages(rows)
+    competing = [i for i, share in enumerate(coverages) if share >= max(coverages) - COVERAGE]
+    best = _best(summaries, rows, competing)
     chosen, frames = summaries[best], rows[best]
     settings = Settings().replace(chosen['parameters'])
     scale, abs_rel, about_scale = _depth_scale(chosen, frames, settings)
@@ -47,7 +50,13 @@ def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advic
     nearest, farthest = _trusted(frames)
     factor = 1.0 if settings.scale_source != 'none' else scale / settings.depth_scale
     shown = factor * settings.max_range if settings.max_range else math.inf
-    sentences = [_about(summaries, best), about_scale]
+    sentences = [_about(summaries, best, competing), about_scale]
+    sparse = [i for i in range(len(summaries)) if i not in competing]
+    if sparse:
+        names = ', '.join(f'{summaries[i]["name"]} ({coverages[i]:.0%})' for i in sparse)
+        sentences.insert(
+            1, f'Not compared, for depth at far fewer pixels than {max(coverages):.0%}: {names}.'
+        )
     if farthest is not None and farthest < shown:
         changes['max_range'] = round(farthest, 1)
         sentences.append(
@@ -73,29 +82,49 @@ def advise(summaries: Sequence[Summary], rows: Sequence[Sequence[Row]]) -> Advic
     return Advice(best, sentences, parameters, abs_rel)
 
 
-def _best(summaries: Sequence[Summary]) -> int:
-    """Choose the setting of the lowest AbsRel, or one as good that is quicker."""
-    lowest = min(one['metrics']['abs_rel'] for one in summaries)
-    as_good = [
-        i for i, one in enumerate(summaries) if one['metrics']['abs_rel'] <= lowest * (1.0 + SAME)
-    ]
+def _coverages(rows: Sequence[Sequence[Row]]) -> list[float]:
+    """Return the mean coverage of each setting; of a frame that only others have it is nothing."""
+    count = len({row['frame'] for frames in rows for row in frames})
+    return [sum(row['coverage'] for row in frames) / count for frames in rows]
+
+
+def _best(
+    summaries: Sequence[Summary], rows: Sequence[Sequence[Row]], competing: Sequence[int]
+) -> int:
+    """Choose the competing setting of the lowest AbsRel, or one as good that is quicker."""
+    abs_rel = _compared({i: rows[i] for i in competing})
+    lowest = min(abs_rel.values())
+    as_good = [i for i in competing if abs_rel[i] <= lowest * (1.0 + SAME)]
     # small differences in time are noise
     quickest = min(summaries[i]['network_ms'] for i in as_good)
     as_quick = [i for i in as_good if summaries[i]['network_ms'] <= 1.2 * quickest]
-    return min(as_quick, key=lambda i: summaries[i]['metrics']['abs_rel'])
+    return min(as_quick, key=lambda i: abs_rel[i])
 
 
-def _about(summaries: Sequence[Summary], best: int) -> str:
+def _compared(rows: Mapping[int, Sequence[Row]]) -> dict[int, float]:
+    """Return the AbsRel of each over the frames that all have, or, without one, over its own."""
+    common = set.intersection(*({row['frame'] for row in frames} for frames in rows.values()))
+    found = {}
+    for i, frames in rows.items():
+        shared = [row for row in frames if row['frame'] in common] or frames
+        found[i] = float(np.mean([row['metrics']['abs_rel'] for row in shared]))
+    return found
+
+
+def _about(summaries: Sequence[Summary], best: int, competing: Sequence[int]) -> str:
     """Describe the best setting in a sentence, beside the next best and the quickest."""
     chosen = summaries[best]
     figures = chosen['metrics']
     words = (
         f'{chosen["name"]}: wrong by {figures["abs_rel"]:.1%} on average (AbsRel), '
-        f'{figures["delta1"]:.0%} of the points within 25%, {chosen["network_ms"]:.0f} ms a frame'
+        f'{figures["delta1"]:.0%} of the points within 25%, depth at {chosen["coverage"]:.0%} of '
+        f'the pixels with a truth, {chosen["network_ms"]:.0f} ms a frame'
     )
     if len(summaries) == 1:
         return words + '.'
-    others = [one for i, one in enumerate(summaries) if i != best]
+    others = [summaries[i] for i in competing if i != best]
+    if not others:
+        return f'Best is {words}.'
     lowest = min(others, key=lambda one: one['metrics']['abs_rel'])
     words = f'Best is {words}; next is {lowest["name"]} with {lowest["metrics"]["abs_rel"]:.1%}'
     quickest = min(others, key=lambda one: one['network_ms'])

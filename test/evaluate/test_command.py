@@ -17,7 +17,7 @@ pytest.importorskip('scipy')
 
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.errors import DeviceLostError
-from depth_pcd_ros.evaluate import command
+from depth_pcd_ros.evaluate import advice, command
 from depth_pcd_ros.evaluate.metrics import NAMES
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.truth import Asked
@@ -132,6 +132,31 @@ def test_settings_side_by_side(tmp_path, capsys):
     assert by_name['depth_scale 1.1, edge_filter 0']['parameters']['edge_filter'] == 0.0
     assert found['best'].startswith('depth_scale 1.1')
     assert 'Best is depth_scale 1.1' in capsys.readouterr().out
+
+
+def test_the_setting_that_throws_most_away_is_not_the_best(tmp_path, monkeypatch, capsys):
+    """One half is seen twice as far: without it nothing is wrong, but half of it is missing."""
+    far = np.broadcast_to(RAMP > 2.5, (HEIGHT, WIDTH))
+    monkeypatch.setattr(command, 'create', lambda *_: FakeEngine(np.where(far, 2 * TRUE, TRUE)))
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path, '--max-range', '0,4', '--edge-filter', '0') == 0
+    whole, cut = report(tmp_path)['settings']
+    out = capsys.readouterr().out
+    assert cut['metrics']['abs_rel'] < whole['metrics']['abs_rel']
+    assert report(tmp_path)['best'] == 'max_range 0', out
+    assert 'depth at 100% of the pixels with a truth' in out
+    assert 'Not compared, for depth at far fewer pixels than 100%: max_range 4 (50%)' in out
+
+
+def test_settings_are_compared_over_the_frames_that_both_have():
+    """One lacks the hard frame, which says nothing against the other."""
+
+    def row(frame, abs_rel):
+        return {'frame': frame, 'coverage': 1.0, 'metrics': {'abs_rel': abs_rel}}
+
+    rows = [[*(row(i, 0.1) for i in range(19)), row(19, 1.0)], [row(i, 0.12) for i in range(19)]]
+    assert advice._coverages(rows) == pytest.approx([1.0, 0.95])
+    assert advice._best([{'network_ms': 9.0}] * 2, rows, [0, 1]) == 0
 
 
 @pytest.mark.parametrize('encoding', ['16UC1', '32FC1'])
