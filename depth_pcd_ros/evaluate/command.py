@@ -19,9 +19,8 @@ from depth_pcd_ros.evaluate import report as written
 from depth_pcd_ros.evaluate.jobs import UNFILTERED, PairsJob, RecordingJob, Request
 from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
 from depth_pcd_ros.evaluate.results import NAME, Results, identify
-from depth_pcd_ros.evaluate.truth import Asked
-from depth_pcd_ros.geometry.calibration import CameraError
-from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.evaluate.truth import Asked, depth_camera
+from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.inputs.calibration_files import calibration_text, read_camera_info
 from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
@@ -129,8 +128,8 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     except OSError as err:
         raise InputsError(f'{args.out} cannot be written to: {err.strerror}') from err
     intrinsics = intrinsics_given(args, report.say)
-    camera = _truth_camera(args, report)
-    truth = Asked(args.truth_topic, camera, args.truth_scale, args.truth_tolerance)
+    calibration = _truth_calibration(args, report)
+    truth = Asked(args.truth_topic, calibration, args.truth_scale, args.truth_tolerance)
     options = {name: getattr(args, name) for name in OPTIONS}
     for name in ('camera_info', 'truth_camera_info'):
         path = getattr(args, name)
@@ -156,14 +155,15 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     return requests
 
 
-def _truth_camera(args: argparse.Namespace, report: Report) -> Camera | None:
+def _truth_calibration(args: argparse.Namespace, report: Report) -> Calibration | None:
     if args.truth_camera_info is None:
         return None
     calibration = read_camera_info(args.truth_camera_info, '', report.say)
     try:
-        return Camera.from_calibration(calibration)
+        depth_camera(calibration, args.truth_topic)
     except CameraError as err:
         raise IntrinsicsError(f'--truth-camera-info {args.truth_camera_info}: {err}') from err
+    return calibration
 
 
 def _measure(group: list[Any], args: argparse.Namespace, report: Report) -> None:

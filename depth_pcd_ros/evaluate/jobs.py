@@ -17,7 +17,15 @@ from depth_pcd_ros.evaluate.panels import panels
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.results import Results, identify
 from depth_pcd_ros.evaluate.temporal import alignment_error
-from depth_pcd_ros.evaluate.truth import Asked, Depth, DepthTruth, Transform, Truth, TruthError
+from depth_pcd_ros.evaluate.truth import (
+    Asked,
+    Depth,
+    DepthTruth,
+    Transform,
+    Truth,
+    TruthError,
+    depth_camera,
+)
 from depth_pcd_ros.files.whole_file import write_picture
 from depth_pcd_ros.frame import Frame, Points
 from depth_pcd_ros.frame import Picture as Input
@@ -198,7 +206,8 @@ class PairsJob(_Job):
         rgb, photo = read_photo(pair.photo)
         calibration = self._calibration(pair, photo)
         truth = DepthTruth(read_depth(pair, self._request.truth.unit))
-        if camera := self._request.truth.camera:
+        if calibration_of_depth := self._request.truth.calibration:
+            camera = depth_camera(calibration_of_depth)
             truth = DepthTruth(truth.depth, camera, self._settings.optical_from_sensor)
         # a photo without a stamp is a scene of its own, unless the camera's path is known
         alone = not pair.stamp_ns and pair.world_from_camera is None

@@ -14,8 +14,10 @@ from depth_pcd_ros.evaluate.truth import (
     Transform,
     Truth,
     TruthError,
+    depth_camera,
 )
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.rectification import is_called_rectified
 from depth_pcd_ros.inputs.intrinsics import Say
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.messages.depth import depth_from_msg
@@ -50,6 +52,7 @@ class RecordedTruth:
 
     Raises:
         RecordingError: no such topic, none, or several.
+        CameraError: the camera that was asked for is none.
     """
 
     def __init__(
@@ -73,9 +76,16 @@ class RecordedTruth:
         self._transforms = static_transforms(recording)
         self._to_come: Iterator[tuple[int, Any]] = recording.decoded(self.topic)
         self._near: deque[tuple[int, int, Any]] = deque()  # stamp, time and message, about now
-        self._calibrations = None if self._is_cloud or asked.camera else _own(recording, self.topic)
-        if self._calibrations is None and not self._is_cloud and asked.camera is None:
+        self._camera: Camera | None = None
+        self._calibrations: RecordedCalibrations | None = None
+        if asked.calibration is not None:
+            self._camera = depth_camera(asked.calibration, self.topic)
+        elif not self._is_cloud:
+            self._calibrations = _own(recording, self.topic)
+        if not self._is_cloud and self._camera is None and self._calibrations is None:
             say(f'truth of {self.topic}, registered with the pictures: it has no CameraInfo')
+        elif not self._is_cloud and is_called_rectified(self.topic):
+            say(f'truth of {self.topic}, rectified, as its name says')
         else:
             say(f'truth of {self.topic}')
 
@@ -117,11 +127,11 @@ class RecordedTruth:
             unit = 1.0 if self._asked.unit is None else self._asked.unit
             return PointsTruth(xyz_of_cloud(msg) * unit, place)
         depth = depth_from_msg(msg, self._asked.unit)
-        camera = self._asked.camera
+        camera = self._camera
         if self._calibrations is not None:
             height, width = depth.shape
             calibration = self._calibrations.find(time_ns, msg.header, width, height)
-            camera = Camera.from_calibration(calibration)
+            camera = depth_camera(calibration, self.topic)
         if camera is None and place is not None:
             raise TruthError(
                 'truth_camera',

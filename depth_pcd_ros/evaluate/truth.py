@@ -14,7 +14,9 @@ from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.evaluate.registration import register, register_points
 from depth_pcd_ros.frame import Frame, Picture
 from depth_pcd_ros.geometry import transform
+from depth_pcd_ros.geometry.calibration import Calibration
 from depth_pcd_ros.geometry.camera import Camera
+from depth_pcd_ros.geometry.rectification import is_called_rectified
 from depth_pcd_ros.settings import Settings
 
 Depth = npt.NDArray[np.float32]
@@ -30,9 +32,21 @@ class Asked:
     """The options about the truth."""
 
     topic: str = ''  # '': to be found by its type
-    camera: Camera | None = None  # that of its depth images; None: as the recording says
+    # that of its depth images; None: as the recording says
+    calibration: Calibration | None = None
     unit: float | None = None  # metres of one unit; None: as the encoding says
     tolerance: float = 0.05  # the farthest that truth and picture may be apart [s]
+
+
+def depth_camera(calibration: Calibration, topic: str = '') -> Camera:
+    """Return the camera of the depth images of a topic, rectified where its name says so.
+
+    Raises:
+        CameraError: there is no such camera.
+    """
+    if is_called_rectified(topic):
+        return Camera.from_calibration(calibration.rectified(), rectified=True)
+    return Camera.from_calibration(calibration)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

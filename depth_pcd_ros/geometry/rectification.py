@@ -73,9 +73,14 @@ class Rectification:
         return np.asarray(rectified, np.uint8)
 
 
+def is_called_rectified(topic: str) -> bool:
+    """Return whether the name of an image topic says that its images are rectified."""
+    return bool(_NAMES.search(topic))
+
+
 def rectified_advice(topic: str, rectified: bool) -> str:
     """Say what is probably wrong where images of such a topic are not taken as rectified."""
-    if rectified or not _NAMES.search(topic):
+    if rectified or not is_called_rectified(topic):
         return ''
     return (
         f'images called {topic} are mostly rectified, but rectified is false: K and D are used, '

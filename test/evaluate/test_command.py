@@ -21,6 +21,7 @@ from depth_pcd_ros.evaluate import advice, command
 from depth_pcd_ros.evaluate.metrics import NAMES
 from depth_pcd_ros.evaluate.recorded_truth import RecordedTruth
 from depth_pcd_ros.evaluate.truth import Asked
+from depth_pcd_ros.messages.decode import calibration_from_msg
 from depth_pcd_ros.recordings.reader import open_recording
 from depth_pcd_ros.recordings.store import TYPES
 from depth_pcd_ros.settings import Settings
@@ -28,7 +29,7 @@ from depth_pcd_ros.settings import Settings
 from ..support.converting import HEIGHT, WIDTH, interrupted_at, smooth
 from ..support.fake_engine import FakeEngine
 from ..support.ramp import RAMP, lidar
-from ..support.recordings import START, cameras, header, image, info, record
+from ..support.recordings import START, camera, cameras, header, image, info, record
 
 TRUE = 1.1 * np.broadcast_to(RAMP, (HEIGHT, WIDTH)).astype(np.float32)
 
@@ -223,6 +224,27 @@ def test_truths_before_the_first_picture_are_let_go(tmp_path):
     np.testing.assert_array_equal(found.depth, TRUE)
     assert len(alive) >= 50
     assert max(alive) < 5
+
+
+@pytest.mark.parametrize(
+    ('name', 'fx', 'is_straight'), [('image_raw', 50.0, False), ('image_rect_raw', 45.0, True)]
+)
+@pytest.mark.parametrize('given', [False, True])
+def test_a_rectified_truth(tmp_path, name, fx, is_straight, given):
+    """By its name: then P is its camera, and D was applied before; also of a given CameraInfo."""
+    own = info(0)
+    own.p[0] = 45.0
+    beside = [] if given else [('/depth/camera_info', own)]
+    topic = f'/depth/{name}'
+    record(tmp_path / 'in', [*camera(0), *beside, (topic, depth_image(0))])
+    asked = Asked(calibration=calibration_from_msg(own) if given else None)
+    with open_recording(tmp_path / 'in') as recording:
+        truth = RecordedTruth(
+            recording, '/cam/image_raw', asked, optical_from_sensor=None, say=lambda _: None
+        )
+        found = truth.find(START, 'camera').camera
+    assert found.fx == fx
+    assert (not any(found.d)) == is_straight
 
 
 def test_pictures_without_a_truth_are_left_out(tmp_path, capsys):
