@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 # Most points of a reading that are kept, evenly spread: enough for any fit.
 MAX_POINTS = 20_000
-KEPT = 2000  # readings at most
+# Readings at most; clouds. While a picture waits for a slow network, readings go on to come, some
+# hundred a second.
+KEPT, KEPT_CLOUDS = 2**16, 2000
 JUMP_BACK = 1.0  # [s] by which a stamp is earlier than the last one: a recording begins again
 
 stamp_of = operator.attrgetter('stamp_ns')
@@ -178,7 +180,8 @@ class Readings(StampedReadings[Reading]):
     def _insert(self, kept: list[Reading], reading: Reading) -> None:
         bisect.insort(kept, reading, key=stamp_of)
         outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=stamp_of)
-        del kept[: max(outdated, len(kept) - KEPT)]
+        most = KEPT_CLOUDS if isinstance(reading, PointsReading) else KEPT
+        del kept[: max(outdated, len(kept) - most)]
 
 
 def jumps_back(kept: Sequence[Any], reading: Any) -> bool:

@@ -7,7 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from depth_pcd_ros.sync.readings import KEPT, MAX_POINTS, PointsReading, RangeReading, Readings
+from depth_pcd_ros.sync.readings import (
+    KEPT,
+    KEPT_CLOUDS,
+    MAX_POINTS,
+    PointsReading,
+    RangeReading,
+    Readings,
+)
 
 SECOND = 10**9
 
@@ -95,13 +102,25 @@ def test_the_clock_of_the_sensor_alone_is_set_back(ahead):
     assert found.distance == pytest.approx(now - 0.02)
 
 
+def test_a_slow_network_finds_the_readings_of_a_minute_ago():
+    """Of a range finder at 200 Hz, for the picture that has waited longest."""
+    readings = Readings(patience=20.0)
+    for i in range(200 * 60):
+        readings.add(reading(i / 200))
+    assert readings.find(SECOND).distance == 1.0
+    assert readings.find(2 * SECOND).distance == 2.0
+
+
 def test_memory_is_bounded():
     """By age where that is asked for, by number in any case; points are thinned out."""
-    short, long = Readings(span=5.0), Readings()
+    short, long, clouds = Readings(span=5.0), Readings(), Readings()
     for i in range(KEPT + 100):
         short.add(reading(0.1 * i))
         long.add(reading(0.1 * i))
+    for i in range(KEPT_CLOUDS + 100):
+        clouds.add(PointsReading(i, '', np.zeros((1, 3))))
     assert len(short) == pytest.approx(50, abs=1)
     assert len(long) == KEPT
+    assert len(clouds) == KEPT_CLOUDS
     many = PointsReading(0, '', np.zeros((5 * MAX_POINTS + 1, 3)))
     assert MAX_POINTS / 2 < len(many.xyz) <= MAX_POINTS
