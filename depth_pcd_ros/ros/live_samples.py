@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import collections
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from rclpy.clock import Clock
 
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Picture
@@ -15,7 +18,7 @@ from depth_pcd_ros.recordings.topics import Topics
 from depth_pcd_ros.ros.live_calibrations import LiveCalibrations
 from depth_pcd_ros.ros.odometry_source import OdometrySource
 from depth_pcd_ros.ros.scale_source import ScaleSource
-from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
+from depth_pcd_ros.ros.subscription import STEADY, AdaptiveSubscription, image_topic
 from depth_pcd_ros.ros.visit import visit
 from depth_pcd_ros.scale.messages import TOPICS
 from depth_pcd_ros.settings import Settings
@@ -42,36 +45,46 @@ def live(settings: Settings, topics: Topics, count: int, patience: float) -> Ite
         'odometry': topics.odometry,
         TOPICS.get(settings.scale_source, ''): topics.scale,
     }
+    newest: collections.deque[Any] = collections.deque(maxlen=1)
+    has_come = threading.Event()
+
+    def take(msg: Any) -> None:
+        newest.append(msg)
+        has_come.set()
+
     with visit('depth_pcd_calibrate_scale', remapping) as found:
-        newest: collections.deque[Any] = collections.deque(maxlen=1)
         topic = image_topic(found.node, settings.image_transport)
-        image = AdaptiveSubscription(found.node, *topic, lambda msg: newest.append(msg), depth=1)
+        image = AdaptiveSubscription(found.node, *topic, take, depth=1)
         calibrations = LiveCalibrations(found.node, settings, on_begin=lambda: None)
         scale_source = ScaleSource(found.node, settings)
         odometry = OdometrySource(found.node, settings)
         subscriptions = [*calibrations.subscriptions, image, *scale_source.subscriptions]
+
+        def check() -> None:
+            odometry.check(settings)
+            for subscription in subscriptions:
+                subscription.check()
+
+        found.node.create_timer(CHECK_PERIOD, check, clock=Clock(clock_type=STEADY))
         told = f'no image on {image.topic_name}'
-        checked = last = time.monotonic()
-        while count:
-            found.spin(0.1, lambda: bool(newest))
-            now = time.monotonic()
-            if now - checked > CHECK_PERIOD:
-                checked = now
-                odometry.check(settings)
-                for subscription in subscriptions:
-                    subscription.check()
-            if newest:
-                msg = newest.pop()
-                header = Header(stamp_ns(msg.header), msg.header.frame_id)
-                try:
-                    rgb = rgb_from_msg(msg)
-                    calibration = calibrations.find(header, rgb.shape[1], rgb.shape[0])
-                except FrameError as err:
-                    told = str(err)
-                else:
-                    evidence = odometry.add_to(scale_source.evidence(header), header)
-                    yield Picture(rgb, calibration, header, evidence)
-                    count, last = count - 1, time.monotonic()
-            if now - last > patience:
-                who = ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)
-                raise TimeoutError(f'nothing to measure on for {patience:g} s: {told} ({who})')
+        last = time.monotonic()
+        with found.spinning():  # also while the network works, for the readings of that time
+            while count:
+                if has_come.wait(0.1):
+                    has_come.clear()
+                    msg = newest[0]
+                    header = Header(stamp_ns(msg.header), msg.header.frame_id)
+                    try:
+                        rgb = rgb_from_msg(msg)
+                        calibration = calibrations.find(header, rgb.shape[1], rgb.shape[0])
+                    except FrameError as err:
+                        told = str(err)
+                    else:
+                        evidence = odometry.add_to(scale_source.evidence(header), header)
+                        yield Picture(rgb, calibration, header, evidence)
+                        count, last = count - 1, time.monotonic()
+                if time.monotonic() - last > patience:
+                    who = (f'{one.topic_name}: {one.who_publishes()}' for one in subscriptions)
+                    raise TimeoutError(
+                        f'nothing to measure on for {patience:g} s: {told} ({", ".join(who)})'
+                    )

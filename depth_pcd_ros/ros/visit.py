@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.task import Future
 
 
 class Visit:
@@ -28,6 +30,18 @@ class Visit:
                 return False
             self._executor.spin_once(timeout_sec=min(left, 0.1))
         return True
+
+    @contextlib.contextmanager
+    def spinning(self) -> Iterator[None]:
+        """Work on what comes in, in a thread."""
+        end = Future()
+        thread = threading.Thread(target=self._executor.spin_until_future_complete, args=(end,))
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set_result(None)
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth-pcd calibrate-scale on live topics; the engine is a fake whose depth is a ramp."""
 
+import re
 import threading
+import time
 
 import pytest
 import yaml
@@ -14,9 +16,19 @@ from .fake_engine import FakeEngine
 from .ramp_messages import cloud, picture
 
 
-def test_live(peer, monkeypatch, capsys):
-    """A camera and a lidar on their own topics."""
-    monkeypatch.setattr(command, 'create', lambda *_: FakeEngine('ramp'))
+class SlowRamp(FakeEngine):
+    """Slower than the camera."""
+
+    def see(self, rgb):
+        """The ramp, after a while."""
+        time.sleep(0.3)
+        return super().see(rgb)
+
+
+@pytest.mark.parametrize(('engine', 'at_least'), [(FakeEngine, 1), (SlowRamp, 4)])
+def test_live(peer, monkeypatch, capsys, engine, at_least):
+    """A camera and a lidar on their own topics; each picture but the first has a new reading."""
+    monkeypatch.setattr(command, 'create', lambda *_: engine('ramp'))
     images = peer.publisher('/cam/image_raw', Image, wait=False)
     infos = peer.publisher('/cam/camera_info', CameraInfo, wait=False)
     clouds = peer.publisher('/lidar', PointCloud2, wait=False)
@@ -41,7 +53,10 @@ def test_live(peer, monkeypatch, capsys):
     finally:
         done.set()
         thread.join()
-    found = yaml.safe_load(capsys.readouterr().out.splitlines()[-1])['depth_scale']
+    told = capsys.readouterr()
+    line = told.out.splitlines()[-1]
+    found = yaml.safe_load(line)['depth_scale']
+    assert int(re.search('median of ([0-9]+) pictures', line)[1]) >= at_least, told.err
     assert found == pytest.approx(1.2, rel=1e-3)
 
 
