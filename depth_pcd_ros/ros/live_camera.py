@@ -31,7 +31,7 @@ from depth_pcd_ros.ros.scale_source import ScaleSource, diagnostic_values
 from depth_pcd_ros.ros.subscription import AdaptiveSubscription, image_topic
 from depth_pcd_ros.ros.unprojection import UnprojectionAdvice
 from depth_pcd_ros.scale.tracker import ScaleState
-from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.settings import Settings, SettingsError
 from depth_pcd_ros.sync.readings import Header
 
 MAX_WAITING_BYTES = 2**30  # of images that wait for the network with `frames: all`
@@ -90,6 +90,7 @@ class LiveCamera:
         self._unprojection = UnprojectionAdvice(node, settings, prefix(name))
         self._scale: ScaleState | None = None  # of the last frame
         self._steadiness: Steadiness | None = None  # the same
+        self._odometry_problem = ''  # why its topic cannot be listened to
         self._size: tuple[int, int] | None = None  # of it, width and height
         with contextlib.ExitStack() as ends:  # what has begun ends if the rest cannot begin
             queue = worker.queue
@@ -126,7 +127,7 @@ class LiveCamera:
 
     def check(self) -> None:
         """Adapt to the publishers, and look who subscribes."""
-        self._odometry.check(self._pipeline.settings)
+        self._check_odometry()
         others = (*self._calibrations.subscriptions, *self._scale_source.subscriptions)
         for subscription in (self._image, *others):
             subscription.check()
@@ -140,7 +141,7 @@ class LiveCamera:
             self._calibrations,
             active_for=now - self._since,
             busy_for=self._worker.busy_for(now),
-            problem=self._scale_problem() or self._merged_problem(),
+            problem=self._odometry_problem or self._scale_problem() or self._merged_problem(),
             live=not self._keep_all,
         )
 
@@ -151,6 +152,16 @@ class LiveCamera:
             values['temporal filter motion'] = self._steadiness.motion
             values['temporal filter not mixed because'] = self._steadiness.reason
         return values
+
+    def _check_odometry(self) -> None:
+        """Begin to listen to it where the parameters ask for that now, if its QoS lets us."""
+        before, self._odometry_problem = self._odometry_problem, ''
+        try:
+            self._odometry.check(self._pipeline.settings)
+        except SettingsError as err:
+            self._odometry_problem = f'no odometry: {err}'
+            if before != self._odometry_problem:
+                self._node.get_logger().error(self._odometry_problem)
 
     def _take_image(self, msg: Any) -> None:
         """Let an Image or CompressedImage wait to be worked on."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -37,6 +38,7 @@ RELIABILITIES, DURABILITIES, HISTORIES = (
     {value.name.lower(): value for value in values}
     for values in (*ADAPTIVE.values(), (HistoryPolicy.KEEP_LAST, HistoryPolicy.KEEP_ALL))
 )
+MAX_DEPTH = 2**31 - 1  # that DDS has a number for
 LOOK_PERIOD = 0.1  # [s] between two looks for the first publisher
 STEADY = ClockType.STEADY_TIME  # simulated time may stand still
 TELLS_NUMBERS = hasattr(Subscription, 'CallbackType')  # rclpy of Humble: only the message
@@ -95,7 +97,7 @@ class AdaptiveSubscription:
         latched: whether durability adapts.
 
     Raises:
-        SettingsError: the parameter of a policy has an unknown value.
+        SettingsError: the parameter of a policy has an unknown value, or one of another type.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class AdaptiveSubscription:
                 'durability', ADAPT if latched else 'volatile', DURABILITIES
             ),
             'history': self._choice('history', 'keep_last', HISTORIES),
-            'depth': self._parameter('depth', depth, 'how many messages are kept'),
+            'depth': self._depth(depth),
         }
         self._qos: dict[str, Any] = {}
         self._subscription: Any = None
@@ -201,12 +203,23 @@ class AdaptiveSubscription:
             raise SettingsError(f'{name} is {value!r}, expected one of {", ".join(known)}')
         return values.get(value)
 
+    def _depth(self, default: int) -> Any:
+        """Return what the parameter says of how many messages are kept."""
+        value = self._parameter('depth', default, 'how many messages are kept')
+        if not 0 <= value <= MAX_DEPTH:
+            name = self._parameter_name('depth')
+            raise SettingsError(f'{name} is {value}, expected 0 to {MAX_DEPTH}')
+        return value
+
     def _parameter(self, policy: str, default: Any, description: str) -> Any:
         """Declare the parameter of a policy, as rclpy does for a subscription that is there."""
         name = self._parameter_name(policy)
         if not self._node.has_parameter(name):
             descriptor = ParameterDescriptor(description=description, read_only=True)
-            self._node.declare_parameter(name, default, descriptor)
+            try:
+                self._node.declare_parameter(name, default, descriptor)
+            except ParameterException as err:
+                raise SettingsError(str(err)) from err
         return self._node.get_parameter(name).value
 
     def _parameter_name(self, policy: str) -> str:

@@ -4,6 +4,7 @@
 import time
 
 import pytest
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -206,6 +207,30 @@ def test_wrong_override_fails_the_transition(run_node, peer):
     node.wait_for(f'cannot activate: {reason}')
     assert peer.state() == 'inactive'
     peer.wait_for_status(reason, b'\x02')
+
+
+@pytest.mark.parametrize(
+    ('policy', 'value', 'told'),
+    [
+        ('reliability', 'besteffort', "is 'besteffort', expected one of adapt, reliable"),
+        ('reliability', 3, "to '3' of type 'INTEGER', expecting type 'STRING'"),
+        ('depth', -1, 'is -1, expected 0 to 2147483647'),
+    ],
+)
+def test_a_wrong_override_of_what_begins_later_ends_nothing(run_node, peer, policy, value, told):
+    """The odometry is listened to once a parameter asks for it; the node goes on without it."""
+    override = f'qos_overrides./odometry.subscription.{policy}'
+    node = run_node({'model': 'slow:0', 'frames': 'all', override: value}, fake=True)
+    peer.publisher('/odometry', Odometry, wait=False)
+    clouds = peer.subscribe('/points', PointCloud2)
+    assert peer.set_parameters(temporal_filter=0.5) == ''
+    node.wait_for(told)
+    assert show_until(peer, lambda: bool(clouds)), node.log
+    status = peer.wait_for_status(told, b'\x01')
+    assert override in status.message
+    assert peer.set_parameters(temporal_filter=0.0) == ''
+    peer.show(make_image(WIDTH, HEIGHT), info())
+    peer.wait_for_status('results/s', b'\x00')
 
 
 @pytest.mark.parametrize('missing', ['incompatible_qos', 'message_lost,incompatible_qos'])
