@@ -27,6 +27,7 @@ from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.recordings.connection import Connection, is_latched
 from depth_pcd_ros.recordings.reader import Recording, RecordingError
 
+CLOCK_TOPIC = '/clock'
 CLOCK_PERIOD = 0.025  # [s], the 40 Hz of ros2 bag play --clock
 # Messages that may be on their way to a slow subscriber.
 DEPTH = 100
@@ -51,13 +52,16 @@ class Replayer:
         node: publishes; it need not be spinning.
         recording: folder (or file) of a rosbag2 recording, mcap or sqlite3.
         topics: the topics to publish, all if empty.
+        clock: publish the recording's time on /clock, in place of one that is recorded.
 
     Raises:
         ReplayError: no such recording, not a recording, a topic that is not in it, or nothing in
             it that can be published here.
     """
 
-    def __init__(self, node: Node, recording: Path, topics: Collection[str] = ()) -> None:
+    def __init__(
+        self, node: Node, recording: Path, topics: Collection[str] = (), *, clock: bool = False
+    ) -> None:
         self._node = node
         say = node.get_logger().warning
         try:
@@ -79,12 +83,16 @@ class Replayer:
         self._played: list[Connection] = []
         self._left_out: dict[str, str] = dict(self.recording.unreadable)
         for connection in self.recording.connections:
-            if not topics or connection.topic in topics:
+            if topics and connection.topic not in topics:
+                continue
+            if clock and connection.topic == CLOCK_TOPIC:
+                self._leave_out(CLOCK_TOPIC, '--clock publishes another one')
+            else:
                 self._offer(connection)
         if not self.publishers:
             reasons = '; '.join(f'{topic}: {why}' for topic, why in self._left_out.items())
             raise ReplayError(f'{recording}: nothing to publish: {reasons or "it has no topic"}')
-        self._clock: Publisher | None = None
+        self._clock = node.create_publisher(Clock, CLOCK_TOPIC, 10) if clock else None
 
     def wait_for_subscribers(self, timeout: float, needed: Collection[str] = ()) -> list[str]:
         """Wait until topics have subscribers and no more join.
@@ -128,21 +136,17 @@ class Replayer:
         self,
         *,
         rate: float = 1.0,
-        clock: bool = False,
         on_publish: Callable[[str, bytes], None] | None = None,
     ) -> int:
         """Publish every message once.
 
         Args:
             rate: factor on the pace.
-            clock: publish the recording's time on /clock.
             on_publish: called with the topic and the serialized message before each publishing.
 
         Returns:
             The number of messages published; fewer than recorded only if ROS was shut down.
         """
-        if clock and self._clock is None:
-            self._clock = self._node.create_publisher(Clock, '/clock', 10)
         total = sum(connection.msgcount for connection in self._played)
         count = 0
         start, first_ns = time.monotonic(), None
@@ -184,8 +188,11 @@ class Replayer:
             self._played.append(connection)
         except Exception as err:  # whatever one topic does, the others are published
             # rclpy's second line repeats the name and points to what it does not like
-            self._left_out[topic] = (str(err) or repr(err)).splitlines()[0].rstrip(':')
-            self._node.get_logger().warning(f'{topic} is left out: {self._left_out[topic]}')
+            self._leave_out(topic, (str(err) or repr(err)).splitlines()[0].rstrip(':'))
+
+    def _leave_out(self, topic: str, why: str) -> None:
+        self._left_out[topic] = why
+        self._node.get_logger().warning(f'{topic} is left out: {why}')
 
 
 def _qos(connection: Connection) -> QoSProfile:
@@ -218,12 +225,12 @@ def main(args: argparse.Namespace) -> int:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('depth_pcd_replay')
     try:
-        replayer = Replayer(node, args.recording, args.topics or ())
+        replayer = Replayer(node, args.recording, args.topics or (), clock=args.clock)
         lonely = replayer.wait_for_subscribers(args.wait, args.wait_for or ())
         if len(lonely) == len(replayer.publishers):
             print(f'nobody subscribes to {", ".join(lonely)}', file=sys.stderr)
         while True:
-            replayer.play(rate=args.rate, clock=args.clock)
+            replayer.play(rate=args.rate)
             if not args.loop:
                 break
         replayer.close()

@@ -28,13 +28,19 @@ COUNT, PERIOD = 6, 0.2  # messages, s
 WIDTH, HEIGHT = 20, 10
 
 
-def write_recording(folder: Path, plugin: StoragePlugin) -> None:
-    """Images on /image whose pixels and stamp seconds count up, and headers on /other."""
+def write_recording(folder: Path, plugin: StoragePlugin, with_clock: bool = False) -> None:
+    """Images on /image whose pixels and stamp seconds count up, and headers on /other.
+
+    If asked for, a /clock of 5 s, too.
+    """
     image, header = STORE.types['sensor_msgs/msg/Image'], STORE.types['std_msgs/msg/Header']
     time_type = STORE.types['builtin_interfaces/msg/Time']
+    clock = STORE.types['rosgraph_msgs/msg/Clock'](time_type(5, 0))
     with Writer(folder, version=8, storage_plugin=plugin) as writer:
         images = writer.add_connection('/image', 'sensor_msgs/msg/Image', typestore=STORE)
         others = writer.add_connection('/other', 'std_msgs/msg/Header', typestore=STORE)
+        if with_clock:
+            clocks = writer.add_connection('/clock', clock.__msgtype__, typestore=STORE)
         for i in range(COUNT):
             head = header(time_type(100 + i, 5), 'camera')
             pixels = np.full(WIDTH * HEIGHT * 3, i, np.uint8)
@@ -42,6 +48,8 @@ def write_recording(folder: Path, plugin: StoragePlugin) -> None:
             stamp = int((1000 + i * PERIOD) * 1e9)
             writer.write(images, stamp, STORE.serialize_cdr(message, images.msgtype))
             writer.write(others, stamp, STORE.serialize_cdr(head, others.msgtype))
+            if with_clock:
+                writer.write(clocks, stamp, STORE.serialize_cdr(clock, clocks.msgtype))
 
 
 def replay(recording: Path, *options: str) -> subprocess.Popen[str]:
@@ -169,6 +177,24 @@ def test_nobody_is_waited_for_by_no_name(peer, tmp_path, monkeypatch, capfd):
     assert replayer.wait_for_subscribers(10.0) == []
     assert 'waiting' not in capfd.readouterr().err
     replayer.close()
+
+
+@pytest.mark.parametrize('clock', [False, True])
+def test_there_is_one_clock(peer, tmp_path, capfd, clock):
+    """The recorded one, or that of the option in its place."""
+    write_recording(tmp_path / 'bag', StoragePlugin.MCAP, with_clock=True)
+    clocks, images = [], []
+    peer.node.create_subscription(Clock, '/clock', clocks.append, 100)
+    peer.node.create_subscription(Image, '/image', images.append, 100)
+    replayer = Replayer(peer.node, tmp_path / 'bag', clock=clock)
+    replayer.wait_for_subscribers(10.0, ['/image'])
+    assert peer.node.count_publishers('/clock') == 1
+    replayer.play(rate=10.0)
+    replayer.close()
+    assert wait_until(lambda: clocks and len(images) == COUNT)
+    assert {one.clock.sec // 100 for one in clocks} == ({10} if clock else {0})
+    told = '/clock is left out: --clock publishes another one'
+    assert capfd.readouterr().err.count(told) == clock
 
 
 def test_odd_topics(peer, tmp_path):
