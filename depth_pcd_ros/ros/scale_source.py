@@ -79,9 +79,11 @@ class ScaleSource:
         return Evidence(reading, transform)
 
     def who_publishes(self) -> str:
-        """Say who publishes what this listens to; '' for a source without a topic."""
+        """Say who publishes what this listens to; '' without a topic, or where messages come."""
         if self._clocks_differ:
             return 'messages come: its stamps are by another clock'
+        if time.monotonic() - self._came < qos.SILENCE:
+            return ''
         return ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in self.subscriptions)
 
     def destroy(self) -> None:

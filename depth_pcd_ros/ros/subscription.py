@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -118,7 +120,8 @@ class AdaptiveSubscription:
         self._callback = callback
         self._gaps = Gaps()
         counts = on_replaced is not None and TELLS_NUMBERS
-        self._arguments = (msg_type, topic, self._count if counts else callback)
+        self._arguments = (msg_type, topic, self._count if counts else self._take)
+        self._came = -math.inf  # when the last message did, monotonic [s]
         self.topic_name: str = node.resolve_topic_name(topic)
         self._asked = {  # None: it adapts
             'reliability': self._choice('reliability', ADAPT, RELIABILITIES),
@@ -182,6 +185,8 @@ class AdaptiveSubscription:
             asked = self._qos.get(policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
+        if time.monotonic() - self._came < qos.SILENCE:
+            return count
         return f'{count}, which send{"s" if len(publishers) == 1 else ""} nothing'
 
     def destroy(self) -> None:
@@ -242,6 +247,10 @@ class AdaptiveSubscription:
         publisher = info.get('publisher_gid') or self._subscription.get_publisher_count() == 1
         known = publisher and number is not None
         self._gaps.add(*((publisher, number) if known else (None, 0)))
+        self._take(msg)
+
+    def _take(self, msg: Any) -> None:
+        self._came = time.monotonic()
         self._callback(msg)
 
     def _on_message_lost(self, event: Any) -> None:

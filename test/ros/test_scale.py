@@ -2,6 +2,7 @@
 """True scale over the real middleware; the engine is a fake whose depth is a ramp."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from std_msgs.msg import Float64MultiArray, Header
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command
 from depth_pcd_ros.messages.encode import cloud_message
-from depth_pcd_ros.ros import transforms
+from depth_pcd_ros.ros import qos, transforms
 from depth_pcd_ros.ros.message_types import TYPES
+from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.scale.messages import xyz_of_cloud
 from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
+from depth_pcd_ros.settings import Settings
+from depth_pcd_ros.sync import readings
 
 from .conftest import ROOT, wait_until
 from .fake_engine import FakeEngine
@@ -119,13 +123,43 @@ def test_silence_and_disagreement_are_told(run_node, peer):
     assert values['true scale held because'].startswith('5 points to measure by')
     peer.show(*picture(120))
     peer.wait_for_status('0.9 s older than the picture', DiagnosticStatus.WARN)
-    peer.wait_for_status('(/scale/points: 1 publisher, ', DiagnosticStatus.WARN)
+
+    def told():
+        peer.show(*picture(120))
+        time.sleep(0.05)
+        why = '0.9 s older than the picture, scale_timeout is 0.5 s (/scale/points: 1 publisher, '
+        return why in peer.received['/diagnostics'][-1].status[0].message
+
+    assert wait_until(told)
     assert all(values_of(s)['held'] for s in scales[1:])
     assert {values_of(s)['scale'] for s in scales} == {values_of(scales[0])['scale']}
     node.wait_for('scale frozen at 1.200', 10.0)
     sensor.publish(cloud(1.2, 121))
     peer.show(*picture(121))
     peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+@pytest.mark.parametrize('tenths', [94, 130])
+def test_a_sensor_that_sends_is_not_called_silent(peer, monkeypatch, tenths):
+    """Its readings are too old or, by a clock that is ahead, too new."""
+    settings = Settings().replace({'scale_source': 'points'})
+    source = ScaleSource(peer.node, settings)
+    sensor = peer.publisher('/scale/points', PointCloud2, wait=False)
+    assert wait_until(lambda: 'no publisher' not in source.who_publishes())
+    assert source.who_publishes() == '/scale/points: 1 publisher, which sends nothing'
+
+    def received():
+        sensor.publish(cloud(1.2, tenths))
+        return source.who_publishes() == ''
+
+    assert wait_until(received)
+    evidence = source.evidence(readings.Header(100 * TENTH, 'camera'))
+    assert (evidence.reading is None) == (tenths == 130)
+    assert source.who_publishes() == ''
+    assert source.subscriptions[0].who_publishes() == '1 publisher'
+    monkeypatch.setattr(qos, 'SILENCE', 0.0)
+    assert source.who_publishes() == '/scale/points: 1 publisher, which sends nothing'
+    source.destroy()
 
 
 def test_a_sensor_by_another_clock_is_told(run_node, peer):
