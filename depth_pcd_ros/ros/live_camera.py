@@ -128,8 +128,8 @@ class LiveCamera:
     def check(self) -> None:
         """Adapt to the publishers, and look who subscribes."""
         self._check_odometry()
-        others = (*self._calibrations.subscriptions, *self._scale_source.subscriptions)
-        for subscription in (self._image, *others):
+        self._scale_source.check(self._pipeline.settings)
+        for subscription in (self._image, *self._calibrations.subscriptions):
             subscription.check()
         self._unprojection.check(self._calibrations.newest)
 

@@ -39,9 +39,13 @@ class MergedPoints:
         self._publisher = qos.create_publisher(
             node, PointCloud2, TOPIC, qos.OUTPUT_DEPTH[common.frames]
         )
+        self.check(cameras)
+
+    def check(self, cameras: Mapping[str, Settings]) -> None:
+        """Begin to look up where cameras are if there is one of which the settings do not know."""
         unknown = any(one.merged_from_optical is None for one in cameras.values())
-        if unknown and transforms.AVAILABLE:
-            self._transforms = Transforms(node)
+        if unknown and transforms.AVAILABLE and self._transforms is None:
+            self._transforms = Transforms(self._node)
 
     def wanted(self) -> bool:
         """Return whether the topic has a subscriber."""
@@ -87,6 +91,7 @@ class MergedPoints:
         """merged_from_optical of a camera; None where it is not known."""
         if settings.merged_from_optical is not None:
             return settings.merged_from_optical
-        if frame_id.removeprefix('/') == self._frame.removeprefix('/'):
+        merged, camera = self._frame.removeprefix('/'), frame_id.removeprefix('/')
+        if camera == merged:
             return SAME_PLACE
-        return None if self._transforms is None else self._transforms.find(self._frame, frame_id)
+        return None if self._transforms is None else self._transforms.find(merged, camera)

@@ -300,6 +300,8 @@ class DepthPcdNode(LifecycleNode):
         if self._configured is not None and self._live:
             for live in self._live.values():
                 live.check()
+            if self._configured.merged is not None:
+                self._configured.merged.check(self.cameras)
             if lost := self._configured.worker.lost:
                 self._end(lost)
             elif not self._configured.worker.revive():

@@ -53,15 +53,21 @@ class ScaleSource:
             )
         )
         node.get_logger().info(f'scale from {self.subscriptions[0].topic_name}')
-        if settings.optical_from_sensor is not None:
-            return
-        if not transforms.AVAILABLE:
+        if settings.optical_from_sensor is None and not transforms.AVAILABLE:
             node.get_logger().info(
                 'tf2_ros is not installed: a sensor in another frame than the image needs '
                 'scale_transform'
             )
-            return
-        self._transforms = Transforms(node)
+        self.check(settings)
+
+    def check(self, settings: Settings) -> None:
+        """Adapt to the publishers, and to settings that do not have the sensor's place any more."""
+        self._settings = settings
+        for subscription in self.subscriptions:
+            subscription.check()
+        unknown = self.subscriptions and settings.optical_from_sensor is None
+        if unknown and transforms.AVAILABLE and self._transforms is None:
+            self._transforms = Transforms(self._node)
 
     def evidence(self, header: Header) -> Evidence:
         """Return the evidence for an image; with `frames: all`, once no older one can come."""

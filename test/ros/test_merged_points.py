@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The merged cloud of several cameras, over the middleware."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
-from depth_pcd_ros.ros import transforms
+from depth_pcd_ros.ros import merged_points, transforms
+from depth_pcd_ros.ros.merged_points import MergedPoints
+from depth_pcd_ros.settings import Settings
 
-from .conftest import wait_until
+from .conftest import FakeTransforms, wait_until
 from .test_several_cameras import CAMERAS, show, statuses
 
 SIZES = {name: width * height for name, ((width, height), _) in CAMERAS.items()}
@@ -76,6 +81,30 @@ def test_one_cloud_of_all_cameras(run_node, peer):
     assert wait_until(lambda: any(c.width == 2 * 64 * 48 + 80 * 40 for c in clouds))
     assert wait_until(lambda: all(own.values()))
     assert wait_until(lambda: node.log.count('packed') == packed + 6)  # once for both clouds
+
+
+@pytest.mark.parametrize('frame', ['base', '/base'])
+def test_the_place_is_looked_up_once_it_is_no_longer_set(peer, monkeypatch, frame):
+    """frame_transform back to zeros: tf2 is asked, by names without the slash that it refuses."""
+    monkeypatch.setattr(transforms, 'AVAILABLE', True)
+    monkeypatch.setattr(merged_points, 'Transforms', FakeTransforms)
+    settings = Settings(merged_frame=frame, frame_transform=(0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 1.0))
+    merged = MergedPoints(peer.node, {'front': settings})
+    clouds = peer.subscribe('/points', PointCloud2)
+    assert wait_until(merged.wanted)
+
+    def z(settings):
+        header = Header(frame_id='/front_optical')
+        merged.add('front', header, np.full((1, 1, 3), 2.0, np.float32), settings)
+        assert merged.problem('front') == ''
+        assert wait_until(lambda: bool(clouds))
+        return np.frombuffer(clouds.pop().data, '<f4')[2]
+
+    assert z(settings) == 7.0
+    looked_up = dataclasses.replace(settings, frame_transform=(0.0,) * 7)
+    merged.check({'front': looked_up})
+    assert z(looked_up) == 3.0
+    merged.destroy()
 
 
 class Tf:

@@ -18,7 +18,7 @@ from std_msgs.msg import Float64MultiArray, Header
 from depth_pcd_ros.cli import main
 from depth_pcd_ros.convert import command
 from depth_pcd_ros.messages.encode import cloud_message
-from depth_pcd_ros.ros import qos, transforms
+from depth_pcd_ros.ros import qos, scale_source, transforms
 from depth_pcd_ros.ros.message_types import TYPES
 from depth_pcd_ros.ros.scale_source import ScaleSource
 from depth_pcd_ros.scale.messages import xyz_of_cloud
@@ -26,7 +26,7 @@ from depth_pcd_ros.scale.tracker import MESSAGE_FIELDS as FIELDS
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync import readings
 
-from .conftest import ROOT, wait_until
+from .conftest import FRAME_ID, ROOT, FakeTransforms, wait_until
 from .fake_engine import FakeEngine
 from .ramp_messages import (
     CX,
@@ -253,6 +253,25 @@ def test_another_frame_without_a_transform(run_node, peer):
     sensor.publish(cloud(1.2, 101, 'lidar'))
     peer.show(*picture(101))
     peer.wait_for_status('results/s', DiagnosticStatus.OK)
+
+
+def test_the_place_is_looked_up_once_it_is_no_longer_set(peer, monkeypatch):
+    """scale_transform back to zeros: tf2 is asked, as from the start."""
+    monkeypatch.setattr(transforms, 'AVAILABLE', True)
+    monkeypatch.setattr(scale_source, 'Transforms', FakeTransforms)
+    settings = Settings().replace({'scale_source': 'points', 'scale_transform': tuple(ABOVE)})
+    source = ScaleSource(peer.node, settings)
+    sensor = peer.publisher('/scale/points', PointCloud2, wait=False)
+
+    def found():
+        sensor.publish(cloud(1.2, 99, 'lidar'))
+        return source.evidence(readings.Header(100 * TENTH, FRAME_ID))
+
+    assert wait_until(lambda: found().reading is not None)
+    assert found().optical_from_sensor is None
+    source.check(settings.replace({'scale_transform': (0.0,) * 7}))
+    assert found().optical_from_sensor == (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    source.destroy()
 
 
 def test_transform_by_tf2(run_node, peer, monkeypatch):
