@@ -21,6 +21,7 @@ class Published:
     time: float  # when it was published
     latency: float  # from arrival to published [s]
     stamp_age: float  # from the image's stamp to published, by the node's clock [s]
+    arrival_age: float  # the same to its arrival
     network_time: float  # spent in the network [s]
     valid_fraction: float  # pixels with a valid depth, 0 to 1
     # pixels that are sky, 0 to 1; NaN where the network does not know it
@@ -159,7 +160,7 @@ class Statistics:
             latencies = [frame.latency for frame in results]
             timed = [frame for frame in results if frame.time - frame.latency > self._jumped]
             stamp_ages = [frame.stamp_age for frame in timed]
-            arrival_ages = [frame.stamp_age - frame.latency for frame in timed]
+            arrival_ages = [frame.arrival_age for frame in timed]
             return Summary(
                 **{**vars(self._counts), 'dropped': self._counts.dropped.copy()},
                 seconds_since_image=now - self._arrivals[-1] if self._arrivals else None,

@@ -170,7 +170,7 @@ class LiveCamera:
         wanted: list[str] = []
         job = Job(
             partial(self._prepare, msg, wanted),
-            partial(self._finish, msg.header, arrived, wanted),
+            partial(self._finish, msg.header, arrived, self._age(msg.header), wanted),
             self._drop,
         )
         lost = self._lane.put(job, len(msg.data), self._size_of(msg))
@@ -206,7 +206,14 @@ class LiveCamera:
         evidence = self._odometry.add_to(self._scale_source.evidence(header), header)
         return self._pipeline.prepare(Picture(rgb, calibration, header, evidence))
 
-    def _finish(self, header: Any, arrived: float, wanted: list[str], estimate: Estimate) -> None:
+    def _finish(
+        self,
+        header: Any,
+        arrived: float,
+        arrival_age: float,
+        wanted: list[str],
+        estimate: Estimate,
+    ) -> None:
         """Finish a frame and publish it."""
         if self._lane.closed:
             self._statistics.discarded(1)
@@ -227,17 +234,21 @@ class LiveCamera:
         if self._merged is not None and self._is_merged():
             self._merged.add(self._name, header, points(frame), settings)
         now = time.monotonic()
-        stamp_age = self._node.get_clock().now().nanoseconds - stamp_ns(header)
         self._statistics.published(
             Published(
                 time=now,
                 latency=now - arrived,
-                stamp_age=stamp_age * 1e-9,
+                stamp_age=self._age(header),
+                arrival_age=arrival_age,
                 network_time=frame.network_time,
                 valid_fraction=frame.valid_fraction,
                 sky_fraction=float('nan') if frame.sky is None else float(frame.sky.mean()),
             )
         )
+
+    def _age(self, header: Any) -> float:
+        """Return how old a stamp is by the node's clock, which may be a simulated one [s]."""
+        return (self._node.get_clock().now().nanoseconds - stamp_ns(header)) * 1e-9
 
     def _drop(self, err: FrameError) -> None:
         if self._lane.closed or not self._node.context.ok():

@@ -18,14 +18,16 @@ LOG_PERIOD = 1.0  # [s]; with two replays at once, time jumps with each message
 def watch(node: Node, on_jump: Callable[[float], None]) -> JumpHandle:
     """Log each jump of a node's time and call `on_jump` with the monotonic time [s].
 
+    The latter also when the first time comes, after zero.
+
     Returns:
         The handle; jumps are noticed as long as it is kept.
     """
 
     def tell(jump: TimeJump) -> None:
+        on_jump(time.monotonic())
         if jump.delta.nanoseconds == node.get_clock().now().nanoseconds:
             return  # from zero: the first time that came
-        on_jump(time.monotonic())
         node.get_logger().info(
             f'time jumped by {jump.delta.nanoseconds * 1e-9:+.3f} s',
             throttle_duration_sec=LOG_PERIOD,

@@ -8,9 +8,11 @@ import pytest
 from depth_pcd_ros.live.frame_statistics import LOG_PERIOD, Published, Statistics
 
 
-def publish(statistics, time, latency=0.1, stamp_age=0.2):
+def publish(statistics, time, latency=0.1, stamp_age=0.2, arrival_age=0.1):
     """Count a frame published at a time."""
-    statistics.published(Published(time, latency, stamp_age, network_time=0.05, valid_fraction=0.5))
+    statistics.published(
+        Published(time, latency, stamp_age, arrival_age, network_time=0.05, valid_fraction=0.5)
+    )
 
 
 def test_nothing_yet():
@@ -100,6 +102,14 @@ def test_nobody_there():
     assert statistics.summary(1.0).idle
     publish(statistics, 2.0)
     assert not statistics.summary(2.0).idle
+
+
+def test_the_age_at_arrival_is_the_one_of_then():
+    """Latencies are by another clock than stamps: simulated time may be four times as fast."""
+    statistics = Statistics()
+    for age in (0.1, 0.2, 0.4):
+        publish(statistics, 1.0, latency=0.5, stamp_age=2.0 + age, arrival_age=age)
+    assert statistics.summary(1.5).arrival_age == 0.2
 
 
 def test_ages_from_before_a_jump_of_time_are_forgotten():

@@ -4,8 +4,15 @@
 import time
 
 import pytest
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
+
+from depth_pcd_ros.ros import time_jumps
 
 from .conftest import make_image, make_info, wait_until
 
@@ -55,3 +62,47 @@ def test_time_jumps(run_node, request, peer):
     assert -100 < float(values['latency from stamp p50 [ms]']) < 1000
     assert -100 < float(values['latency from stamp p99 [ms]']) < 1100
     assert 'frame dropped' not in node.log
+
+
+def test_what_came_before_time_began_has_no_age(peer, capfd):
+    """It is forgotten as at a jump, but nothing has jumped."""
+    always = [Parameter('use_sim_time', value=True)]
+    node = rclpy.create_node('timed', context=peer.context, parameter_overrides=always)
+    jumps = []
+    handle = time_jumps.watch(node, jumps.append)
+    executor = SingleThreadedExecutor(context=peer.context)
+    executor.add_node(node)
+    peer.publisher('/clock', Clock).publish(Clock(clock=Time(sec=1000)))
+
+    def begun():
+        executor.spin_once(timeout_sec=0.1)
+        return node.get_clock().now().nanoseconds == 1000 * 10**9
+
+    assert wait_until(begun)
+    assert len(jumps) == 1
+    assert 'time jumped' not in capfd.readouterr().err
+    handle.unregister()
+    executor.shutdown()
+    node.destroy_node()
+
+
+def test_a_fast_recording_has_no_old_stamps(run_node, peer):
+    """They are those of the simulated time at which the images arrive."""
+    node = run_node({'model': 'slow:0.5', 'use_sim_time': True}, fake=True)
+    peer.subscribe('/points', PointCloud2)
+    arrays = peer.subscribe('/diagnostics', DiagnosticArray)
+    clock = peer.publisher('/clock', Clock)
+    info = make_info(WIDTH, HEIGHT, 55.0, 50.0, 30.5, 25.0)
+    start = time.monotonic()
+
+    def told():
+        nanoseconds = 1000 * 10**9 + int(4e9 * (time.monotonic() - start))
+        stamp = divmod(nanoseconds, 10**9)
+        clock.publish(Clock(clock=Time(sec=stamp[0], nanosec=stamp[1])))
+        peer.show(make_image(WIDTH, HEIGHT, stamp=stamp), info)
+        time.sleep(0.02)
+        found = [array.status[0].message for array in arrays]
+        return [sentence for sentence in found if 'results/s' in sentence]
+
+    assert wait_until(lambda: len(told()) > 2), node.log
+    assert not any('stamps are' in sentence for sentence in told()), told()
