@@ -31,6 +31,7 @@ def judge(
     busy_for: float,
     problem: str = '',
     live: bool = True,
+    min_confidence: float = 0.0,
 ) -> tuple[bytes, str]:
     """Return the level and the sentence of an active node.
 
@@ -42,6 +43,7 @@ def judge(
         busy_for: how long it has worked on the frame in work [s].
         problem: what is not as it should be beside, such as why the scale is frozen, or ''.
         live: the stamps should be those of now.
+        min_confidence: the parameter.
     """
     lost, expected = summary.lately_lost, summary.lately_lost + summary.lately_received
     losses = f'{lost} of {expected} images lost on the way in the last {WINDOW:g} s'
@@ -84,9 +86,8 @@ def judge(
     if summary.sky_fraction == 1.0:
         return DiagnosticStatus.OK, f'{rate}, the last is all sky: there is nothing to measure'
     if summary.valid_fraction == 0.0:
-        return DiagnosticStatus.WARN, (
-            f'{rate}, the last without a valid point: see min_depth, max_range, edge_filter'
-        )
+        see = 'min_depth, max_range, edge_filter' + (', min_confidence' if min_confidence else '')
+        return DiagnosticStatus.WARN, f'{rate}, the last without a valid point: see {see}'
     if live and abs(summary.arrival_age) > MAX_ARRIVAL_AGE:
         age = f'{summary.arrival_age:.1f} s old'
         if summary.arrival_age < 0.0:

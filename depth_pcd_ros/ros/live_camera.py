@@ -143,6 +143,7 @@ class LiveCamera:
             busy_for=self._worker.busy_for(now),
             problem=self._odometry_problem or self._scale_problem() or self._merged_problem(),
             live=not self._keep_all,
+            min_confidence=self._pipeline.settings.min_confidence,
         )
 
     def scale_values(self) -> dict[str, str]:

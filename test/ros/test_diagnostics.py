@@ -2,6 +2,7 @@
 """What a person reads on /diagnostics, for both kinds of camera; the engine is a fake."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_pcd_ros.live.frame_statistics import Published, Statistics
+from depth_pcd_ros.ros import diagnostics
 from depth_pcd_ros.show.colorize import SKY
 
 from .conftest import make_image, make_info, wait_until
@@ -130,6 +133,24 @@ def test_a_frame_that_tf_refuses_is_told(run_node, peer):
     node.wait_for("the images have the frame_id '/camera', with a slash that tf2 refuses")
     assert node.log.count('the images have') == 2
     assert node.log.count('the images have no frame_id: RViz and tf cannot place') == 1
+
+
+@pytest.mark.parametrize('min_confidence', [0.0, 0.5])
+def test_what_may_leave_no_point_is_named(min_confidence):
+    """Confidence, too, where points are asked to have one."""
+    statistics = Statistics()
+    statistics.received(9.0)
+    statistics.published(Published(9.0, 0.1, 0.1, 0.0, network_time=0.1, valid_fraction=0.0))
+    _, sentence = diagnostics.judge(
+        statistics.summary(9.5),
+        image=None,
+        calibrations=SimpleNamespace(known=True),
+        active_for=9.0,
+        busy_for=0.0,
+        min_confidence=min_confidence,
+    )
+    named = 'min_depth, max_range, edge_filter' + ', min_confidence' * (min_confidence > 0)
+    assert sentence.endswith(f'without a valid point: see {named}')
 
 
 def test_a_picture_of_nothing_but_sky_is_told(run_node, peer):
