@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ from depth_pcd_ros.engine import create
 from depth_pcd_ros.errors import DepthPcdError
 from depth_pcd_ros.evaluate import report as written
 from depth_pcd_ros.evaluate.jobs import UNFILTERED, PairsJob, RecordingJob, Request
-from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations
-from depth_pcd_ros.evaluate.results import NAME, Results, identify
+from depth_pcd_ros.evaluate.options import SETTINGS, Setting, combinations, named
+from depth_pcd_ros.evaluate.results import NAME, Results, Row, identify
 from depth_pcd_ros.evaluate.truth import Asked, depth_camera
 from depth_pcd_ros.geometry.calibration import Calibration, CameraError
 from depth_pcd_ros.inputs.calibration_files import calibration_text, read_camera_info
@@ -26,8 +28,11 @@ from depth_pcd_ros.inputs.intrinsics import IntrinsicsError
 from depth_pcd_ros.inputs.options import NAMES as CAMERA
 from depth_pcd_ros.inputs.options import intrinsics as intrinsics_given
 from depth_pcd_ros.inputs.sources import InputsError, absolute, find
+from depth_pcd_ros.networks.checkpoints import sha256
+from depth_pcd_ros.networks.models import MODELS
 from depth_pcd_ros.recordings.options import topics
 from depth_pcd_ros.scale.messages import TOPICS
+from depth_pcd_ros.settings import Settings, SettingsError
 from depth_pcd_ros.work.report import Report
 from depth_pcd_ros.work.run import Pipelines, run
 from depth_pcd_ros.work.selection import Selection
@@ -51,20 +56,19 @@ def main(args: argparse.Namespace) -> int:
     settings = combinations(args)
     args.out = absolute(args.out)
     inputs = _inputs(args)
-    requests = _requests(args, settings, report)
+    requests, options = _requests(args, settings, report)
     _check_scale_source(settings, inputs)
     jobs = [[job(path, request) for path, job in inputs] for request in requests]
     measured = zip(settings, requests, jobs, strict=True)
     for _, same in itertools.groupby(measured, lambda one: one[0].settings.engine):
         _measure(list(same), args, report)
-    results = requests[0].results
-    rows = [results.of(request.id) for request in requests]
-    kept = [i for i, one in enumerate(rows) if one]
-    if not kept:
+    names = [str(path) for path, _ in inputs]
+    found = _all_measured(requests, options, names)
+    if not found:
         print('depth-pcd evaluate: no frame could be measured: no report', file=sys.stderr)
         return 1
     for sentence in written.write(
-        args.out, [settings[i] for i in kept], [rows[i] for i in kept], [str(p) for p, _ in inputs]
+        args.out, named([one for one, _ in found]), [rows for _, rows in found], names
     ):
         print(sentence)
     return 1 if report.failed else 0
@@ -116,7 +120,10 @@ def _check_scale_source(settings: list[Setting], inputs: list[Input]) -> None:
             )
 
 
-def _requests(args: argparse.Namespace, settings: list[Setting], report: Report) -> list[Request]:
+def _requests(
+    args: argparse.Namespace, settings: list[Setting], report: Report
+) -> tuple[list[Request], str]:
+    """Make the request of each setting, and the name of all that they have in common."""
     existing = [args.out / name for name in (written.JSON, NAME) if (args.out / name).exists()]
     if existing and not (args.force or args.resume):
         raise InputsError(
@@ -124,7 +131,7 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
         )
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        results = Results(args.out, anew=not args.resume or args.force)
+        results = Results(args.out, anew=not args.resume)
     except OSError as err:
         raise InputsError(f'{args.out} cannot be written to: {err.strerror}') from err
     intrinsics = intrinsics_given(args, report.say)
@@ -134,10 +141,13 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
     for name in ('camera_info', 'truth_camera_info'):
         path = getattr(args, name)
         options[name] = None if path is None else calibration_text(path)
+    common = identify(options)
     requests = []
     for setting in settings:
         parameters = {name: getattr(setting.settings, name) for name in SETTINGS}
-        key = identify({**options, **parameters})
+        weights = _checksum(setting.settings.model)
+        key = identify({**options, **parameters, 'weights': weights})
+        results.ask(key, common, parameters)
         slug = re.sub(r'[^\w.]+', '-', setting.name)
         requests.append(
             Request(
@@ -152,7 +162,38 @@ def _requests(args: argparse.Namespace, settings: list[Setting], report: Report)
                 say=report.say,
             )
         )
-    return requests
+    return requests, common
+
+
+def _checksum(model: str) -> str:
+    """Return the SHA-256 of a model that is a file; '' of one with a name."""
+    path = absolute(Path(model))
+    with contextlib.suppress(OSError):  # `create` says what is wrong with it
+        if model not in MODELS and path.is_file():
+            return sha256(path)
+    return ''
+
+
+def _all_measured(
+    requests: Sequence[Request], options: str, inputs: Sequence[str]
+) -> list[tuple[Settings, list[Row]]]:
+    """Return the settings that were measured with these options, by earlier runs too.
+
+    Each with its frames of these inputs; none without. Of two that differ in the content of the
+    model's file alone, the one that is asked for now.
+    """
+    results = requests[0].results
+    asked = results.asked(options)
+    chosen = {}  # by the parameters; the order is that of the first that has them
+    for key in (*asked, *(one.id for one in requests)):
+        chosen[json.dumps(asked[key], sort_keys=True)] = key
+    found = []
+    for key in chosen.values():
+        rows = [row for row in results.of(key) if row['input'] in inputs]
+        with contextlib.suppress(SettingsError):  # of another version
+            if rows:
+                found.append((Settings().replace(asked[key]), rows))
+    return found
 
 
 def _truth_calibration(args: argparse.Namespace, report: Report) -> Calibration | None:

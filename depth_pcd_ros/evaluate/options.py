@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,18 +87,26 @@ def combinations(args: argparse.Namespace) -> list[Setting]:
         value = getattr(args, name)
         several = isinstance(value, list) and not isinstance(getattr(Settings, name), tuple)
         given[name] = value if several else [value]
-    varied = [name for name, values in given.items() if len(values) > 1] or ['model']
-    found = []
-    for values in itertools.product(*given.values()):
-        parameters = dict(zip(given, values, strict=True))
-        words = [
-            Path(value).name if name == 'model' else f'{name} {_shown(value)}'
-            for name, value in parameters.items()
-            if name in varied
+    return named(
+        [
+            Settings().replace(dict(zip(given, values, strict=True)))
+            for values in itertools.product(*given.values())
         ]
-        found.append(Setting(', '.join(words), Settings().replace(parameters)))
-    return found
+    )
 
 
-def _shown(value: Any) -> str:
-    return f'{value:g}' if isinstance(value, float) else str(value)
+def named(settings: Sequence[Settings]) -> list[Setting]:
+    """Name each by the parameters in which they differ, or, without one, by its model."""
+    varied = [name for name in SETTINGS if len({getattr(one, name) for one in settings}) > 1] or [
+        'model'
+    ]
+    return [
+        Setting(', '.join(_shown(name, getattr(one, name)) for name in varied), one)
+        for one in settings
+    ]
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == 'model':
+        return Path(value).name
+    return f'{name} {value:g}' if isinstance(value, float) else f'{name} {value}'

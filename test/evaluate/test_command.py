@@ -394,6 +394,74 @@ def test_resume(tmp_path, capsys):
     assert len(report(tmp_path)['settings']) == 1
 
 
+def test_resume_with_force_keeps_what_was_measured(tmp_path):
+    """As of convert, only what had other options is made again."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path) == 0
+    with interrupted_at(command.Results, 'add', 0):
+        assert evaluate(tmp_path, '--resume', '--force') == 0
+    with interrupted_at(command.Results, 'add', 4):
+        assert evaluate(tmp_path, '--resume', '--force', '--truth-scale', '2') == 0
+    (setting,) = report(tmp_path)['settings']  # that of the other option cannot be compared
+    assert setting['scale']['median'] == pytest.approx(2.2)
+
+
+def test_resume_on_another_day(tmp_path):
+    """The means are those of the inputs that the title names."""
+    record(tmp_path / 'mon', [*cameras(2), *[('/depth', depth_image(i)) for i in range(2)]])
+    record(
+        tmp_path / 'tue', [*cameras(3), *[('/depth', depth_image(i, TRUE / 2)) for i in range(3)]]
+    )
+    assert evaluate(tmp_path, source='mon') == 0
+    assert evaluate(tmp_path, '--resume', source='tue') == 0
+    (setting,) = report(tmp_path)['settings']
+    assert (setting['frames'], report(tmp_path)['inputs']) == (3, [str(tmp_path / 'tue')])
+    assert setting['scale']['median'] == pytest.approx(0.55)
+    with interrupted_at(command.Results, 'add', 0):
+        assert evaluate(tmp_path, '--resume', source='mon tue') == 0
+    assert report(tmp_path)['settings'][0]['frames'] == 5
+
+
+def test_resume_adds_a_setting(tmp_path):
+    """Those of earlier runs stay in the report, and the names tell them apart."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path) == 0
+    assert evaluate(tmp_path, '--resume', '--depth-scale', '1.1') == 0
+    found = report(tmp_path)
+    assert [one['name'] for one in found['settings']] == ['depth_scale 1', 'depth_scale 1.1']
+    assert found['best'] == 'depth_scale 1.1'
+    assert found['settings'][0]['metrics']['abs_rel'] > 0.09
+    assert evaluate(tmp_path, '--resume', '--edge-filter', '0') == 0
+    assert len(report(tmp_path)['settings']) == 3
+
+
+def test_resume_with_new_weights_in_the_same_file(tmp_path):
+    """It is another model (here what is in the file does not matter)."""
+    recorded(tmp_path, depth_image)
+    model = tmp_path / 'mine.pth'
+    model.write_bytes(b'1')
+    assert evaluate(tmp_path, '--model', str(model)) == 0
+    model.write_bytes(b'2')
+    with interrupted_at(command.Results, 'add', 3):
+        assert evaluate(tmp_path, '--resume', '--model', str(model)) == 130
+    assert evaluate(tmp_path, '--resume', '--model', str(model)) == 0
+    (setting,) = report(tmp_path)['settings']
+    assert (setting['name'], setting['frames']) == ('mine.pth', 4)
+
+
+def test_a_typo_costs_no_measurement(tmp_path):
+    """What --force will replace stays until there is something in its place."""
+    recorded(tmp_path, depth_image)
+    assert evaluate(tmp_path) == 0
+    assert evaluate(tmp_path, '--force', '--camera-info', 'typo.yaml') == 2
+    with interrupted_at(command.Results, 'add', 0):
+        assert evaluate(tmp_path, '--force') == 130
+    with interrupted_at(command.Results, 'add', 0):  # nothing is left to measure
+        assert evaluate(tmp_path, '--resume') == 0
+    assert evaluate(tmp_path, '--force', '--depth-scale', '1.1') == 0
+    assert len(report(tmp_path)['settings']) == 1
+
+
 @pytest.mark.parametrize(
     ('options', 'told'),
     [
