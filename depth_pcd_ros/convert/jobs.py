@@ -24,9 +24,10 @@ from depth_pcd_ros.inputs.sources import PHOTOS, RAW_PHOTOS, RECORDINGS, VIDEOS,
 from depth_pcd_ros.inputs.videos import Video
 from depth_pcd_ros.messages.encodings import ImageError
 from depth_pcd_ros.recordings.topics import Topics
+from depth_pcd_ros.scale.held import Held
 from depth_pcd_ros.settings import Settings
 from depth_pcd_ros.sync.readings import Header
-from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step
+from depth_pcd_ros.work.job import Failure, Job, Picture, Skipped, Step, Write
 from depth_pcd_ros.work.selection import Selection
 
 ALIKE = 3  # pictures of a video that are the same, before that is said
@@ -94,6 +95,10 @@ class PhotoJob(Job):
 class VideoJob(PhotoJob):
     """A video; its pictures are numbered from 000000."""
 
+    def __init__(self, source: Source, request: Request) -> None:
+        super().__init__(source, request)
+        self._unmixed = Held()  # the pictures into which the temporal filter mixes nothing
+
     def pictures(self) -> int:
         """Count the pictures by the header, which may be wrong."""
         try:
@@ -154,9 +159,27 @@ class VideoJob(PhotoJob):
                     f'{self.label}: its pictures are not evenly spaced: {number:06d} is at '
                     f'{seconds:.3f} s'
                 )
+            yield Write(self.label, self._sum_up)
             if not selected:
                 reason = f'it has no picture from --start on: {number + 1} pictures'
                 raise ImageError('no_picture', reason)
+
+    def _save(self, name: str, frame: Frame, points: Points) -> None:
+        count_unmixed(self._unmixed, frame)
+        super()._save(name, frame, points)
+
+    def _sum_up(self) -> None:
+        for share, why in self._unmixed:
+            self._request.say(
+                f'{self.label}: the temporal filter mixed nothing into {share}, {why}'
+            )
+
+
+def count_unmixed(unmixed: Held, frame: Frame) -> None:
+    """Count a frame, and why the temporal filter mixed nothing into it."""
+    if frame.steadiness is not None:
+        first = frame.steadiness.cause == 'first'  # which nothing comes before
+        unmixed.add(*(('', '') if first else frame.steadiness[1:]))
 
 
 def tell_of_nothing(frame: Frame, label: str, say: Say) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros.convert.jobs import Request, tell_of_nothing
+from depth_pcd_ros.convert.jobs import Request, count_unmixed, tell_of_nothing
 from depth_pcd_ros.convert.stretches import Stretch, finish, folder_of_parts, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
@@ -213,10 +213,7 @@ class RecordingJob(Job):
 
         def save(frame: Frame, points: Points) -> None:
             self._held[camera.name].add_state(frame.scale)
-            if frame.steadiness is not None:
-                first = frame.steadiness.cause == 'first'  # which nothing comes before
-                cause, reason = ('', '') if first else frame.steadiness[1:]
-                self._unmixed[camera.name].add(cause, reason)
+            count_unmixed(self._unmixed[camera.name], frame)
             tell_of_nothing(frame, where(self.label, camera.name), self._request.say)
             if self._writer is not None:
                 self._writer.write(time_ns, header, frame, points, camera.name)

@@ -36,6 +36,16 @@ def test_part_of_a_video(tmp_path, capsys, options, expected):
     assert 'announced' not in told
 
 
+def test_pictures_too_far_apart_for_the_filter(tmp_path, capsys):
+    """One of six, 1.2 s apart: nothing is mixed, and that is said once, with the reason."""
+    clip = video(tmp_path / 'clip.avi', 13)
+    options = ['--every', '6', '--temporal-filter', '0.9']
+    assert main(['convert', clip, '-o', str(tmp_path / 'out'), *CAMERA, *DEMO, *options]) == 0
+    told = capsys.readouterr().err
+    assert told.count('the temporal filter mixed nothing into 2 of 3 pictures, pause') == 1
+    assert '1.2 s ago, expected 0.9 s or less' in told
+
+
 def with_a_pause(data, quick, slow):
     """An MPEG-4 file whose pictures are not evenly spaced (ISO/IEC 14496-12, 8.6.1.2: stts).
 
