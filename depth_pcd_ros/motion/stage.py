@@ -92,6 +92,8 @@ class MotionStage:
             self._missed_ns = header.stamp_ns
         else:
             self._pose, self._pose_ns = pose(evidence.odom_from_camera), header.stamp_ns
+        if settings.scale_source != 'motion':
+            self._raw_corners = None
         follows = settings.scale_source == 'motion' or (steadies and settings.motion != 'odometry')
         if settings.scale_source != 'motion' and settings.motion == 'auto':
             # else the odometry is enough
