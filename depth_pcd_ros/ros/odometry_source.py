@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from typing import Any
 
 from nav_msgs.msg import Odometry as OdometryMsg
@@ -40,7 +38,6 @@ class OdometrySource:
         self._settings = settings
         self._odometry = Odometry(PATIENCE if settings.frames == 'all' else 0.0)
         self._subscription: AdaptiveSubscription | None = None
-        self._came = -math.inf  # when the last message did, monotonic [s]
         self._transforms: Transforms | None = None
         self.check(settings)
 
@@ -78,7 +75,7 @@ class OdometrySource:
 
     def who_publishes(self) -> str:
         """Say who publishes what this listens to; '' where it does not, or where messages come."""
-        if self._subscription is None or time.monotonic() - self._came < qos.SILENCE:
+        if self._subscription is None or not self._subscription.is_silent:
             return ''
         return f'{self._subscription.topic_name}: {self._subscription.who_publishes()}'
 
@@ -92,7 +89,6 @@ class OdometrySource:
             self._transforms = None
 
     def _take(self, msg: Any) -> None:
-        self._came = time.monotonic()
         reading = odometry_reading(msg)
         if reading is None:
             self._node.get_logger().warning(

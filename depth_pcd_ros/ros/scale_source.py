@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -37,8 +36,9 @@ class ScaleSource:
         every = settings.frames == 'all'
         self._readings = Readings(READING_WAIT) if every else Readings(span=READING_SPAN)
         self._settings = settings
-        self._came = -math.inf  # when the last message did, monotonic [s]
-        self._clocks_differ = False  # it came after its stamp by more than a picture does
+        self._clocks_differ = (
+            False  # the last message came after its stamp by more than a picture does
+        )
         self._transforms: Transforms | None = None
         source = settings.scale_source
         if source not in TOPICS:
@@ -71,10 +71,11 @@ class ScaleSource:
 
     def evidence(self, header: Header) -> Evidence:
         """Return the evidence for an image; with `frames: all`, once no older one can come."""
-        reading = self._readings.find(header.stamp_ns) if self.subscriptions else None
+        subscriptions = tuple(self.subscriptions)  # `destroy` may end them meanwhile
+        reading = self._readings.find(header.stamp_ns) if subscriptions else None
         if reading is not None:
             lag = (header.stamp_ns - reading.stamp_ns) * 1e-9
-            self._clocks_differ = lag > time.monotonic() - self._came + qos.SILENCE
+            self._clocks_differ = lag > time.monotonic() - subscriptions[0].came + qos.SILENCE
         if reading is None or reading.frame_id == header.frame_id:
             return Evidence(reading)
         transform = None
@@ -88,7 +89,7 @@ class ScaleSource:
         """Say who publishes what this listens to; '' without a topic, or where messages come."""
         if self._clocks_differ:
             return 'messages come: its stamps are by another clock'
-        if time.monotonic() - self._came < qos.SILENCE:
+        if not all(one.is_silent for one in self.subscriptions):
             return ''
         return ', '.join(f'{one.topic_name}: {one.who_publishes()}' for one in self.subscriptions)
 
@@ -101,7 +102,6 @@ class ScaleSource:
             self._transforms = None
 
     def _take(self, msg: Any) -> None:
-        self._came = time.monotonic()
         self._readings.add(READERS[self._settings.scale_source](msg))
 
     def _say_what_is_assumed(self, reading: RangeReading) -> None:

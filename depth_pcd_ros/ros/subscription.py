@@ -121,7 +121,7 @@ class AdaptiveSubscription:
         self._gaps = Gaps()
         counts = on_replaced is not None and TELLS_NUMBERS
         self._arguments = (msg_type, topic, self._count if counts else self._take)
-        self._came = -math.inf  # when the last message did, monotonic [s]
+        self.came = -math.inf  # when the last message did, monotonic [s]
         self.topic_name: str = node.resolve_topic_name(topic)
         self._asked = {  # None: it adapts
             'reliability': self._choice('reliability', ADAPT, RELIABILITIES),
@@ -160,6 +160,11 @@ class AdaptiveSubscription:
         self._qos = wanted
         self._subscription = self._subscribe()
 
+    @property
+    def is_silent(self) -> bool:
+        """Return whether no message has come lately."""
+        return time.monotonic() - self.came >= qos.SILENCE
+
     def who_publishes(self) -> str:
         """Say how many publishers there are and why nothing may come from them."""
         publishers = self._publishers()
@@ -185,7 +190,7 @@ class AdaptiveSubscription:
             asked = self._qos.get(policy) == strict
             if asked and all(getattr(profile, policy) != strict for profile in profiles):
                 return f'{count}, incompatible {policy}'
-        if time.monotonic() - self._came < qos.SILENCE:
+        if not self.is_silent:
             return count
         return f'{count}, which send{"s" if len(publishers) == 1 else ""} nothing'
 
@@ -250,7 +255,7 @@ class AdaptiveSubscription:
         self._take(msg)
 
     def _take(self, msg: Any) -> None:
-        self._came = time.monotonic()
+        self.came = time.monotonic()
         self._callback(msg)
 
     def _on_message_lost(self, event: Any) -> None:
