@@ -142,11 +142,11 @@ def _requests(
         path = getattr(args, name)
         options[name] = None if path is None else calibration_text(path)
     common = identify(options)
+    weights = {model: _checksum(model) for model in {one.settings.model for one in settings}}
     requests = []
     for setting in settings:
         parameters = {name: getattr(setting.settings, name) for name in SETTINGS}
-        weights = _checksum(setting.settings.model)
-        key = identify({**options, **parameters, 'weights': weights})
+        key = identify({**options, **parameters, 'weights': weights[setting.settings.model]})
         results.ask(key, common, parameters)
         slug = re.sub(r'[^\w.]+', '-', setting.name)
         requests.append(

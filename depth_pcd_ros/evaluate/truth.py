@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ class Asked:
     tolerance: float = 0.05  # the farthest that truth and picture may be apart [s]
 
 
+@functools.lru_cache(2)  # asked for each frame, and its rays are worked out once
 def depth_camera(calibration: Calibration, topic: str = '') -> Camera:
     """Return the camera of the depth images of a topic, rectified where its name says so.
 
