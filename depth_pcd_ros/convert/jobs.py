@@ -169,10 +169,7 @@ class VideoJob(PhotoJob):
         super()._save(name, frame, points)
 
     def _sum_up(self) -> None:
-        for share, why in self._unmixed:
-            self._request.say(
-                f'{self.label}: the temporal filter mixed nothing into {share}, {why}'
-            )
+        tell_of_unmixed(self._unmixed, self.label, self._request.say)
 
 
 def count_unmixed(unmixed: Held, frame: Frame) -> None:
@@ -180,6 +177,12 @@ def count_unmixed(unmixed: Held, frame: Frame) -> None:
     if frame.steadiness is not None:
         first = frame.steadiness.cause == 'first'  # which nothing comes before
         unmixed.add(*(('', '') if first else frame.steadiness[1:]))
+
+
+def tell_of_unmixed(unmixed: Held, label: str, say: Say) -> None:
+    """Say into how many pictures the temporal filter mixed nothing, and why."""
+    for share, why in unmixed:
+        say(f'{label}: the temporal filter mixed nothing into {share}, {why}')
 
 
 def tell_of_nothing(frame: Frame, label: str, say: Say) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from depth_pcd_ros.convert.jobs import Request, count_unmixed, tell_of_nothing
+from depth_pcd_ros.convert.jobs import Request, count_unmixed, tell_of_nothing, tell_of_unmixed
 from depth_pcd_ros.convert.stretches import Stretch, finish, folder_of_parts, part_of
 from depth_pcd_ros.errors import FrameError
 from depth_pcd_ros.frame import Frame, Points
@@ -142,8 +142,7 @@ class RecordingJob(Job):
             for share, why in held:
                 self._say(f'the scale was held for {share}, {why}', camera)
         for camera, unmixed in self._unmixed.items():
-            for share, why in unmixed:
-                self._say(f'the temporal filter mixed nothing into {share}, {why}', camera)
+            tell_of_unmixed(unmixed, where(self.label, camera), self._request.say)
 
     def _camera(self, reader: Recording, topic: str, name: str) -> RecordedCamera:
         request = self._request

@@ -92,12 +92,12 @@ class MotionStage:
             self._missed_ns = header.stamp_ns
         else:
             self._pose, self._pose_ns = pose(evidence.odom_from_camera), header.stamp_ns
-        if settings.scale_source != 'motion':
+        follows = settings.scale_source == 'motion'
+        if not follows:
             self._raw_corners = None
-        follows = settings.scale_source == 'motion' or (steadies and settings.motion != 'odometry')
-        if settings.scale_source != 'motion' and settings.motion == 'auto':
-            # else the odometry is enough
-            follows &= header.stamp_ns - self._missed_ns < MAX_PAUSE * 1e9
+            follows = steadies and settings.motion != 'odometry'
+            if settings.motion == 'auto':  # the odometry is enough, where none was missing lately
+                follows &= header.stamp_ns - self._missed_ns < MAX_PAUSE * 1e9
         if follows:
             self._tracked = self._tracks.update(rgb, visible)
         elif self._tracked is not None:

@@ -12,12 +12,7 @@ from depth_pcd_ros.motion.messages import odometry_reading, transform_reading
 from depth_pcd_ros.recordings.reader import Recording
 from depth_pcd_ros.recordings.topics import find_odometry_topic
 from depth_pcd_ros.settings import Settings
-from depth_pcd_ros.sync.odometry import (
-    MAX_GAP,
-    Odometry,
-    OdometryReading,
-    odom_from_camera,
-)
+from depth_pcd_ros.sync.odometry import MAX_GAP, Odometry, OdometryReading, odom_from_camera
 
 MOVING_TRANSFORMS = '/tf'
 
@@ -43,7 +38,6 @@ class RecordedOdometry:
     ) -> None:
         self._settings = settings
         self._transforms = transforms
-        self._reader = reader
         self._frame: str | None = None  # that the camera is fixed to, of those that move
         self._moving: dict[str, Odometry] = {}  # by the frame that moves
         self.topic = find_odometry_topic(reader, asked)

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from depth_pcd_ros.cloud.merging import Merging, valid_points_in
 from depth_pcd_ros.frame import Points
+from depth_pcd_ros.geometry.transform import IDENTITY
 from depth_pcd_ros.memory import Buffer
 from depth_pcd_ros.messages.decode import stamp_ns
 from depth_pcd_ros.messages.encode import cloud_message
@@ -22,7 +23,6 @@ from depth_pcd_ros.ros.transforms import Transforms
 from depth_pcd_ros.settings import Settings
 
 TOPIC = 'points'
-SAME_PLACE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 class MergedPoints:
@@ -93,5 +93,5 @@ class MergedPoints:
             return settings.merged_from_optical
         merged, camera = self._frame.removeprefix('/'), frame_id.removeprefix('/')
         if camera == merged:
-            return SAME_PLACE
+            return IDENTITY
         return None if self._transforms is None else self._transforms.find(merged, camera)

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from depth_pcd_ros.geometry import transform
-from depth_pcd_ros.sync.readings import StampedReadings, stamp_of
+from depth_pcd_ros.sync.readings import KEPT, StampedReadings, stamp_of
 
 MAX_GAP = 0.5  # [s] between two readings that tell what was between them
 MAX_AHEAD = 0.1  # [s] that a picture may be newer than the newest reading
 MIN_APART = 0.05  # [s] between two readings that tell how the robot moves on after them
-# Readings at most, where pictures wait for theirs and for the network, for minutes maybe; else.
-KEPT, KEPT_LATEST = 2**16, 2000
+KEPT_LATEST = 2000  # readings at most, where no picture waits for the network
 
 
 class OdometryReading(NamedTuple):

@@ -178,7 +178,7 @@ class Readings(StampedReadings[Reading]):
             return kept[0]
 
     def _insert(self, kept: list[Reading], reading: Reading) -> None:
-        bisect.insort(kept, reading, key=stamp_of)
+        super()._insert(kept, reading)
         outdated = bisect.bisect_left(kept, kept[-1].stamp_ns - self._span_ns, key=stamp_of)
         most = KEPT_CLOUDS if isinstance(reading, PointsReading) else KEPT
         del kept[: max(outdated, len(kept) - most)]
